@@ -1,0 +1,98 @@
+/* The contract between the model emitter (firmware_sim/compiler/emit_c.py) and the kernels.
+ *
+ * One generated C file defines `const struct nn_model nn_model`; nothing else of the firmware knows
+ * the network. Arithmetic is TFLite's reference int8 arithmetic, bit for bit.
+ *
+ * Layouts (row-major, one byte an element):
+ *   activations   [h][w][c]           int8, at an offset of the arena
+ *   CONV_2D       [out_c][kh][kw][in_c]   (TFLite's OHWI)
+ *   DEPTHWISE     [kh][kw][out_c]         (TFLite's 1HWC), out_c = in_c * depth_multiplier
+ *
+ * The caller of the emitter has already checked every bound below; the kernels do not check again.
+ */
+#ifndef CRUSTWATCH_NN_H
+#define CRUSTWATCH_NN_H
+
+#include <stdint.h>
+
+enum nn_op {
+    NN_CONV_2D = 0,
+    NN_DEPTHWISE_CONV_2D = 1,
+    NN_AVERAGE_POOL_2D = 2,
+    NN_PAD = 3,
+    NN_ADD = 4,
+};
+
+/* Most labels a model may have: bounds the logits, the thresholds and the protocol's lists. */
+#define NN_MAX_LABELS 16
+
+/* Entries of the gate's table: one for each difference max(logit) - logit of two int8 values. */
+#define NN_GATE_LUT_SIZE 256
+
+struct nn_layer {
+    uint8_t op; /* enum nn_op */
+
+    /* Window, for CONV_2D, DEPTHWISE_CONV_2D and AVERAGE_POOL_2D; strides >= 1; dilation is always 1. */
+    uint8_t kernel_h, kernel_w;
+    uint8_t stride_h, stride_w;
+
+    /* Rows above and columns left of the input. CONV/DEPTHWISE: a tap outside the input reads the input's
+     * zero point. AVERAGE_POOL: it is not counted. PAD: it is filled with the output's zero point.
+     * Padding below and to the right follows from the output's shape. */
+    uint8_t pad_top, pad_left;
+
+    uint8_t depth_multiplier; /* DEPTHWISE_CONV_2D: >= 1; others: 0 */
+
+    uint16_t in_h, in_w, in_c;
+    uint16_t out_h, out_w, out_c;
+
+    int8_t input_zero_point;
+    int8_t input2_zero_point; /* ADD only */
+    int8_t output_zero_point;
+    int8_t act_min, act_max; /* clamp after the output's zero point is added */
+
+    /* Byte offsets into the arena; multiples of 4. No operator's output overlaps its inputs. */
+    uint32_t input_offset;
+    uint32_t input2_offset; /* ADD only */
+    uint32_t output_offset;
+
+    const int8_t *weights; /* CONV/DEPTHWISE; 4-byte aligned; NULL for others */
+
+    /* int32[out_c]; the input's zero point is folded in:
+     *     bias[c] = tflite_bias[c] - input_zero_point * sum(weights of output channel c)
+     * so that acc = bias[c] + sum(w * x) with raw int8 x. The emitter proves that no partial sum leaves int32. */
+    const int32_t *bias;
+
+    /* requantise(acc) = RDBPOT(SRDHM(acc << max(shift, 0), multiplier), max(-shift, 0)):
+     *   SRDHM  saturating rounding doubling high multiply,
+     *   RDBPOT rounding divide by a power of two, ties away from zero.
+     * CONV/DEPTHWISE: out_c entries, multiplier in [2^30, 2^31) or 0, shift in [-31, 30].
+     * ADD: 3 entries, for input 1, input 2 (after << 20) and the output. */
+    const int32_t *multiplier;
+    const int8_t *shift;
+};
+
+struct nn_model {
+    uint16_t input_h, input_w, input_c; /* the frame: uint8 [h][w][c], stored in the arena as int8 x - 128 */
+    uint16_t labels;                    /* 1 to NN_MAX_LABELS; the last layer's output is int8 [1][1][labels] */
+    uint16_t layer_count;
+    int8_t *arena;          /* 4-byte aligned, defined zeroed by the generated file, so that it costs no flash */
+    uint32_t arena_bytes;   /* its size; the offsets below and in the layers index it */
+    uint32_t input_offset;  /* of the first layer's input */
+    uint32_t output_offset; /* of the logits */
+    const struct nn_layer *layers;
+    uint8_t sha256[32]; /* of the .tflite file that the tables were made from */
+
+    /* Gate. gate_lut[d] = exp(-d * logit_scale / temperature) in Q15, gate_lut[0] = 32768.
+     *   total = sum over i of gate_lut[max - logit[i]]
+     *   probability_q15 = (gate_lut[0] << 15) / total, rounded down; label = lowest index of max
+     *   sure  iff  gate_lut[0] << 15 >= tau_q15[label] * total, in 64 bits
+     * tau_q15: 0 to 32768, or 65535 for "never alone" (no probability reaches it). */
+    const uint16_t *gate_lut; /* uint16[NN_GATE_LUT_SIZE] */
+    const uint16_t *tau_q15;  /* uint16[labels], defaults until the host sets others */
+};
+
+/* Generated. */
+extern const struct nn_model nn_model;
+
+#endif
