@@ -29,6 +29,10 @@ enum nn_op {
 /* Entries of the gate's table: one for each difference max(logit) - logit of two int8 values. */
 #define NN_GATE_LUT_SIZE 256
 
+/* Most elements of one CONV_2D window (kernel_h * kernel_w * in_c) that is not 1x1 at stride 1: bounds the
+ * kernels' patch buffer. */
+#define NN_MAX_PATCH 1152
+
 struct nn_layer {
     uint8_t op; /* enum nn_op */
 
