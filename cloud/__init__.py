@@ -1,0 +1,1 @@
+"""The cloud side: Spatial-MLLM, the worker that answers escalations with it, and the dashboards."""

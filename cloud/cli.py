@@ -1,0 +1,12 @@
+"""`crustwatch cloud`: the worker, and the training and evaluation of its model."""
+
+from __future__ import annotations
+
+import typer
+
+from cloud.training.cli import app as training
+from cloud.worker.cli import app as worker
+
+app = typer.Typer(no_args_is_help=True, help="Answer escalations with Spatial-MLLM; train and evaluate it.")
+app.add_typer(worker)
+app.add_typer(training)

@@ -1,0 +1,12 @@
+"""`crustwatch edge`: the gateway and the learning of its classifier."""
+
+from __future__ import annotations
+
+import typer
+
+from edge.gateway.cli import app as gateway
+from edge.learning.cli import app as learning
+
+app = typer.Typer(no_args_is_help=True, help="Run the gateway beside the oven, and train its classifier.")
+app.add_typer(gateway)
+app.add_typer(learning)

@@ -1,0 +1,1 @@
+"""The RP2040: its emulator, the model compiler, the firmware, and boards behind one interface."""

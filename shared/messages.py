@@ -1,0 +1,152 @@
+"""The messages of crustwatch: classifications, verdicts and what gateways and workers say of themselves.
+
+JSON on the wire (msgspec). Readers ignore unknown fields, so that a minor version may add some; the major version
+is in the topic and the minor one in the MQTT property `schema`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+
+from shared.errors import BadInputError
+
+SCHEMA = "1.0"  # the MQTT 5 user property `schema` of requests and responses
+
+Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Hour = Annotated[int, msgspec.Meta(ge=1, le=12)]
+CharPlace = Literal["none", "rim", "centre"]
+Decision = Literal["sure", "unsure", "audit", "policy"]
+Timing = Literal["emulated", "measured"]
+Source = Literal["edge", "cloud"]
+State = Literal["provisional", "final", "correction"]
+
+
+class Classification(msgspec.Struct, frozen=True):
+    """What a device makes of one frame: its logits, the winning label and the gate's decision."""
+
+    label: str
+    logits: tuple[int, ...]  # int8, one a label of the task
+    probability: Share  # of `label`, after temperature scaling, from the integer gate (Q15)
+    sure: bool
+    reason: str  # why the gate decided so, for people
+    inference_ms: float
+    timing: Timing  # emulated: cycles of the emulated chip at its clock; measured: wall time of a runtime or board
+    cycles: int | None = None
+
+
+class CharLocation(msgspec.Struct, frozen=True):
+    """Where an item is charred. `hour` is the clock sector, 12 in the direction of belt travel."""
+
+    where: CharPlace
+    hour: Hour | None = None
+
+
+class Relief(msgspec.Struct, frozen=True):
+    """What the frames show of the third dimension, in millimetres."""
+
+    crust_height_mm: float | None = None
+    blister_height_mm: float | None = None
+
+
+class Provenance(msgspec.Struct, frozen=True):
+    """How a cloud verdict came about, enough to compute it again."""
+
+    model: str
+    weights_sha256: str
+    prompt_sha256: str
+    frames_used: tuple[int, ...]  # indices into the clip
+    geometry: bool  # spatial encoder on
+    attention: str  # attention backend in use
+    device: str
+    seconds: float
+
+
+class BakeVerdict(msgspec.Struct, frozen=True):
+    """The structured answer to one escalation. With `cannot_tell` the other findings are absent."""
+
+    doneness: str | None
+    confidence: Share
+    cannot_tell: bool
+    rationale: str
+    burnt_fraction: Share | None = None
+    char: CharLocation | None = None
+    evenness: Share | None = None
+    relief: Relief | None = None
+    provenance: Provenance | None = None
+
+
+class Response(msgspec.Struct, frozen=True):
+    """A worker's answer on `cw/1/rsp/...`: the verdict, and the id and attempt of the request it answers."""
+
+    id: str  # 32 hex digits: the 16-byte CorrelationData of the request
+    attempt: int
+    worker: str
+    verdict: BakeVerdict
+
+
+class LineVerdict(msgspec.Struct, frozen=True):
+    """The retained verdict of a camera, as dashboards and event readers see it."""
+
+    id: str
+    bake: str  # the name of the item at its source (file, clip, rendered bake)
+    label: str
+    confidence: Share
+    source: Source
+    state: State
+    reason: str  # sure, unsure, timeout, cannot_tell, late, ...
+    captured_at: float  # seconds since the epoch
+    decided_at: float
+    problem: bool  # the label is one that the task rejects
+    edge: Classification
+    cloud: BakeVerdict | None = None
+
+
+class GatewayStats(msgspec.Struct, frozen=True):
+    """The retained counters of a gateway since it started."""
+
+    bakes: int
+    finals: int
+    escalated: int
+    corrections: int
+    timeouts: int
+    backlog: int
+    escalation_rate: Share
+    cloud_link: bool
+    last_cloud_s: float | None = None
+
+
+class GatewayStatus(msgspec.Struct, frozen=True):
+    """Retained status of a gateway; `offline` is its last will."""
+
+    status: Literal["online", "offline"]
+    version: str
+    device: str
+
+
+class WorkerStatus(msgspec.Struct, frozen=True):
+    """Retained status of a worker; `offline` is its last will."""
+
+    status: Literal["online", "busy", "offline"]
+    version: str
+    model: str
+    answered: int
+
+
+Message = TypeVar("Message", bound=msgspec.Struct)
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """`message` as compact JSON."""
+    return msgspec.json.encode(message)
+
+
+def decode(payload: bytes, kind: type[Message], origin: str, max_bytes: int = 65_536) -> Message:
+    """Read a `kind` from JSON. Raises BadInputError naming `origin` when it is too long or not one."""
+    if len(payload) > max_bytes:
+        raise BadInputError(f"{origin}: {len(payload)} bytes, at most {max_bytes} are accepted")
+    try:
+        return msgspec.json.decode(payload, type=kind)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise BadInputError(f"{origin}: not a {kind.__name__}: {error}") from None
