@@ -5,8 +5,8 @@ frame 0 JPEG | frame 1 JPEG | ... | index entry 0 | index entry 1 | ... | footer
 index entry  i64 capture time (microseconds since the Unix epoch), u32 length of the JPEG      12 bytes
 footer       u16 frames, u8 version, u8 zero, u32 CRC-32 of all bytes before, magic "CWCL"     12 bytes
 ```
-All integers are little-endian. The index stands at the end, so that a payload begins with a JPEG: any image viewer
-or dashboard that is handed one shows the first frame (decision 0070). No sockets and no files: bytes in, frames out.
+All integers are little-endian. The index stands at the end, so that a payload begins with a JPEG: any image
+viewer or dashboard that is handed one shows the first frame (decision 0070). Bytes in, frames out: no sockets.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ClipFrame(NamedTuple):
 
 
 def encode_clip(frames: Sequence[ClipFrame]) -> bytes:
-    """Pack `frames` in their order. Raises BadInputError when they break a limit that `decode_clip` enforces."""
+    """Pack `frames` in their order. Raises BadInputError when they break a limit of `decode_clip`."""
     if not 1 <= len(frames) <= MAX_FRAMES:
         raise BadInputError(f"a clip has 1 to {MAX_FRAMES} frames, not {len(frames)}")
     for number, frame in enumerate(frames):
@@ -74,9 +74,7 @@ def decode_clip(clip: bytes) -> list[ClipFrame]:
     for number in range(count):
         time_us, length = _ENTRY.unpack_from(clip, index_at + number * _ENTRY.size)
         if length > index_at - start:
-            raise BadInputError(
-                f"clip damaged: frame {number} claims {length} bytes, {index_at - start} are left"
-            )
+            raise BadInputError(f"clip damaged: frame {number} claims {length} bytes, {index_at - start} are left")
         frame = ClipFrame(clip[start : start + length], time_us)
         _check_frame(number, frame)
         frames.append(frame)

@@ -16,8 +16,11 @@ from shared.errors import BadInputError
 MAX_PIXELS = 16_000_000  # of one frame; 48 MB as RGB
 MAX_FILE_PIXELS = 120_000_000  # of a photograph from a folder, which is made smaller at once
 
-FILE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "MPO")
+FILE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 """What a folder of photographs may hold; formats that run other programs or plug-ins (EPS, PDF) stay out."""
+
+# What Pillow's decoders raise on damaged files, by its own documentation and by fuzzing.
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, LookupError, OverflowError, MemoryError)
 
 
 def encode_jpeg(frame: NDArray[np.uint8], quality: int = 85) -> bytes:
@@ -44,7 +47,7 @@ def encode_snapshot(frame: NDArray[np.uint8], limit_bytes: int) -> bytes:
 def decode_jpeg(data: bytes, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """A JPEG as uint8 [H, W, 3] RGB.
 
-    Raises BadInputError for other formats, for truncated or damaged data and for more than `max_pixels` pixels.
+    Raises BadInputError for other formats, truncated or damaged data and more than `max_pixels` pixels.
     """
     return _read(io.BytesIO(data), ("JPEG",), max_pixels, "JPEG frame")
 
@@ -52,7 +55,7 @@ def decode_jpeg(data: bytes, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
 def read_image_file(path: Path, max_side_px: int) -> NDArray[np.uint8]:
     """An image file as uint8 [H, W, 3] RGB, upright, made smaller until no side exceeds `max_side_px`.
 
-    Grey, palette, alpha (over black) and 16-bit images are converted. Raises BadInputError when it is no image.
+    Grey, palette, alpha (over black) and 16-bit images are converted. Raises BadInputError for other files.
     """
     try:
         with path.open("rb") as file:
@@ -66,19 +69,13 @@ def _read(
 ) -> NDArray[np.uint8]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # Pillow's advice about size and metadata: both are dealt with here
+            warnings.simplefilter("ignore")  # Pillow's advice about size and metadata: both are dealt with here
             with Image.open(file, formats=formats) as image:
                 width, height = image.size
                 if width * height > max_pixels:
-                    raise BadInputError(
-                        f"{name}: {width}x{height} pixels are more than the {max_pixels} allowed"
-                    )
+                    raise BadInputError(f"{name}: {width}x{height} pixels are more than the {max_pixels} allowed")
                 if max_side_px is not None:
-                    image.draft(
-                        "RGB", (max_side_px, max_side_px)
-                    )  # a JPEG decodes at 1/2, 1/4 or 1/8 directly
+                    image.draft("RGB", (max_side_px, max_side_px))  # a JPEG decodes at 1/2, 1/4 or 1/8 directly
                 image.load()
                 upright = ImageOps.exif_transpose(image)
                 rgb = _to_rgb(upright)

@@ -28,7 +28,8 @@ def area_weights(source: int, target: int) -> NDArray[np.int64]:
     starts = np.arange(target, dtype=np.int64)[:, None] * source  # [target, 1] in 1/target pixels
     pixels = np.arange(source, dtype=np.int64)[None, :] * target  # [1, source]
     overlap = np.minimum(starts + source, pixels + target) - np.maximum(starts, pixels)  # [target, source]
-    return np.maximum(overlap, 0)
+    weights: NDArray[np.int64] = np.maximum(overlap, 0)  # [target, source]
+    return weights
 
 
 def square_resize(frame: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
@@ -50,4 +51,5 @@ def square_resize(frame: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
         rows = np.tensordot(weights, square.astype(np.int64), axes=(1, 0))  # [size, S, 3]
         sums = np.einsum("xs,ysc->yxc", weights, rows)  # [size, size, 3]
         total = side * side
-    return ((2 * sums + total) // (2 * total)).astype(np.uint8)  # [size, size, 3]
+    mean: NDArray[np.uint8] = ((2 * sums + total) // (2 * total)).astype(np.uint8)  # [size, size, 3]
+    return mean

@@ -64,9 +64,7 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         try:
             return self.labels.index(label)
         except ValueError:
-            raise BadInputError(
-                f"task {self.name} has no label {label!r}: one of {', '.join(self.labels)}"
-            ) from None
+            raise BadInputError(f"task {self.name} has no label {label!r}: one of {', '.join(self.labels)}") from None
 
 
 def parse_task(text: str, origin: str) -> Task:
@@ -106,11 +104,7 @@ def load_task(name_or_path: str = "pizza") -> Task:
         except (OSError, UnicodeDecodeError) as error:
             raise BadInputError(f"{path}: cannot be read: {error}") from None
     shipped = resources.files("shared.tasks")
-    names = sorted(
-        entry.name.removesuffix(".toml") for entry in shipped.iterdir() if entry.name.endswith(".toml")
-    )
+    names = sorted(entry.name.removesuffix(".toml") for entry in shipped.iterdir() if entry.name.endswith(".toml"))
     if name_or_path not in names:
-        raise BadInputError(
-            f"no task {name_or_path!r}: one of {', '.join(names)}, or the path of a .toml file"
-        )
+        raise BadInputError(f"no task {name_or_path!r}: one of {', '.join(names)}, or the path of a .toml file")
     return parse_task((shipped / f"{name_or_path}.toml").read_text(encoding="utf-8"), f"{name_or_path}.toml")

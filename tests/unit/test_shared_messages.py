@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from shared.errors import BadInputError
 from shared.messages import BakeVerdict, CharLocation, Response, decode, encode
 from shared.topics import Line, check_name, parse_request, shared_requests
@@ -61,9 +62,7 @@ def test_names_that_could_escape_their_level_are_refused(name: str) -> None:
         check_name(name, "site")
 
 
-@pytest.mark.parametrize(
-    "topic", ["", "cw/1/req/pizza", "cw/2/req/a/b/c/d", "cw/1/req/a/b/c/d/e", "cw/1/req/a/+/c/d"]
-)
+@pytest.mark.parametrize("topic", ["", "cw/1/req/pizza", "cw/2/req/a/b/c/d", "cw/1/req/a/b/c/d/e", "cw/1/req/a/+/c/d"])
 def test_other_topics_are_no_requests(topic: str) -> None:
     with pytest.raises(BadInputError):
         parse_request(topic)

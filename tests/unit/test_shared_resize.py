@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from shared.errors import BadInputError
 from shared.resize import area_weights, square_resize
 
@@ -17,9 +18,7 @@ def exact_mean(square: np.ndarray, size: int, y: int, x: int, channel: int) -> i
     side = square.shape[0]
     total = Fraction(0)
     for row in range(side):
-        height = min(Fraction(row + 1), Fraction((y + 1) * side, size)) - max(
-            Fraction(row), Fraction(y * side, size)
-        )
+        height = min(Fraction(row + 1), Fraction((y + 1) * side, size)) - max(Fraction(row), Fraction(y * side, size))
         for column in range(side):
             width = min(Fraction(column + 1), Fraction((x + 1) * side, size)) - max(
                 Fraction(column), Fraction(x * side, size)
@@ -32,9 +31,7 @@ def exact_mean(square: np.ndarray, size: int, y: int, x: int, channel: int) -> i
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 23), st.integers(1, 23), st.integers(1, 9), st.integers(0, 2**32 - 1))
-def test_every_pixel_is_the_exact_area_mean_rounded_half_up(
-    height: int, width: int, size: int, seed: int
-) -> None:
+def test_every_pixel_is_the_exact_area_mean_rounded_half_up(height: int, width: int, size: int, seed: int) -> None:
     random = np.random.default_rng(seed)
     frame = random.integers(0, 256, (height, width, 3), dtype=np.uint8)
     small = square_resize(frame, size)

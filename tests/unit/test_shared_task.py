@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import resources
 
 import pytest
+
 from shared.errors import BadInputError
 from shared.task import load_task, parse_task
 

@@ -1,0 +1,54 @@
+# Everything a person or CI runs. `make help` is made from the comments behind the targets.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench firmware lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Create .venv and install everything that demo and tests need (about 2 GB)
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is missing: apt-get install python3.11 python3.11-venv, or make PYTHON=..."; exit 1; }
+	@test -x $(BIN)/python || { echo "creating $(VENV)"; $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "make: the venv module is missing: apt-get install python3.11-venv"; exit 1; }; }
+	@echo "installing torch (1 of 2)"
+	@$(PIP) install -c constraints.txt torch==2.13.0
+	@echo "installing crustwatch and what it needs (2 of 2)"
+	@$(PIP) install -c constraints.txt --editable '.[all-cpu]'
+	@touch $@
+
+demo: setup ## Run the main job: emulated RP2040, broker, gateway and cloud worker on rendered pizzas
+	@$(BIN)/crustwatch demo
+
+test: setup ## Run all tests
+	@$(BIN)/python -m pytest
+
+lint: setup ## Formatting, lint, types and import arrows
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: setup ## Format the Python sources
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: setup ## Measure speed: emulator, renderer, firmware (minutes; prints figures, judges nothing)
+	@$(BIN)/crustwatch emu bench
+
+firmware: setup ## Rebuild the default firmware from the committed model (needs arm-none-eabi-gcc)
+	@$(BIN)/crustwatch firmware build
+
+lock: ## Write constraints.txt anew from what .venv holds
+	@{ echo '# Every package that demo, tests and lint install, pinned. Regenerate with `make lock`.'; \
+	  $(BIN)/pip --disable-pip-version-check freeze --exclude-editable | sed 's/+cpu$$//' | sort -f; } > constraints.txt
+
+clean: ## Remove .venv and caches
+	@rm -rf $(VENV) .venv-tflite .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
