@@ -6,7 +6,7 @@ index entry  i64 capture time (microseconds since the Unix epoch), u32 length of
 footer       u16 frames, u8 version, u8 zero, u32 CRC-32 of all bytes before, magic "CWCL"     12 bytes
 ```
 All integers are little-endian. The index stands at the end, so that a payload begins with a JPEG: any image
-viewer or dashboard that is handed one shows the first frame (decision 0070). Bytes in, frames out: no sockets.
+viewer or dashboard that is handed one shows the first frame (decision 0070). Knows no sockets.
 """
 
 from __future__ import annotations
