@@ -51,9 +51,7 @@ def rounding_divide_by_power_of_two(x: NDArray[np.int64], exponent: NDArray[np.i
     return (x >> exponent) + (remainder > threshold)
 
 
-def rescale(
-    x: NDArray[np.int64], multiplier: NDArray[np.int32], exponent: NDArray[np.int8]
-) -> NDArray[np.int64]:
+def rescale(x: NDArray[np.int64], multiplier: NDArray[np.int32], exponent: NDArray[np.int8]) -> NDArray[np.int64]:
     """MultiplyByQuantizedMultiplier: x * multiplier * 2^(exponent - 31), rounded twice.
 
     `multiplier` and `exponent` broadcast against the last axis of `x` (int64 [..., n] holding int32 values).

@@ -1,0 +1,69 @@
+"""Where each activation lies in the firmware's arena: a static plan, made once when the tables are generated.
+
+Largest tensor first, each at the lowest offset where it meets no tensor alive at the same time (the greedy planner of
+tflite-micro, tensorflow/lite/micro/memory_planner/greedy_memory_planner.cc). RESHAPE moves nothing: its output is
+its input's place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from firmware_sim.compiler.graph import Graph, Reshape, inputs_of
+
+ALIGNMENT = 4  # bytes: the kernels load words
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """One buffer: its bytes, and the first and last operator position during which it is alive."""
+
+    offset: int
+    bytes: int
+    first: int  # -1: written before the first operator (the input)
+    last: int
+
+    def meets(self, other: Placement) -> bool:
+        """Whether both are alive at the same time."""
+        return self.first <= other.last and other.first <= self.last
+
+
+@dataclass(frozen=True, slots=True)
+class ArenaPlan:
+    """Byte offset of each activation, and the size of the whole."""
+
+    offsets: dict[int, int]  # by tensor index
+    placements: tuple[Placement, ...]  # one a buffer (tensors that share bytes share one)
+    bytes: int
+
+
+def plan(graph: Graph) -> ArenaPlan:
+    """Place all activations of `graph`; no operator's output overlaps its inputs (RESHAPE aside)."""
+    owner = {index: index for index in graph.tensors}
+    for operator in graph.operators:
+        if isinstance(operator, Reshape):
+            owner[operator.output] = owner[operator.input]
+    first, last = {owner[graph.input]: -1}, {owner[graph.input]: 0}
+    for position, operator in enumerate(graph.operators):
+        for index in (*inputs_of(operator), operator.output):
+            first.setdefault(owner[index], position)
+            last[owner[index]] = position
+    last[owner[graph.output]] = len(graph.operators)
+    placed: dict[int, Placement] = {}
+    for index in sorted(first, key=lambda i: (-graph.tensors[i].bytes, first[i])):
+        size = -(-graph.tensors[index].bytes // ALIGNMENT) * ALIGNMENT
+        want = Placement(0, size, first[index], last[index])
+        offset = _lowest_gap(size, sorted((p for p in placed.values() if p.meets(want)), key=lambda p: p.offset))
+        placed[index] = Placement(offset, size, want.first, want.last)
+    total = max(p.offset + p.bytes for p in placed.values())
+    return ArenaPlan({i: placed[owner[i]].offset for i in graph.tensors}, tuple(placed.values()), total)
+
+
+def _lowest_gap(size: int, neighbours: list[Placement]) -> int:
+    """Lowest offset with `size` free bytes among `neighbours`, sorted by offset."""
+    offset = 0
+    for neighbour in neighbours:
+        if neighbour.offset - offset >= size:
+            break
+        offset = max(offset, neighbour.offset + neighbour.bytes)
+    return offset

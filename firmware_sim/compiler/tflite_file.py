@@ -1,0 +1,215 @@
+"""One `.tflite` file behind bounds-checked access: tensors, constants and operators, errors that name them.
+
+The schema is LiteRT's own (ai_edge_litert.schema_py_generated, extra `litert`). A file is hostile until proved
+otherwise: every index, shape and buffer is checked here, before any arithmetic sees it.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_sim.compiler.graph import Shape, Tensor
+from shared.errors import BadInputError, MissingPartError
+
+MAX_FILE_BYTES = 2**21  # the RP2040's usual flash
+MAX_TENSORS = 4096
+MAX_OPERATORS = 1024
+MAX_SIDE = 65_535  # nn.h holds sides as uint16
+MAX_TENSOR_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A constant tensor with its per-axis scales."""
+
+    name: str
+    values: NDArray[Any]  # int8 or int32, of the file's shape
+    scales: NDArray[np.float32]  # [1] or [n] along `axis`; [0] when not quantised
+    axis: int
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One operator of the file: where errors point, and the raw tables."""
+
+    file: TfliteFile
+    position: int
+    kind: str  # "CONV_2D"
+    inputs: tuple[int, ...]  # tensor indices; -1 for an optional one left out
+    outputs: tuple[int, ...]
+    options: Any  # the schema's options table, or None
+
+    def error(self, what: str, tensor: int | None = None) -> BadInputError:
+        """The error to raise: names the file, the operator and, when given, the tensor."""
+        where = f"{self.file.origin}: operator {self.position} {self.kind}"
+        if tensor is not None:
+            where += f", tensor {self.file.name(tensor)}"
+        return BadInputError(f"{where}: {what}")
+
+    def expect_arity(self, inputs: tuple[int, ...]) -> None:
+        """Raise unless the operator has one of these numbers of inputs, and one output."""
+        if len(self.inputs) not in inputs or len(self.outputs) != 1:
+            raise self.error(f"has {len(self.inputs)} inputs and {len(self.outputs)} outputs")
+
+    def expect_options(self, table: str) -> Any:
+        """The options table, which must be of that type."""
+        if type(self.options).__name__ != table:
+            raise self.error(f"needs {table}, not {type(self.options).__name__}")
+        return self.options
+
+    def activation(self, position: int) -> tuple[int, Tensor]:
+        """Index and form of the int8 activation at that input."""
+        index = self.inputs[position]
+        return index, self.file.activation(index, self)
+
+    def output(self) -> tuple[int, Tensor]:
+        """Index and form of the output."""
+        return self.outputs[0], self.file.activation(self.outputs[0], self)
+
+    def constant(self, position: int, dtype: type[np.generic], rank: int) -> Constant:
+        """The constant at that input, checked for dtype and rank."""
+        return self.file.constant(self.inputs[position], dtype, rank, self)
+
+
+class TfliteFile:
+    """A parsed file; raises BadInputError from the constructor when it is none, MissingPartError without LiteRT."""
+
+    def __init__(self, data: bytes, origin: str) -> None:
+        self.origin = origin
+        if len(data) > MAX_FILE_BYTES:
+            raise BadInputError(f"{origin}: {len(data)} bytes; a model for the RP2040 has at most {MAX_FILE_BYTES}")
+        if len(data) < 8 or data[4:8] != b"TFL3":
+            raise BadInputError(f"{origin}: not a .tflite file (bytes 4 to 8 must be TFL3)")
+        try:
+            import ai_edge_litert.schema_py_generated as schema
+        except ImportError:
+            raise MissingPartError("reading .tflite files needs LiteRT: pip install 'crustwatch[litert]'") from None
+        try:
+            model = schema.ModelT.InitFromPackedBuf(data)
+        except (struct.error, IndexError, ValueError, TypeError, AttributeError, OverflowError, MemoryError) as error:
+            raise BadInputError(f"{origin}: damaged .tflite file: {error}") from None
+        self._schema = schema
+        self._codes = [c for c in model.operatorCodes or [] if c is not None]
+        self._buffers = model.buffers or []
+        if len(model.subgraphs or []) != 1:
+            raise BadInputError(f"{origin}: has {len(model.subgraphs or [])} subgraphs; one is supported")
+        graph = model.subgraphs[0]
+        self._tensors = graph.tensors if graph.tensors is not None else []
+        self._operators = graph.operators if graph.operators is not None else []
+        if len(self._tensors) > MAX_TENSORS or len(self._operators) > MAX_OPERATORS:
+            raise BadInputError(f"{origin}: more than {MAX_TENSORS} tensors or {MAX_OPERATORS} operators")
+        self.input = self._single(graph.inputs, "input")
+        self.output = self._single(graph.outputs, "output")
+
+    def _single(self, indices: Any, what: str) -> int:
+        if indices is None or len(indices) != 1:
+            raise BadInputError(
+                f"{self.origin}: a classifier has one {what}, not {0 if indices is None else len(indices)}"
+            )
+        return self._checked(int(indices[0]), what)
+
+    def _checked(self, index: int, where: str) -> int:
+        if not 0 <= index < len(self._tensors):
+            raise BadInputError(f"{self.origin}: {where} names tensor {index} of {len(self._tensors)}")
+        return index
+
+    def name(self, index: int) -> str:
+        """`index 'name'` for messages; hostile names are cut and escaped."""
+        if not 0 <= index < len(self._tensors):
+            return str(index)
+        raw = self._tensors[index].name or b""
+        text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
+        return f"{index} {text[:60]!r}"
+
+    def operators(self) -> Iterator[Source]:
+        """The operators in order of execution."""
+        kinds = {value: key for key, value in vars(self._schema.BuiltinOperator).items() if isinstance(value, int)}
+        for position, operator in enumerate(self._operators):
+            where = f"operator {position}"
+            if not 0 <= operator.opcodeIndex < len(self._codes):
+                raise BadInputError(f"{self.origin}: {where} has code {operator.opcodeIndex} of {len(self._codes)}")
+            code = self._codes[operator.opcodeIndex]
+            number = max(int(code.builtinCode), int(code.deprecatedBuiltinCode))  # schema.fbs, OperatorCode
+            inputs = tuple(int(i) for i in (operator.inputs if operator.inputs is not None else ()))
+            outputs = tuple(int(i) for i in (operator.outputs if operator.outputs is not None else ()))
+            for index in (*(i for i in inputs if i != -1), *outputs):
+                self._checked(index, where)
+            yield Source(self, position, kinds.get(number, f"code {number}"), inputs, outputs, operator.builtinOptions)
+
+    def _shape(self, index: int) -> tuple[int, ...]:
+        shape = self._tensors[index].shape
+        return () if shape is None else tuple(int(side) for side in shape)
+
+    def _buffer(self, index: int) -> bytes:
+        number = self._tensors[index].buffer
+        if not 0 <= number < len(self._buffers):
+            raise BadInputError(
+                f"{self.origin}: tensor {self.name(index)} names buffer {number} of {len(self._buffers)}"
+            )
+        data = self._buffers[number].data
+        return b"" if data is None else np.asarray(data, np.uint8).tobytes()
+
+    def activation(self, index: int, source: Source | None = None) -> Tensor:
+        """The int8 activation `index`; BadInputError unless batch 1, rank 4 or 2, per-tensor quantised, no constant."""
+
+        def bad(what: str) -> BadInputError:
+            return (
+                source.error(what, index)
+                if source
+                else BadInputError(f"{self.origin}: tensor {self.name(index)}: {what}")
+            )
+
+        if index < 0:
+            raise bad("is left out but needed")
+        tensor, shape = self._tensors[index], self._shape(index)
+        if tensor.type != self._schema.TensorType.INT8:
+            raise bad("is not int8: quantise the whole network to int8, input and output too")
+        if self._buffer(index):
+            raise bad("is a constant where an activation belongs")
+        if len(shape) not in (2, 4) or shape[0] != 1 or not all(1 <= side <= MAX_SIDE for side in shape):
+            raise bad(f"has shape {list(shape)}; [1, H, W, C] or [1, n] is supported")
+        if math.prod(shape) > MAX_TENSOR_BYTES:
+            raise bad(f"has {math.prod(shape)} elements; at most {MAX_TENSOR_BYTES} are supported")
+        spatial: Shape = (shape[1], shape[2], shape[3]) if len(shape) == 4 else (1, 1, shape[1])
+        scales, zero_points = self._quantisation(index)
+        if len(scales) != 1 or len(zero_points) != 1 or not -128 <= zero_points[0] <= 127:
+            raise bad("needs one scale and one zero point from -128 to 127")
+        name = (tensor.name or b"").decode("utf-8", "replace")
+        return Tensor(name, spatial, float(scales[0]), int(zero_points[0]))
+
+    def _quantisation(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        table = self._tensors[index].quantization
+        if table is None or table.scale is None or table.zeroPoint is None:
+            return np.zeros(0, np.float32), np.zeros(0, np.int64)
+        scales = np.asarray(table.scale, np.float32)  # [n]
+        if not (np.isfinite(scales).all() and (scales > 0).all()):
+            raise BadInputError(f"{self.origin}: tensor {self.name(index)}: scales must be positive numbers")
+        return scales, np.asarray(table.zeroPoint, np.int64)
+
+    def constant(self, index: int, dtype: type[np.generic], rank: int, source: Source) -> Constant:
+        """The constant `index` of int8 or int32 and that rank; int8 constants need symmetric scales."""
+        if index < 0:
+            raise source.error("a constant that is needed is left out")
+        types = {np.int8: self._schema.TensorType.INT8, np.int32: self._schema.TensorType.INT32}
+        tensor, shape = self._tensors[index], self._shape(index)
+        if tensor.type != types[dtype] or tensor.sparsity is not None:
+            raise source.error(f"must be a dense {dtype.__name__} constant", index)
+        if len(shape) != rank or not all(1 <= side <= MAX_SIDE for side in shape):
+            raise source.error(f"has shape {list(shape)}; rank {rank} is supported", index)
+        data = self._buffer(index)
+        expected = math.prod(shape) * np.dtype(dtype).itemsize
+        if len(data) != expected:
+            raise source.error(f"shape {list(shape)} needs {expected} bytes, its buffer has {len(data)}", index)
+        values = np.frombuffer(data, np.dtype(dtype).newbyteorder("<")).astype(dtype).reshape(shape)
+        scales, zero_points = self._quantisation(index)
+        if dtype is np.int8 and (len(scales) == 0 or len(zero_points) != len(scales) or zero_points.any()):
+            raise source.error("int8 weights need scales, and zero points of 0", index)
+        table = tensor.quantization
+        return Constant(self.name(index), values, scales, 0 if table is None else int(table.quantizedDimension))
