@@ -1,0 +1,66 @@
+"""Child processes that never outlive their parent, whatever ends it.
+
+On Linux the kernel sends the child SIGTERM when the thread that started it dies (prctl(2), PR_SET_PDEATHSIG), so
+children must be started by the main thread. Elsewhere only an orderly exit ends them. A child gets a process group
+of its own: Ctrl-C in a terminal reaches the parent alone, which then stops its children in the right order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import IO, Any
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def die_with_parent(parent: int, signal_number: int = signal.SIGTERM) -> None:
+    """To be called in a child: ask the kernel for `signal_number` when the process `parent` ends."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal_number)
+    if os.getppid() != parent:  # it died between fork and prctl
+        os.kill(os.getpid(), signal_number)
+
+
+def spawn(
+    arguments: Sequence[str],
+    *,
+    stdout: int | IO[Any] | None = None,
+    stderr: int | IO[Any] | None = None,
+    environment: dict[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a program as a child that dies with this process. Call it from the main thread."""
+    return subprocess.Popen(
+        list(arguments),
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        env=environment,
+        preexec_fn=_in_child(os.getpid()),
+        process_group=0,
+    )
+
+
+def _in_child(parent: int) -> Callable[[], None]:
+    def prepare() -> None:
+        die_with_parent(parent)
+
+    return prepare
+
+
+def stop(child: subprocess.Popen[bytes], grace_s: float) -> int:
+    """End a child: SIGTERM, and SIGKILL when it is still there after `grace_s`. Returns its exit status."""
+    if child.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            child.terminate()
+        try:
+            child.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            child.kill()
+    return child.wait()
