@@ -1,0 +1,148 @@
+"""The language model's answer: one compact JSON object, its writer and its strict parser.
+
+The same text serves the full-size model, which spells it with the Qwen vocabulary, and the small one, whose
+word-level vocabulary (cloud/vocabulary.py) holds its fragments. An answer that breaks a rule is never repaired into
+findings: `verdict_of` turns it into `cannot_tell` with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+
+from shared.errors import BadInputError
+from shared.messages import BakeVerdict, CharLocation, CharPlace, Hour, Provenance, Relief
+from shared.task import Task
+
+MAX_CHARACTERS = 2_048  # a full answer has about 120
+EVENNESS_STEP = 5  # percent; what the small model can spell
+CRUST_MAX_MM = 60
+BLISTER_MAX_MM = 30
+
+Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
+CrustMm = Annotated[int, msgspec.Meta(ge=0, le=CRUST_MAX_MM)]
+BlisterMm = Annotated[int, msgspec.Meta(ge=0, le=BLISTER_MAX_MM)]
+
+
+class AnswerError(BadInputError):
+    """The model's text is not an answer; the message says which rule it breaks."""
+
+
+class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the model says of a bake. Field order is the order of the text: doneness first, as it matters most."""
+
+    doneness: str  # a label of the task
+    burnt_percent: Percent  # of the top's area
+    char: CharPlace  # where most of the char is
+    hour: Hour | None  # its clock sector, 12 in the direction of belt travel; null without char or all round
+    evenness_percent: Percent  # 100: baked alike everywhere
+    crust_mm: CrustMm  # height of the crust's rim over the belt
+    blister_mm: BlisterMm  # height of the blisters over the crust; 0 without blisters
+
+    def text(self) -> str:
+        """The compact JSON that the model is trained to write."""
+        return msgspec.json.encode(self).decode()
+
+
+@dataclass(frozen=True)
+class Findings:
+    """An answer that was accepted, with the probability that the model gave its doneness label."""
+
+    answer: Answer
+    confidence: float
+
+
+def parse_answer(text: str, task: Task) -> Answer:
+    """Read an answer from the model's text.
+
+    Accepted is exactly one JSON object with exactly the fields of `Answer`, bare or in one Markdown code fence.
+    Raises AnswerError for anything else: prose, missing, unknown or repeated fields, numbers out of range or not
+    integers, a label that `task` does not have, an hour without char.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise AnswerError(f"the answer has {len(text)} characters, at most {MAX_CHARACTERS} are read")
+    body = _unfenced(text.strip())
+    if not body:
+        raise AnswerError("the answer is empty")
+    try:
+        fields = json.loads(body, object_pairs_hook=_no_repeats, parse_constant=_no_constants)
+    except json.JSONDecodeError as error:
+        raise AnswerError(f"the answer is not JSON: {error.msg} at character {error.pos}") from None
+    except (RecursionError, ValueError) as error:  # nesting; integers of over 4,300 digits
+        if isinstance(error, AnswerError):
+            raise
+        raise AnswerError("the answer is not JSON that can be read") from None
+    try:
+        answer = msgspec.convert(fields, Answer)
+    except msgspec.ValidationError as error:
+        raise AnswerError(f"the answer breaks its form: {error}") from None
+    if answer.doneness not in task.labels:
+        raise AnswerError(f"the answer's doneness {answer.doneness!r} is none of {', '.join(task.labels)}")
+    if answer.char == "none" and answer.hour is not None:
+        raise AnswerError(f"the answer contradicts itself: char 'none' with hour {answer.hour}")
+    return answer
+
+
+def doneness_span(text: str, answer: Answer) -> tuple[int, int]:
+    """Start and end character of the doneness label in `text`, which `parse_answer` accepted.
+
+    The probabilities of the tokens that overlap this span are the answer's confidence.
+    """
+    key = text.index('"doneness"') + len('"doneness"')
+    start = text.index('"', text.index(":", key)) + 1
+    return start, start + len(answer.doneness)
+
+
+def verdict_of(findings: Findings, provenance: Provenance) -> BakeVerdict:
+    """The verdict that an accepted answer stands for."""
+    answer = findings.answer
+    return BakeVerdict(
+        doneness=answer.doneness,
+        confidence=findings.confidence,
+        cannot_tell=False,
+        rationale=_rationale(answer),
+        burnt_fraction=answer.burnt_percent / 100,
+        char=CharLocation(answer.char, answer.hour),
+        evenness=answer.evenness_percent / 100,
+        relief=Relief(float(answer.crust_mm), float(answer.blister_mm)),
+        provenance=provenance,
+    )
+
+
+def cannot_tell(reason: str, provenance: Provenance | None) -> BakeVerdict:
+    """The verdict when there is no acceptable answer: no findings, no confidence, and the reason."""
+    return BakeVerdict(
+        doneness=None, confidence=0.0, cannot_tell=True, rationale=reason, provenance=provenance
+    )
+
+
+def _rationale(answer: Answer) -> str:
+    """One sentence for people, made of the answer's own evidence."""
+    where = "all round" if answer.hour is None else f"towards {answer.hour} o'clock"
+    char = "no char" if answer.char == "none" else f"char at the {answer.char} {where}"
+    blisters = f", blisters {answer.blister_mm} mm" if answer.blister_mm else ""
+    return (
+        f"{answer.doneness}: {answer.burnt_percent} % burnt, {char}; evenness {answer.evenness_percent} %; "
+        f"crust {answer.crust_mm} mm high{blisters}"
+    )
+
+
+def _unfenced(text: str) -> str:
+    """`text` without one enclosing Markdown code fence, which chat models like to add."""
+    if text.startswith("```") and text.endswith("```") and len(text) >= 6:
+        return text[3:-3].removeprefix("json").strip()
+    return text
+
+
+def _no_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise AnswerError("the answer names a field twice")
+    return fields
+
+
+def _no_constants(name: str) -> object:
+    raise AnswerError(f"the answer holds {name}, which is not JSON")

@@ -1,0 +1,87 @@
+"""The small model's vocabulary: words of the prompt, fragments and values of the answer, the chat's special tokens.
+
+It is an ordinary `tokenizer.json` of the tokenizers library, so text becomes ids and ids become text on the same
+route as with the full-size model's vocabulary. Its fragments make a whole answer 16 tokens long, and every value
+that the answer may hold is one token.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+
+from cloud.answer import BLISTER_MAX_MM, CRUST_MAX_MM
+from shared.errors import BadInputError
+from shared.task import Task
+
+PAD, IM_START, IM_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
+IMAGE_PAD, VIDEO_PAD = "<|image_pad|>", "<|video_pad|>"
+SPECIAL = (PAD, IM_START, IM_END, VISION_START, VISION_END, IMAGE_PAD, VIDEO_PAD)
+UNKNOWN = "<unk>"
+
+FRAGMENTS = (
+    '{"doneness":"',
+    '","burnt_percent":',
+    ',"char":"',
+    '","hour":',
+    ',"evenness_percent":',
+    ',"crust_mm":',
+    ',"blister_mm":',
+    "}",
+)
+PLACES = ("none", "rim", "centre")
+SYSTEM = "You are a helpful assistant."
+_WORD = r" ?[A-Za-z]+| ?[0-9]+|\n| |[^\sA-Za-z0-9]"
+
+
+def chat(question: str, visual_tokens: int, answer: str | None = None, pad: str = VIDEO_PAD) -> str:
+    """The chat as Qwen2.5-VL is trained on it, up to the assistant's turn, or with its `answer` and end mark."""
+    prompt = (
+        f"{IM_START}system\n{SYSTEM}{IM_END}\n{IM_START}user\n"
+        f"{VISION_START}{pad * visual_tokens}{VISION_END}\n{question}{IM_END}\n{IM_START}assistant\n"
+    )
+    return prompt if answer is None else f"{prompt}{answer}{IM_END}"
+
+
+def question_of(task: Task) -> str:
+    """The text that follows the frames."""
+    return f"{task.prompt.question}\n{task.prompt.instruction}"
+
+
+def build_tokenizer(task: Task) -> Tokenizer:
+    """The vocabulary for `task`: its labels, its prompt's words and the answer's fragments and values."""
+    numbers = {*range(101), *range(CRUST_MAX_MM + 1), *range(BLISTER_MAX_MM + 1)}
+    split = "|".join([*(re.escape(fragment) for fragment in FRAGMENTS), _WORD])
+    scaffold = chat(question_of(task), 0)
+    for special in SPECIAL:
+        scaffold = scaffold.replace(special, "\x00")
+    words = [word for part in scaffold.split("\x00") for word in re.findall(split, part)]
+    entries = [*SPECIAL, UNKNOWN, *FRAGMENTS, *task.labels, *PLACES, "null", *map(str, sorted(numbers)), *words]
+    vocabulary = {entry: index for index, entry in enumerate(dict.fromkeys(entries))}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(split), behavior="isolated")
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.add_special_tokens([AddedToken(special, special=True, normalized=False) for special in SPECIAL])
+    return tokenizer
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """Read a `tokenizer.json`. Raises BadInputError when it cannot be read or lacks a token of the chat."""
+    try:
+        tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    except Exception as error:  # noqa: BLE001 - the Rust side raises plain Exception for a broken file
+        raise BadInputError(f"{path}: not a tokenizer: {error}") from None
+    if missing := [token for token in SPECIAL if tokenizer.token_to_id(token) is None]:
+        raise BadInputError(f"{path}: the vocabulary lacks {', '.join(missing)}")
+    return tokenizer
+
+
+def token_id(tokenizer: Tokenizer, token: str) -> int:
+    """Id of `token`; BadInputError when the vocabulary lacks it."""
+    index = tokenizer.token_to_id(token)
+    if index is None:
+        raise BadInputError(f"the vocabulary lacks {token!r}")
+    return int(index)

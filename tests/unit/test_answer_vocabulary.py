@@ -1,0 +1,86 @@
+"""The small model's vocabulary: text to ids and back, and one token for each thing an answer may say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
+
+from cloud.answer import BLISTER_MAX_MM, CRUST_MAX_MM, Answer
+from cloud.vocabulary import (
+    SPECIAL,
+    UNKNOWN,
+    VIDEO_PAD,
+    build_tokenizer,
+    chat,
+    load_tokenizer,
+    question_of,
+    token_id,
+)
+from shared.errors import BadInputError
+from shared.task import load_task
+
+TASK = load_task("pizza")
+TOKENIZER = build_tokenizer(TASK)
+
+
+def encode(tokenizer: Tokenizer, text: str) -> list[int]:
+    return tokenizer.encode(text, add_special_tokens=False).ids
+
+
+@given(
+    doneness=st.sampled_from(TASK.labels),
+    burnt=st.integers(0, 100),
+    char=st.sampled_from(("none", "rim", "centre")),
+    hour=st.none() | st.integers(1, 12),
+    evenness=st.integers(0, 20),
+    crust=st.integers(0, CRUST_MAX_MM),
+    blister=st.integers(0, BLISTER_MAX_MM),
+)
+def test_every_chat_comes_back_and_every_answer_has_16_tokens(
+    doneness: str, burnt: int, char: str, hour: int | None, evenness: int, crust: int, blister: int
+) -> None:
+    answer = Answer(doneness, burnt, char, hour, 5 * evenness, crust, blister)  # type: ignore[arg-type]
+    prompt = chat(question_of(TASK), 5)
+    whole = chat(question_of(TASK), 5, answer.text())
+    ids = encode(TOKENIZER, whole)
+    assert TOKENIZER.decode(ids, skip_special_tokens=False) == whole
+    assert token_id(TOKENIZER, UNKNOWN) not in ids
+    assert ids[: len(ids) - 16] == encode(TOKENIZER, prompt)
+    assert ids.count(token_id(TOKENIZER, VIDEO_PAD)) == 5
+
+
+def test_the_file_gives_the_same_ids(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    TOKENIZER.save(str(path))
+    text = chat(question_of(TASK), 3, Answer("burnt", 40, "centre", None, 60, 20, 5).text())
+    assert encode(load_tokenizer(path), text) == encode(TOKENIZER, text)
+
+
+def test_special_tokens_have_an_id_each_and_unknown_words_do_not() -> None:
+    assert len({token_id(TOKENIZER, token) for token in SPECIAL}) == len(SPECIAL)
+    assert encode(TOKENIZER, "quattro") == [token_id(TOKENIZER, UNKNOWN)]
+    with pytest.raises(BadInputError, match="quattro"):
+        token_id(TOKENIZER, "quattro")
+
+
+@pytest.mark.parametrize("content", ["", "{}", "not json", '{"version": "1.0"}'])
+def test_a_broken_file_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_text(content)
+    with pytest.raises(BadInputError, match=r"tokenizer\.json"):
+        load_tokenizer(path)
+    with pytest.raises(BadInputError, match="missing"):
+        load_tokenizer(tmp_path / "missing")
+
+
+def test_a_vocabulary_without_the_chat_tokens_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    build = build_tokenizer(TASK)
+    build.save(str(path))
+    path.write_text(path.read_text().replace("<|video_pad|>", "<|other|>"))
+    with pytest.raises(BadInputError, match="video_pad"):
+        load_tokenizer(path)
