@@ -1,0 +1,269 @@
+"""Sizes of Spatial-MLLM. The defaults are the full-size model: Qwen2.5-VL-3B with VGGT-1B.
+
+`config.json` of a checkpoint holds the Qwen half (flat, as transformers 4.51 wrote it) and next to nothing of
+VGGT: `checkpoint_sizes.py` reads what is missing from the shapes of the tensors.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from shared.errors import BadInputError
+
+
+@dataclass(frozen=True)
+class LanguageConfig:
+    """Qwen2.5 language model: RMSNorm, grouped-query attention with q/k/v bias, SwiGLU, M-RoPE."""
+
+    vocab_size: int = 151936
+    hidden_size: int = 2048
+    intermediate_size: int = 11008
+    num_hidden_layers: int = 36
+    num_attention_heads: int = 16
+    num_key_value_heads: int = 2
+    mrope_section: tuple[int, ...] = (16, 24, 24)  # rotary pairs that turn with time, height, width
+    rope_theta: float = 1_000_000.0
+    rms_norm_eps: float = 1e-6
+    max_position_embeddings: int = 128_000
+    hidden_act: str = "silu"
+    initializer_range: float = 0.02
+    tie_word_embeddings: bool = True
+
+    def __post_init__(self) -> None:
+        head_dim, rest = divmod(self.hidden_size, self.num_attention_heads)
+        if rest or self.num_attention_heads % self.num_key_value_heads:
+            raise BadInputError(
+                f"language model: hidden_size {self.hidden_size} must be a multiple of num_attention_heads "
+                f"{self.num_attention_heads}, and that of num_key_value_heads {self.num_key_value_heads}"
+            )
+        if 2 * sum(self.mrope_section) != head_dim:
+            raise BadInputError(
+                f"language model: mrope_section {list(self.mrope_section)} must add up to half of the head "
+                f"dimension, {head_dim} / 2"
+            )
+
+
+@dataclass(frozen=True)
+class VisionConfig:
+    """Qwen2.5-VL vision tower: windowed attention with a few blocks of full attention, 2x2 patch merger."""
+
+    depth: int = 32
+    hidden_size: int = 1280
+    intermediate_size: int = 3420
+    num_heads: int = 16
+    out_hidden_size: int = 2048
+    patch_size: int = 14
+    spatial_merge_size: int = 2
+    temporal_patch_size: int = 2
+    in_channels: int = 3
+    window_size: int = 112  # pixels
+    fullatt_block_indexes: tuple[int, ...] = (7, 15, 23, 31)
+    tokens_per_second: int = 2
+    hidden_act: str = "silu"
+
+
+@dataclass(frozen=True)
+class DinoConfig:
+    """DINOv2 trunk with registers. `position_grid` is the side of the square learned position table."""
+
+    depth: int = 24
+    num_heads: int = 16
+    mlp_size: int = 4096
+    register_tokens: int = 4
+    position_grid: int = 37
+
+
+@dataclass(frozen=True)
+class CameraHeadConfig:
+    """Camera head: a small trunk over the camera tokens, run `iterations` times."""
+
+    depth: int = 4
+    num_heads: int = 16
+    mlp_size: int = 8192
+    iterations: int = 4
+
+
+@dataclass(frozen=True)
+class DptHeadConfig:
+    """Dense head: which aggregator layers it reads, channels of each of the four levels, fused channels."""
+
+    layers: tuple[int, int, int, int] = (4, 11, 17, 23)
+    level_channels: tuple[int, int, int, int] = (256, 512, 1024, 1024)
+    features: int = 256
+    hidden: int = 32
+
+
+@dataclass(frozen=True)
+class VggtConfig:
+    """VGGT: trunk, alternating-attention aggregator, and the heads that the checkpoint brings (None: absent)."""
+
+    width: int = 1024
+    depth: int = 24  # pairs of one frame block and one global block
+    num_heads: int = 16
+    mlp_size: int = 4096
+    patch_size: int = 14
+    register_tokens: int = 4
+    dino: DinoConfig = field(default_factory=DinoConfig)
+    camera_head: CameraHeadConfig | None = field(default_factory=CameraHeadConfig)
+    point_head: DptHeadConfig | None = field(default_factory=DptHeadConfig)
+    depth_head: DptHeadConfig | None = field(default_factory=DptHeadConfig)
+
+    def __post_init__(self) -> None:
+        head_dim, rest = divmod(self.width, self.num_heads)
+        if rest or head_dim % 4:
+            raise BadInputError(
+                f"VGGT: width {self.width} over {self.num_heads} heads must give a head dimension divisible by "
+                "4, because 2-D RoPE turns pairs in each half"
+            )
+        if self.width % self.dino.num_heads:
+            raise BadInputError(f"VGGT: width {self.width} is no multiple of {self.dino.num_heads} DINO heads")
+        for name, head in (("point_head", self.point_head), ("depth_head", self.depth_head)):
+            if head is not None and not all(0 <= layer < self.depth for layer in head.layers):
+                raise BadInputError(f"VGGT: {name} reads layers {head.layers}, but there are {self.depth}")
+
+    @property
+    def output_width(self) -> int:
+        """Channels of an aggregator layer: frame half and global half side by side."""
+        return 2 * self.width
+
+
+@dataclass(frozen=True)
+class TokenIds:
+    """Vocabulary entries with a meaning to the model."""
+
+    vision_start: int = 151652
+    vision_end: int = 151653
+    image: int = 151655
+    video: int = 151656
+    bos: int = 151643
+    eos: int = 151645
+    pad: int = 151643
+
+
+@dataclass(frozen=True)
+class SpatialConfig:
+    """The whole model."""
+
+    language: LanguageConfig = field(default_factory=LanguageConfig)
+    vision: VisionConfig = field(default_factory=VisionConfig)
+    vggt: VggtConfig = field(default_factory=VggtConfig)
+    tokens: TokenIds = field(default_factory=TokenIds)
+
+    def __post_init__(self) -> None:
+        if self.vision.patch_size != self.vggt.patch_size:
+            raise BadInputError(
+                f"both encoders must cut the same patches: the vision tower has {self.vision.patch_size} "
+                f"pixels, VGGT {self.vggt.patch_size}"
+            )
+        if self.vision.out_hidden_size != self.language.hidden_size:
+            raise BadInputError(
+                f"the vision tower gives {self.vision.out_hidden_size} channels, the language model takes "
+                f"{self.language.hidden_size}"
+            )
+        if outside := {k: v for k, v in asdict(self.tokens).items() if not 0 <= v < self.language.vocab_size}:
+            raise BadInputError(f"token ids {outside} are outside the vocabulary of {self.language.vocab_size}")
+
+    @property
+    def connector_width(self) -> int:
+        """Channels of one merged token before the connector's MLP: 2C * merge * merge * temporal patch."""
+        merge = self.vision.spatial_merge_size
+        return self.vggt.output_width * merge * merge * self.vision.temporal_patch_size
+
+    def to_json(self) -> dict[str, Any]:
+        """The published flat `config.json`.
+
+        `spatial_config` gets the fields of `HEAD_FIELDS` on top, which the reference ignores: head counts and
+        layer choices that no tensor's shape tells.
+        """
+        language = asdict(self.language)
+        section = list(language.pop("mrope_section"))
+        vggt = self.vggt
+        heads: dict[str, Any] = {"dino_num_heads": vggt.dino.num_heads}
+        if vggt.camera_head is not None:
+            heads["camera_num_heads"] = vggt.camera_head.num_heads
+        dense = vggt.point_head or vggt.depth_head
+        if dense is not None:
+            heads["dpt_layers"] = list(dense.layers)
+        vision = asdict(self.vision)
+        vision["fullatt_block_indexes"] = list(vision["fullatt_block_indexes"])
+        return {
+            "architectures": ["SpatialMLLMForConditionalGeneration"],
+            "model_type": "spatial-mllm",
+            **language,
+            "rope_scaling": {"type": "default", "rope_type": "default", "mrope_section": section},
+            "use_sliding_window": False,
+            "image_token_id": self.tokens.image,
+            "video_token_id": self.tokens.video,
+            "vision_start_token_id": self.tokens.vision_start,
+            "vision_end_token_id": self.tokens.vision_end,
+            "bos_token_id": self.tokens.bos,
+            "eos_token_id": self.tokens.eos,
+            "pad_token_id": self.tokens.pad,
+            "vision_config": {"model_type": "qwen2_5_vl", **vision},
+            "spatial_config": {
+                "model_type": "vggt_spatial_encoder",
+                "img_size": vggt.dino.position_grid * vggt.patch_size,
+                "patch_size": vggt.patch_size,
+                "embed_dim": vggt.width,
+                **heads,
+            },
+            "connector_config": {"connector_type": "mlp_add", "spatial_embeds_layer_idx": -1},
+        }
+
+
+HEAD_FIELDS = ("dino_num_heads", "camera_num_heads", "dpt_layers")
+
+
+def _pick(source: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Fields of `source` that are among `names` and not null."""
+    return {name: source[name] for name in names if source.get(name) is not None}
+
+
+def parse_language(config: Mapping[str, Any]) -> LanguageConfig:
+    """Language model fields of a flat `config.json`.
+
+    Raises:
+        BadInputError: a field is missing, or asks for something the reference does not do (sliding windows,
+            scaled RoPE).
+    """
+    if config.get("use_sliding_window"):
+        raise BadInputError("config.json: use_sliding_window must be false, as in every Spatial-MLLM checkpoint")
+    fields = _pick(config, [name for name in LanguageConfig.__dataclass_fields__ if name != "mrope_section"])
+    required = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    if missing := [name for name in required if name not in fields]:
+        raise BadInputError(f"config.json lacks {', '.join(missing)}: it must be the flat Qwen2.5-VL form")
+    fields.setdefault("num_key_value_heads", fields["num_attention_heads"])
+    scaling = config.get("rope_scaling") or {}
+    kind = scaling.get("rope_type", scaling.get("type"))
+    if kind not in ("default", "mrope") or not scaling.get("mrope_section"):
+        raise BadInputError(
+            f"config.json: rope_scaling must be of type default or mrope with mrope_section, got {scaling}"
+        )
+    return LanguageConfig(mrope_section=tuple(scaling["mrope_section"]), **fields)
+
+
+def parse_vision(config: Mapping[str, Any]) -> VisionConfig:
+    """Vision tower fields of `config["vision_config"]` (absent ones keep the full-size default)."""
+    vision = config.get("vision_config")
+    if not isinstance(vision, Mapping):
+        raise BadInputError("config.json lacks vision_config: it must be the flat Qwen2.5-VL form")
+    fields = _pick(vision, list(VisionConfig.__dataclass_fields__))
+    if "in_channels" not in fields and "in_chans" in vision:
+        fields["in_channels"] = vision["in_chans"]  # the name in Qwen's own files
+    if "fullatt_block_indexes" in fields:
+        fields["fullatt_block_indexes"] = tuple(fields["fullatt_block_indexes"])
+    return VisionConfig(**fields)
+
+
+def parse_tokens(config: Mapping[str, Any]) -> TokenIds:
+    """Special token ids of a flat `config.json`."""
+    keys = {
+        "image": "image_token_id",
+        "video": "video_token_id",
+        "vision_start": "vision_start_token_id",
+        "vision_end": "vision_end_token_id",
+        "bos": "bos_token_id",
+        "eos": "eos_token_id",
+        "pad": "pad_token_id",
+    }
+    return TokenIds(**{name: config[key] for name, key in keys.items() if config.get(key) is not None})

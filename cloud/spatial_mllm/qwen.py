@@ -1,0 +1,81 @@
+"""The Qwen2.5-VL parts, taken from transformers as plain modules.
+
+Only the vision tower and the text model are used, each built from explicit sizes. Composition, positions, loading
+and generation are ours, because transformers 5.23.0 (a) renames checkpoint keys by class name, so that a subclass
+silently gets a randomly initialised language model, (b) leaves non-persistent buffers unset after a load, and
+(c) computes other M-RoPE positions than the checkpoints were trained with.
+"""
+
+import torch
+from torch import nn
+from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTextConfig, Qwen2_5_VLVisionConfig
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
+    Qwen2_5_VisionTransformerPretrainedModel,
+    Qwen2_5_VLRotaryEmbedding,
+    Qwen2_5_VLTextModel,
+    Qwen2_5_VLVisionRotaryEmbedding,
+)
+
+from cloud.spatial_mllm.config import SpatialConfig
+
+ATTENTION_BACKENDS = ("sdpa", "eager", "flash_attention_2")
+
+
+def vision_tower(config: SpatialConfig, attention: str) -> Qwen2_5_VisionTransformerPretrainedModel:
+    """Qwen2.5-VL vision tower with random weights."""
+    vision = config.vision
+    sizes = Qwen2_5_VLVisionConfig(
+        depth=vision.depth,
+        hidden_size=vision.hidden_size,
+        hidden_act=vision.hidden_act,
+        intermediate_size=vision.intermediate_size,
+        num_heads=vision.num_heads,
+        in_channels=vision.in_channels,
+        patch_size=vision.patch_size,
+        spatial_merge_size=vision.spatial_merge_size,
+        temporal_patch_size=vision.temporal_patch_size,
+        tokens_per_second=vision.tokens_per_second,
+        window_size=vision.window_size,
+        out_hidden_size=vision.out_hidden_size,
+        fullatt_block_indexes=list(vision.fullatt_block_indexes),
+    )
+    sizes._attn_implementation = attention
+    return Qwen2_5_VisionTransformerPretrainedModel(sizes)
+
+
+def text_model(config: SpatialConfig, attention: str) -> Qwen2_5_VLTextModel:
+    """Qwen2.5 decoder without its output layer, with random weights."""
+    language = config.language
+    sizes = Qwen2_5_VLTextConfig(
+        vocab_size=language.vocab_size,
+        hidden_size=language.hidden_size,
+        intermediate_size=language.intermediate_size,
+        num_hidden_layers=language.num_hidden_layers,
+        num_attention_heads=language.num_attention_heads,
+        num_key_value_heads=language.num_key_value_heads,
+        hidden_act=language.hidden_act,
+        max_position_embeddings=language.max_position_embeddings,
+        initializer_range=language.initializer_range,
+        rms_norm_eps=language.rms_norm_eps,
+        use_sliding_window=False,
+        bos_token_id=config.tokens.bos,
+        eos_token_id=config.tokens.eos,
+        rope_parameters={
+            "rope_type": "default",
+            "rope_theta": language.rope_theta,
+            "mrope_section": list(language.mrope_section),
+        },
+    )
+    sizes._attn_implementation = attention
+    return Qwen2_5_VLTextModel(sizes)
+
+
+def restore_rotary(visual: nn.Module, text: nn.Module, device: torch.device) -> None:
+    """Recompute the inverse RoPE frequencies in fp32.
+
+    They are non-persistent buffers: a load on the meta device leaves them empty, and `module.to(bfloat16)` rounds
+    them, which bends every position.
+    """
+    with torch.device(device):
+        visual.rotary_pos_emb = Qwen2_5_VLVisionRotaryEmbedding(visual.config)  # type: ignore[arg-type]
+        text.rotary_emb = Qwen2_5_VLRotaryEmbedding(text.config)  # type: ignore[arg-type]
