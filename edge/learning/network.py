@@ -1,0 +1,68 @@
+"""The classifier's float network: depthwise-separable, 48x48x3 to one logit a label.
+
+MobileNet v1 blocks (Howard et al. 2017, arXiv:1704.04861) after a strided stem; the head is an average pool and a
+1x1 convolution, because FULLY_CONNECTED is the one operator that LiteRT and tflite-micro round differently.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """Sizes of the network; a block is (stride, channels)."""
+
+    input_px: int
+    stem: int
+    blocks: tuple[tuple[int, int], ...]
+    labels: int
+
+
+def default_topology(labels: int, input_px: int = 48) -> Topology:
+    """The committed model's sizes: ~19,000 parameters and 1.7 M multiply-accumulates at 48 px."""
+    return Topology(input_px, 16, ((1, 24), (2, 48), (1, 48), (2, 96), (1, 96)), labels)
+
+
+class Unit(nn.Module):
+    """Convolution, batch norm, ReLU. Stride 2 pads one pixel on every side, which `.tflite` holds as a PAD."""
+
+    def __init__(self, name: str, into: int, out: int, kernel: int, stride: int, depthwise: bool) -> None:
+        super().__init__()
+        self.name, self.stride, self.depthwise = name, stride, depthwise
+        groups = into if depthwise else 1
+        self.convolution = nn.Conv2d(into, out, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.norm = nn.BatchNorm2d(out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float32 [N, into, h, w] to [N, out, h / stride, w / stride]."""
+        result: Tensor = torch.relu(self.norm(self.convolution(x)))
+        return result
+
+
+class EdgeNetwork(nn.Module):
+    """`units` in a chain, then mean over the plane and a 1x1 convolution to the labels."""
+
+    def __init__(self, topology: Topology) -> None:
+        super().__init__()
+        self.topology = topology
+        units = [Unit("stem", 3, topology.stem, 3, 2, depthwise=False)]
+        channels = topology.stem
+        for position, (stride, out) in enumerate(topology.blocks):
+            units.append(Unit(f"block{position}/depthwise", channels, channels, 3, stride, depthwise=True))
+            units.append(Unit(f"block{position}/pointwise", channels, out, 1, 1, depthwise=False))
+            channels = out
+        self.units = nn.ModuleList(units)
+        self.dropout = nn.Dropout(0.1)
+        self.head = nn.Conv2d(channels, topology.labels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Frames float32 [N, 3, H, W] in 0..1 to logits float32 [N, labels]."""
+        for unit in self.units:
+            x = unit(x)  # [N, c, h, w]
+        pooled = self.dropout(x.mean(dim=(2, 3), keepdim=True))  # [N, c, 1, 1]
+        logits: Tensor = self.head(pooled)[:, :, 0, 0]  # [N, labels]
+        return logits
