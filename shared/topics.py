@@ -112,3 +112,8 @@ def shared_requests(task: str, group: str = "workers") -> str:
 def worker_status(worker: str) -> str:
     """WorkerStatus, retained, will."""
     return f"{ROOT}/worker/{check_name(worker, 'worker')}/status"
+
+
+def worker_status_filter() -> str:
+    """The subscription to the status of all workers."""
+    return f"{ROOT}/worker/+/status"

@@ -32,8 +32,10 @@ log = logging.getLogger(__name__)
 class MqttClient:
     """Keeps one connection to the broker alive, renews subscriptions, and bounds what is held in memory."""
 
-    def __init__(self, config: MqttConfig, rng: random.Random | None = None) -> None:
+    def __init__(self, config: MqttConfig, *, patient: bool = False, rng: random.Random | None = None) -> None:
+        """With `patient`, `async with` does not wait for the first connection: it is made like any later one."""
         self.config = config
+        self._patient = patient
         self._rng = rng or random.Random()
         self._filters: list[str] = []
         self._incoming: asyncio.Queue[Incoming] = asyncio.Queue()
@@ -54,8 +56,9 @@ class MqttClient:
         await self._up.wait()
 
     async def __aenter__(self) -> Self:
-        """Connect once, raising LinkDownError or RefusedError when that fails; later losses are repaired."""
-        await self._connect()
+        """Connect, raising LinkDownError or RefusedError when that fails (unless patient); losses are repaired."""
+        if not self._patient:
+            await self._connect()
         self._supervisor = asyncio.create_task(self._supervise(), name=f"mqtt {self.config.client_id}")
         return self
 
@@ -71,10 +74,14 @@ class MqttClient:
         self._up.clear()
 
     async def subscribe(self, topic_filter: str) -> None:
-        """Subscribe at QoS 1, now and after every reconnection. Raises LinkDownError or RefusedError."""
+        """Subscribe at QoS 1, now (when connected) and after every reconnection.
+
+        Raises RefusedError, and LinkDownError when the connection breaks meanwhile (it is renewed then, too).
+        """
         if topic_filter not in self._filters:
             self._filters.append(topic_filter)
-        await self._live().subscribe(topic_filter)
+        if self._connection is not None and self.connected:
+            await self._connection.subscribe(topic_filter)
 
     async def publish(
         self,
@@ -139,17 +146,18 @@ class MqttClient:
     async def _supervise(self) -> None:
         failures = 0
         while True:
-            if self._connection is not None and failures == 0:
+            if self._connection is not None and self.connected:
                 reason = await self._connection.wait_lost()
                 self._up.clear()
                 log.warning("connection to %s lost: %s", self.config.address, reason)
                 if self.on_down is not None:
                     self.on_down(reason)
                 failures = 1
-            await asyncio.sleep(self.config.backoff.delay_s(failures, self._rng))
+            if failures:
+                await asyncio.sleep(self.config.backoff.delay_s(failures, self._rng))
             try:
                 await self._connect()
                 failures = 0
             except (LinkDownError, RefusedError) as error:
                 failures += 1
-                log.info("reconnection to %s failed: %s", self.config.address, error)
+                log.warning("no connection to %s (attempt %d): %s", self.config.address, failures, error)

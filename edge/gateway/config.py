@@ -1,0 +1,31 @@
+"""Configuration of one gateway, units in the field names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from edge.gateway.outbox import OutboxConfig
+from shared.task import Task
+from shared.topics import Line
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """One gateway with one camera."""
+
+    line: Line
+    task: Task
+    camera: str = "belt"
+    deadline_s: float | None = None  # None: the task's
+    max_backlog: int | None = None  # bakes waiting for the cloud before the source is held up; None: a live camera
+    jpeg_quality: int = 85
+    snapshot_bytes: int = 30_000  # cap of the retained picture, so that dashboards on thin links stay quick
+    stats_interval_s: float = 1.0  # at most so often
+    discovery_prefix: str = "homeassistant"
+    outbox: OutboxConfig = field(default_factory=OutboxConfig)
+
+    @property
+    def deadline_us(self) -> int:
+        """How long a bake may wait for the cloud."""
+        seconds = self.task.escalation.deadline_s if self.deadline_s is None else self.deadline_s
+        return int(seconds * 1e6)

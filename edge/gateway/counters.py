@@ -1,0 +1,36 @@
+"""What a gateway counts since it started, and the GatewayStats it makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.messages import GatewayStats
+
+
+@dataclass(slots=True)
+class Counters:
+    """Plain counts; `escalated` are bakes handed to the outbox, not attempts."""
+
+    bakes: int = 0
+    finals: int = 0
+    escalated: int = 0
+    corrections: int = 0
+    timeouts: int = 0
+    skipped: int = 0
+    duplicates: int = 0  # cloud verdicts that came again, and changed nothing
+    refused: int = 0  # messages that were not what they should be
+    last_cloud_s: float | None = None
+
+    def stats(self, backlog: int, cloud_link: bool) -> GatewayStats:
+        """The retained message of these counts."""
+        return GatewayStats(
+            bakes=self.bakes,
+            finals=self.finals,
+            escalated=self.escalated,
+            corrections=self.corrections,
+            timeouts=self.timeouts,
+            backlog=backlog,
+            escalation_rate=self.escalated / self.bakes if self.bakes else 0.0,
+            cloud_link=cloud_link,
+            last_cloud_s=self.last_cloud_s,
+        )

@@ -1,0 +1,176 @@
+"""Carries requests from the outbox to the workers and their answers back into it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable
+
+from edge.gateway.config import GatewayConfig
+from edge.gateway.counters import Counters
+from edge.gateway.outbox import Due, Outbox
+from shared.clock import NowUs
+from shared.errors import BadInputError
+from shared.escalation import Request
+from shared.messages import Response, WorkerStatus, decode
+from shared.mqtt import Incoming, LinkDownError, MqttClient, RefusedError
+from shared.topics import worker_status_filter
+
+log = logging.getLogger(__name__)
+
+NOBODY_LISTENS_US = 1_000_000  # when the broker says that no worker subscribes, the next look
+REFUSED_US = 10_000_000  # when the broker refuses a request (quota, access rules)
+
+
+class Courier:
+    """Sends what is due, applies what comes back, and lets the deadline decide what did not."""
+
+    def __init__(
+        self,
+        config: GatewayConfig,
+        outbox: Outbox,
+        client: MqttClient,
+        model: str,
+        counters: Counters,
+        now_us: NowUs,
+        changed: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._outbox = outbox
+        self._client = client
+        self._model = model
+        self._counters = counters
+        self._now_us = now_us
+        self._changed = changed  # called after each change of the outbox
+        self._more = asyncio.Event()  # something may be due
+        self._earlier = asyncio.Event()  # a deadline may have come that is earlier than the one waited for
+        self._workers: set[str] = set()
+
+    @property
+    def cloud_link(self) -> bool:
+        """True while the broker is connected and some worker says that it is online."""
+        return self._client.connected and bool(self._workers)
+
+    def accepted(self) -> None:
+        """The outbox holds a new bake."""
+        self._more.set()
+        self._earlier.set()
+
+    async def subscribe(self) -> None:
+        """Ask for answers and for the status of workers."""
+        await self._client.subscribe(self._config.line.response)
+        await self._client.subscribe(worker_status_filter())
+
+    def reconnected(self) -> None:
+        """After each connection: answers to what was in flight may be lost, so it is sent again."""
+        self._outbox.retry_all(self._now_us())
+        self._more.set()
+
+    def disconnected(self) -> None:
+        """Nothing is known of the workers while the link is down."""
+        self._workers.clear()
+        self._changed()
+
+    async def send(self) -> None:
+        """For ever: hand over what is due, most urgent first, one at a time."""
+        while True:
+            await self._client.wait_connected()
+            self._more.clear()
+            for due in self._outbox.take_due(self._now_us()):
+                await self._hand_over(due)
+            await _wait(self._more, self._outbox.next_send_us(self._now_us()), self._now_us)
+
+    async def _hand_over(self, due: Due) -> None:
+        now_us = self._now_us()
+        request = Request(
+            id=due.id,
+            attempt=due.attempt,
+            task=self._config.task.name,
+            priority=due.priority,
+            line=self._config.line,
+            clip=due.clip,
+            model=self._model,
+            expiry_s=max(1, math.ceil((due.deadline_us - now_us) / 1e6)),
+        )
+        try:
+            heard = await self._client.publish(request.topic, request.clip, properties=request.properties())
+        except LinkDownError:
+            self._outbox.retry_at(due.id, now_us)
+        except RefusedError as error:
+            log.warning("bake %s: %s", due.id.hex(), error)
+            self._outbox.retry_at(due.id, now_us + REFUSED_US)
+        else:
+            if not heard:
+                self._outbox.retry_at(due.id, now_us + NOBODY_LISTENS_US)
+
+    async def expire(self) -> None:
+        """For ever: make the edge's verdict final at the deadline, whether or not there is a link."""
+        while True:
+            self._earlier.clear()
+            expired = self._outbox.expire(self._now_us())
+            if expired:
+                self._counters.timeouts += expired
+                self._counters.finals += expired
+                self._more.set()
+                self._changed()
+            await _wait(self._earlier, self._outbox.next_deadline_us(), self._now_us)
+
+    async def receive(self) -> None:
+        """For ever: apply answers; acknowledge each once it is in the outbox."""
+        async for message in self._client.messages():
+            try:
+                if message.topic == self._config.line.response:
+                    self._apply(message)
+                else:
+                    self._note_worker(message)
+            except BadInputError as error:
+                self._counters.refused += 1
+                log.warning("%s", error)
+            self._client.acknowledge(message)
+
+    def _apply(self, message: Incoming) -> None:
+        response = decode(message.payload, Response, message.topic)
+        verdict = response.verdict
+        if not verdict.cannot_tell and verdict.doneness is not None:
+            self._config.task.index(verdict.doneness)
+        try:
+            bake_id = bytes.fromhex(response.id)
+        except ValueError:
+            raise BadInputError(f"{message.topic}: the id is not hexadecimal") from None
+        match self._outbox.apply(bake_id, verdict, self._now_us()):
+            case "final":
+                self._counters.finals += 1
+            case "correction":
+                self._counters.corrections += 1
+            case "duplicate":
+                self._counters.duplicates += 1
+                return
+            case "unknown":
+                raise BadInputError(f"{message.topic}: an answer for the unknown bake {response.id}")
+        if verdict.provenance is not None:
+            self._counters.last_cloud_s = verdict.provenance.seconds
+        self._more.set()
+        self._changed()
+
+    def _note_worker(self, message: Incoming) -> None:
+        known = message.topic in self._workers
+        online = bool(message.payload) and decode(message.payload, WorkerStatus, message.topic).status != "offline"
+        if online == known:
+            return
+        (self._workers.add if online else self._workers.discard)(message.topic)
+        # What a dead worker held is lost with its session, and a new one has seen nothing: send it all again.
+        # A request that is still being worked on is answered once more from that worker's cache.
+        self._outbox.retry_all(self._now_us())
+        self._more.set()
+        self._changed()
+
+
+async def _wait(event: asyncio.Event, until_us: int | None, now_us: NowUs) -> None:
+    """Wait for `event`, at most until the clock says `until_us`."""
+    timeout_s = None if until_us is None else max(0.0, (until_us - now_us()) / 1e6)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        return

@@ -1,0 +1,87 @@
+"""Folders of photographs, folders of clips, single photographs and video files, read one bake at a time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from edge.gateway.sources.bake import Skipped, SourceBake, SourceItem
+from edge.gateway.sources.video import video_bakes
+from shared.errors import BadInputError
+from shared.images import read_image_file
+
+MAX_SIDE_PX = 640  # of a frame: larger photographs are made smaller, as neither model sees more
+FRAME_INTERVAL_US = 250_000  # between the frames of a clip in a folder, which does not say
+
+_PHOTOGRAPHS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
+
+
+def open_path(path: Path, frames: int) -> Iterator[SourceItem]:
+    """Bakes of at most `frames` frames each from a folder, a photograph or a video file.
+
+    In a folder each image file is a bake of one frame, each sub-folder with images a bake of its frames in natural
+    order; everything else is named and skipped. Raises BadInputError when there is no such path.
+    """
+    if path.is_dir():
+        return _folder(path, frames)
+    if not path.is_file():
+        raise BadInputError(f"{path}: no such file or folder; give photographs, clips in sub-folders, or a video")
+    if path.suffix.lower() in _PHOTOGRAPHS:
+        return iter([_photograph(path)])
+    return video_bakes(path, frames)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sort key under which frame-10 follows frame-9."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+
+
+def _folder(folder: Path, frames: int) -> Iterator[SourceItem]:
+    for path in sorted(folder.iterdir(), key=_natural):
+        if path.is_dir():
+            yield _clip(path, frames)
+        else:
+            yield _photograph(path)
+
+
+def _photograph(path: Path) -> SourceItem:
+    try:
+        frame = read_image_file(path, MAX_SIDE_PX)  # uint8 [H, W, 3]
+    except BadInputError as error:
+        return Skipped(path.name, _reason(path, error))
+    return SourceBake(path.name, (frame,), (0,), str(path))
+
+
+def _clip(folder: Path, frames: int) -> SourceItem:
+    files = [path for path in sorted(folder.iterdir(), key=_natural) if path.is_file()]
+    named = [path for path in files if path.name.startswith("frame")]  # a rendered clip holds depth images too
+    images, taken, first_error = [], [], ""
+    for path in named or files:
+        try:
+            images.append(read_image_file(path, MAX_SIDE_PX))  # uint8 [H, W, 3]
+            taken.append(path)
+        except BadInputError as error:
+            first_error = first_error or _reason(path, error)
+    if not images:
+        return Skipped(f"{folder.name}/", first_error or "an empty folder")
+    picked = evenly(len(images), frames)
+    return SourceBake(
+        folder.name,
+        tuple(images[i] for i in picked),
+        tuple(i * FRAME_INTERVAL_US for i in picked),
+        str(taken[picked[len(picked) // 2]]),
+    )
+
+
+def evenly(count: int, wanted: int) -> list[int]:
+    """At most `wanted` indices, evenly over range(count), first and last included."""
+    if count <= wanted:
+        return list(range(count))
+    return [int(i) for i in np.rint(np.linspace(0, count - 1, wanted))]
+
+
+def _reason(path: Path, error: BadInputError) -> str:
+    return str(error).removeprefix(f"{path}: ")

@@ -1,0 +1,54 @@
+"""What a verdict becomes: pure functions from findings to the LineVerdict that dashboards see."""
+
+from __future__ import annotations
+
+import msgspec
+
+from shared.messages import BakeVerdict, Classification, LineVerdict
+from shared.task import Task
+
+
+def from_edge(
+    task: Task, bake_id: bytes, bake: str, edge: Classification, captured_us: int, now_us: int
+) -> LineVerdict:
+    """The edge's own verdict: final when its gate is sure, provisional until the cloud answers otherwise."""
+    return LineVerdict(
+        id=bake_id.hex(),
+        bake=bake,
+        label=edge.label,
+        confidence=edge.probability,
+        source="edge",
+        state="final" if edge.sure else "provisional",
+        reason=edge.reason,
+        captured_at=captured_us / 1e6,
+        decided_at=now_us / 1e6,
+        problem=edge.label in task.rejected,
+        edge=edge,
+    )
+
+
+def edge_final(provisional: LineVerdict, reason: str, now_us: int) -> LineVerdict:
+    """The edge's verdict made final for a `reason` (timeout, outbox_full)."""
+    return msgspec.structs.replace(provisional, state="final", reason=reason, decided_at=now_us / 1e6)
+
+
+def from_cloud(task: Task, earlier: LineVerdict, cloud: BakeVerdict, now_us: int) -> LineVerdict:
+    """The verdict after the cloud's answer: final over a provisional one, a correction over a final one.
+
+    A cloud that cannot tell leaves the label to the edge, and says so in `reason`.
+    """
+    late = earlier.state != "provisional"
+    state = "correction" if late else "final"
+    if cloud.cannot_tell or cloud.doneness is None:
+        return msgspec.structs.replace(earlier, state=state, reason="cannot_tell", decided_at=now_us / 1e6, cloud=cloud)
+    return msgspec.structs.replace(
+        earlier,
+        label=cloud.doneness,
+        confidence=cloud.confidence,
+        source="cloud",
+        state=state,
+        reason="late" if late else "escalated",
+        decided_at=now_us / 1e6,
+        problem=cloud.doneness in task.rejected,
+        cloud=cloud,
+    )
