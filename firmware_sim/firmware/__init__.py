@@ -1,0 +1,1 @@
+"""The firmware: C sources, their builds for the chip and for the host, and the ready-built default."""

@@ -1,0 +1,31 @@
+/* The two functions that the compiler itself calls; there is no C library. */
+#include <stddef.h>
+#include <stdint.h>
+
+void *memcpy(void *restrict to, const void *restrict from, size_t count)
+{
+    uint8_t *out = to;
+    const uint8_t *in = from;
+    if ((((uintptr_t)out | (uintptr_t)in) & 3) == 0) {
+        for (; count >= 4; count -= 4, out += 4, in += 4)
+            *(uint32_t *)(void *)out = *(const uint32_t *)(const void *)in;
+    }
+    while (count--)
+        *out++ = *in++;
+    return to;
+}
+
+void *memset(void *to, int value, size_t count)
+{
+    uint8_t *out = to;
+    while (count && ((uintptr_t)out & 3)) {
+        *out++ = (uint8_t)value;
+        count--;
+    }
+    uint32_t word = (uint8_t)value * 0x01010101u;
+    for (; count >= 4; count -= 4, out += 4)
+        *(uint32_t *)(void *)out = word;
+    while (count--)
+        *out++ = (uint8_t)value;
+    return to;
+}
