@@ -107,7 +107,7 @@ def render_bake(seed: int, index: int) -> Bake:
             light,
             camera,
             capture.belt,
-            capture.obstacles,
+            capture.obstacles_in(frame),
             faults,
             radiance,
             depth[frame],

@@ -79,6 +79,11 @@ class Capture(NamedTuple):
     shadow_frames: list[int]
     paddle_frames: list[int]
 
+    def obstacles_in(self, frame: int) -> Floats:
+        """What is there in one frame, float32 [k, 11]."""
+        there = self.obstacles[:, FRAMES_MASK].astype(np.int64) >> frame & 1  # [K]
+        return self.obstacles[there == 1]
+
 
 def draw_capture(draws: Draws, item: Item) -> Capture:
     """Draw one pass of `item`."""

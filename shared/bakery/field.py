@@ -16,7 +16,7 @@ CELLS = 64
 _SOLVER_STEPS = 24
 
 
-@jit(nogil=True)
+@jit(nogil=True, error_model="numpy")
 def edge_distances(table: npt.NDArray[np.float32], item: Item, x: float, y: float) -> tuple[float, float]:
     """Metres from (x, y) inwards to the outline and to the outer edge of the rim; negative outside."""
     dx = x - item.centre_x
@@ -34,7 +34,7 @@ def edge_distances(table: npt.NDArray[np.float32], item: Item, x: float, y: floa
     return min(to_rim, to_cut), to_rim
 
 
-@jit(nogil=True)
+@jit(nogil=True, error_model="numpy")
 def solve(table: npt.NDArray[np.float32], item: Item, baking: Baking) -> npt.NDArray[np.float32]:
     """The field at its grid points, float32 [CELLS, CELLS] (row = y, column = x), with the wanted mean."""
     field = np.empty((CELLS, CELLS), np.float32)
@@ -82,7 +82,7 @@ def solve(table: npt.NDArray[np.float32], item: Item, baking: Baking) -> npt.NDA
     return field
 
 
-@jit(nogil=True)
+@jit(nogil=True, error_model="numpy")
 def field_at(field: npt.NDArray[np.float32], extent: float, x: float, y: float) -> float:
     """The field between its grid points; (x, y) within [-extent, extent] metres."""
     u = min(CELLS - 1.001, max(0.0, (x + extent) * (CELLS - 1) / (2.0 * extent)))

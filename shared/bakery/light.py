@@ -69,16 +69,12 @@ def draw_light(draws: Draws) -> Light:
     )
 
 
-@jit(nogil=True)
+@jit(nogil=True, error_model="numpy")
 def light_surface(surface: Surface, light: Light) -> Floats:
     """The lit texture, float32 [TEXELS, TEXELS, 8] in the channels above; outside the item only LAMP_SEEN counts."""
     lit = np.empty((TEXELS, TEXELS, 8), np.float32)
     height = surface.height
     texel = 2.0 * surface.extent / (TEXELS - 1)
-    top = 0.0
-    for row in range(TEXELS):
-        for column in range(TEXELS):
-            top = max(top, height[row, column])
     hollow_reach = max(2, int(0.004 / texel))
     for row in range(TEXELS):
         up = max(row - 1, 0)
@@ -87,7 +83,7 @@ def light_surface(surface: Surface, light: Light) -> Floats:
             here = height[row, column]
             # March towards the lamp; the deepest cover gives a soft edge.
             cover = 0.0
-            reach = (top - here) / light.lamp_z
+            reach = (surface.top - here) / light.lamp_z
             for step in range(1, _SHADOW_STEPS + 1):
                 # Steps grow, for contact shadows are sharp and far ones are not.
                 along = reach * (step / _SHADOW_STEPS) ** 1.5

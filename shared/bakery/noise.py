@@ -33,7 +33,7 @@ def sensor_noise() -> npt.NDArray[np.float32]:
     return np.asarray((quarters.sum(axis=1) - 2.0) * math.sqrt(3.0), dtype=np.float32)
 
 
-@jit(nogil=True)
+@jit(nogil=True, error_model="numpy")
 def smoothstep(low: float, high: float, value: float) -> float:
     """0 below `low`, 1 above `high`, and a smooth cubic between."""
     t = (value - low) / (high - low)
@@ -44,7 +44,7 @@ def smoothstep(low: float, high: float, value: float) -> float:
     return t * t * (3.0 - 2.0 * t)
 
 
-@jit(nogil=True)
+@jit(nogil=True, error_model="numpy")
 def value_noise(table: npt.NDArray[np.float32], x: float, y: float) -> float:
     """Smooth noise in [0, 1) with one feature per unit; `table` is `lattice()`, float32[256, 256]."""
     fx = math.floor(x)
@@ -62,7 +62,7 @@ def value_noise(table: npt.NDArray[np.float32], x: float, y: float) -> float:
     return a + (b - a) * v
 
 
-@jit(nogil=True)
+@jit(nogil=True, error_model="numpy")
 def fbm(table: npt.NDArray[np.float32], x: float, y: float, octaves: int) -> float:
     """Sum of `octaves` value noises at doubling frequency and halving weight, scaled to [0, 1)."""
     total = 0.0
@@ -77,7 +77,7 @@ def fbm(table: npt.NDArray[np.float32], x: float, y: float, octaves: int) -> flo
     return total / norm
 
 
-@jit(nogil=True)
+@jit(nogil=True, error_model="numpy")
 def hash32(value: int) -> int:
     """A well-mixed 32-bit hash of an integer (the finaliser of MurmurHash3)."""
     h = value & 0xFFFFFFFF

@@ -26,7 +26,7 @@ def tone_curve() -> Floats:
     return (255.0 * np.minimum(encoded, 1.0)).astype(np.float32)
 
 
-@jit(nogil=True)
+@jit(nogil=True, error_model="numpy")
 def expose(
     radiance: Floats,
     buffer: Floats,

@@ -20,6 +20,10 @@ from shared.jit import jit
 Floats = npt.NDArray[np.float32]
 
 TEXELS = 448
+TILE = 8
+"""Texels along a tile of `Surface.ceiling`."""
+TILES = TEXELS // TILE
+TILE_REACH = 3
 OUTSIDE, TOP, RIM = 0, 1, 2
 
 # Linear RGB at bake 0, .2, .4, .6, .8, 1.
@@ -64,6 +68,10 @@ class Surface(NamedTuple):
 
     extent: float
     """Half width of the textures, m."""
+    top: float
+    """Highest point, m over the belt."""
+    ceiling: Floats
+    """float32 [TILES, TILES]: highest point within TILE_REACH tiles of each tile, so rays can start low."""
     height: Floats
     """float32, metres over the belt, 0 outside the item."""
     albedo: Floats
@@ -84,6 +92,8 @@ def make_surface(recipe: Recipe) -> Surface:
     field = solve(table, recipe.item, recipe.baking)
     surface = Surface(
         extent=recipe.item.extent,
+        top=0.0,
+        ceiling=np.zeros((TILES, TILES), np.float32),
         height=np.zeros((TEXELS, TEXELS), np.float32),
         albedo=np.zeros((TEXELS, TEXELS, 3), np.float32),
         gloss=np.zeros((TEXELS, TEXELS), np.float32),
@@ -97,10 +107,20 @@ def make_surface(recipe: Recipe) -> Surface:
     _dab_spots(spots, table, recipe.item.extent, recipe.leopard)
     _bake_dough(surface, table, recipe.item, recipe.style, field, bumps, spots)
     lay_toppings(surface, table, recipe.toppings)
-    return surface
+    return surface._replace(top=float(surface.height.max()), ceiling=_ceiling(surface.height))
 
 
-@jit(nogil=True)
+def _ceiling(height: Floats) -> Floats:
+    """Highest point around each tile of float32 [TEXELS, TEXELS], as float32 [TILES, TILES]."""
+    tiles = height.reshape(TILES, TILE, TILES, TILE).max(axis=(1, 3))  # [TILES, TILES]
+    for axis in (0, 1):
+        padded = np.pad(tiles, [(TILE_REACH, TILE_REACH) if a == axis else (0, 0) for a in (0, 1)])
+        windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * TILE_REACH + 1, axis=axis)
+        tiles = windows.max(axis=-1)  # [TILES, TILES]
+    return np.ascontiguousarray(tiles)
+
+
+@jit(nogil=True, error_model="numpy")
 def _raise_blisters(bumps: Floats, extent: float, blisters: Floats) -> None:
     texel = 2.0 * extent / (TEXELS - 1)
     for blister in range(blisters.shape[0]):
@@ -122,7 +142,7 @@ def _raise_blisters(bumps: Floats, extent: float, blisters: Floats) -> None:
                     bumps[row, column, 1] = max(bumps[row, column, 1], bump)
 
 
-@jit(nogil=True)
+@jit(nogil=True, error_model="numpy")
 def _dab_spots(spots: Floats, table: Floats, extent: float, leopard: Floats) -> None:
     texel = 2.0 * extent / (TEXELS - 1)
     for spot in range(leopard.shape[0]):
@@ -142,14 +162,14 @@ def _dab_spots(spots: Floats, table: Floats, extent: float, leopard: Floats) -> 
                 spots[row, column] = max(spots[row, column], 1.0 - smoothstep(0.7, 1.1, q))
 
 
-@jit(nogil=True)
+@jit(nogil=True, error_model="numpy")
 def _ramp(stops: Floats, bake: float, channel: int) -> float:
     position = min(4.999, max(0.0, 5.0 * bake))
     stop = int(position)
     return stops[stop, channel] + (stops[stop + 1, channel] - stops[stop, channel]) * (position - stop)
 
 
-@jit(nogil=True)
+@jit(nogil=True, error_model="numpy")
 def _bake_dough(
     surface: Surface, table: Floats, item: Item, style: Style, field: Floats, bumps: Floats, spots: Floats
 ) -> None:

@@ -20,7 +20,7 @@ _FIELD_TO_CHAR_LOW = 0.86
 _FIELD_TO_CHAR_HIGH = 0.95
 
 
-@jit(nogil=True)
+@jit(nogil=True, error_model="numpy")
 def _olive(p: float, q: float, variant: float) -> tuple[float, float, float]:
     r = math.sqrt(p * p + 1.15 * q * q)
     ring = min(smoothstep(0.32, 0.42, r), 1.0 - smoothstep(0.90, 1.0, r))
@@ -30,7 +30,7 @@ def _olive(p: float, q: float, variant: float) -> tuple[float, float, float]:
     return ring, math.sqrt(max(0.0, 1.0 - r * r)) * 0.5 + 0.5, 1.0
 
 
-@jit(nogil=True)
+@jit(nogil=True, error_model="numpy")
 def _mushroom(p: float, q: float, variant: float) -> tuple[float, float, float]:
     # Cap: upper part of an ellipse; stem: a bar below it, wider at the foot.
     cap = 1.0 - smoothstep(0.93, 1.0, math.sqrt(p * p + 1.7 * (q - 0.05) * (q - 0.05))) if q > -0.12 else 0.0
@@ -43,7 +43,7 @@ def _mushroom(p: float, q: float, variant: float) -> tuple[float, float, float]:
     return shape, 0.8, 1.0 - 0.62 * max(outline, gills) - 0.1 * variant
 
 
-@jit(nogil=True)
+@jit(nogil=True, error_model="numpy")
 def _pepper(p: float, q: float, variant: float) -> tuple[float, float, float]:
     # A strip cut from a ring: an arc of a circle whose middle lies below.
     bend = 0.55 + 0.5 * variant
@@ -52,7 +52,7 @@ def _pepper(p: float, q: float, variant: float) -> tuple[float, float, float]:
     return strip, 1.0 - 12.0 * r * r, 1.0 - 2.2 * abs(r)
 
 
-@jit(nogil=True)
+@jit(nogil=True, error_model="numpy")
 def _salami(p: float, q: float, variant: float) -> tuple[float, float, float]:
     r = math.sqrt(p * p + q * q)
     disc = 1.0 - smoothstep(0.94, 1.0, r)
@@ -60,7 +60,7 @@ def _salami(p: float, q: float, variant: float) -> tuple[float, float, float]:
     return disc, 0.35 + (0.3 + 1.2 * variant) * smoothstep(0.55, 0.95, r), 1.0 - 0.35 * smoothstep(0.72, 0.98, r)
 
 
-@jit(nogil=True)
+@jit(nogil=True, error_model="numpy")
 def _basil(p: float, q: float, variant: float) -> tuple[float, float, float]:
     half = 0.48 * (1.0 - p * p) * (1.0 + 0.25 * p)
     leaf = 1.0 - smoothstep(0.92 * half - 0.03, half + 0.001, abs(q)) if abs(p) < 1.0 else 0.0
@@ -68,7 +68,7 @@ def _basil(p: float, q: float, variant: float) -> tuple[float, float, float]:
     return leaf, 0.5 + (0.5 + variant) * abs(q) * 2.0, 1.0 + 0.30 * min(1.0, vein) - 0.1 * math.cos(6.0 * q)
 
 
-@jit(nogil=True)
+@jit(nogil=True, error_model="numpy")
 def lay_toppings(surface: "Surface", table: Floats, toppings: Floats) -> None:
     """Write every topping of float32 [T, 10] (see `Recipe.toppings`) into the textures, in order."""
     extent = surface.extent

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.bakery.capture import (
-    FRAMES_MASK,
     HALF_WIDTH,
     LEVEL,
     OBSTACLE_BLUE,
@@ -38,17 +37,19 @@ from shared.bakery.light import (
     Light,
 )
 from shared.bakery.noise import fbm, smoothstep, value_noise
-from shared.bakery.surface import TEXELS, Surface
+from shared.bakery.surface import TEXELS, TILE, TILE_REACH, Surface
 from shared.bakery.truth import FRAME_HEIGHT, FRAME_WIDTH
 from shared.jit import jit
 
 Floats = npt.NDArray[np.float32]
 
-_MARCH_STEPS = 10
-_SECANT_STEPS = 3
+_TEXELS_PER_STEP = 3.0
+"""The relief is searched in steps of this many texels, for rims are a dozen texels wide."""
+_REFINEMENTS = 2
+_LAST = TEXELS - 1.001
 
 
-@jit(nogil=True)
+@jit(nogil=True, error_model="numpy")
 def _capsule_distance(obstacles: Floats, which: int, x: float, y: float) -> float:
     """Metres from (x, y) to the middle line of an obstacle."""
     ax = obstacles[which, X1] - obstacles[which, X0]
@@ -59,13 +60,11 @@ def _capsule_distance(obstacles: Floats, which: int, x: float, y: float) -> floa
     return math.sqrt((bx - t * ax) * (bx - t * ax) + (by - t * ay) * (by - t * ay))
 
 
-@jit(nogil=True)
-def _lamp_past_obstacles(obstacles: Floats, frame: int, light: Light, x: float, y: float, z: float) -> float:
+@jit(nogil=True, error_model="numpy")
+def _lamp_past_obstacles(obstacles: Floats, light: Light, x: float, y: float, z: float) -> float:
     """Share of the lamp's light that passes all obstacles on its way to a point, with soft edges."""
     passed = 1.0
     for which in range(obstacles.shape[0]):
-        if (int(obstacles[which, FRAMES_MASK]) >> frame) & 1 == 0:
-            continue
         rise = obstacles[which, LEVEL] - z
         if rise <= 0.0:
             continue
@@ -76,36 +75,110 @@ def _lamp_past_obstacles(obstacles: Floats, frame: int, light: Light, x: float, 
     return passed
 
 
-@jit(nogil=True)
-def _bilinear(height: Floats, u: float, v: float) -> float:
+@jit(nogil=True, error_model="numpy")
+def _height_at(height: Floats, u: float, v: float) -> float:
+    """Relief between texels; u, v in [0, TEXELS - 1)."""
     i = int(u)
     j = int(v)
-    a = np.float32(u - i)
-    b = np.float32(v - j)
+    a = u - i
+    b = v - j
     top = height[j, i] + (height[j, i + 1] - height[j, i]) * a
     bottom = height[j + 1, i] + (height[j + 1, i + 1] - height[j + 1, i]) * a
     return top + (bottom - top) * b
 
 
-@jit(nogil=True)
-def _belt_albedo(table: Floats, belt: Belt, x: float, y: float) -> tuple[float, float]:
-    """Grey albedo and gloss of the belt at a point that moves with it."""
+@jit(nogil=True, error_model="numpy")
+def _within(texel: float) -> float:
+    """The nearest texel position that can be blended."""
+    return min(_LAST, max(0.0, texel))
+
+
+@jit(nogil=True, error_model="numpy")
+def _meet_relief(height: Floats, top: float, u0: float, v0: float, u1: float, v1: float) -> float:
+    """Where a ray falling from (u0, v0) at `top` to (u1, v1) at 0 meets the item: 0..1, or 2 if it does not."""
+    steps = 3 + int(max(abs(u1 - u0), abs(v1 - v0)) * (1.0 / _TEXELS_PER_STEP))
+    stride = 1.0 / steps
+    step_u = (u1 - u0) * stride
+    step_v = (v1 - v0) * stride
+    u = u0 + 0.5  # half a texel on, so that cutting off the fraction finds the nearest texel
+    v = v0 + 0.5
+    level = top
+    clearance = top
+    for step in range(steps):
+        u += step_u
+        v += step_v
+        level -= top * stride
+        ground = 0.0
+        if 0.5 <= u < _LAST and 0.5 <= v < _LAST:
+            ground = float(height[int(v), int(u)])
+            if ground > 0.0 and ground >= level:
+                # Between the last sample above and this one below, as if the relief were straight, twice.
+                above = step * stride
+                below = above + stride
+                gap = ground - level
+                s = below
+                for _ in range(_REFINEMENTS):
+                    s = above + (below - above) * clearance / (clearance + gap + 1e-9)
+                    here = _height_at(height, _within(u0 + (u1 - u0) * s), _within(v0 + (v1 - v0) * s))
+                    here -= top * (1.0 - s)
+                    if here >= 0.0:
+                        below = s
+                        gap = here
+                    else:
+                        above = s
+                        clearance = -here
+                return s
+        clearance = level - ground
+    return 2.0
+
+
+@jit(nogil=True, error_model="numpy")
+def _belt_look(table: Floats, belt: Belt, x: float, y: float) -> tuple[float, float, float]:
+    """Grey albedo, gloss and flour of the belt at a point that moves with it."""
     grain = value_noise(table, 900.0 * x + belt.offset, 900.0 * y)
+    flour = 0.0
+    if belt.crumbs > 0.3:
+        speck = value_noise(table, 330.0 * x, 330.0 * y + belt.offset)
+        flour = 0.5 * belt.crumbs * smoothstep(0.90, 0.97, speck)
     if belt.kind == 0:
         # Wires in both directions over darkness.
-        a = abs((x / belt.pitch) % 1.0 - 0.5)
-        b = abs((y / belt.pitch) % 1.0 - 0.5)
+        a = x / belt.pitch
+        b = y / belt.pitch
+        a = abs(a - math.floor(a) - 0.5)
+        b = abs(b - math.floor(b) - 0.5)
         wire = max(smoothstep(0.12, 0.06, a), smoothstep(0.12, 0.06, b))
-        return 0.015 + wire * belt.shade * (0.8 + 0.4 * grain), 0.5 * wire
+        return 0.015 + wire * belt.shade * (0.8 + 0.4 * grain), 0.5 * wire, flour * wire
     if belt.kind == 1:
+        a = x / (2.5 * belt.pitch)
+        gap = smoothstep(0.035, 0.07, abs(a - math.floor(a) - 0.5))
         brushed = value_noise(table, 60.0 * x, 1500.0 * y + belt.offset)
-        gap = smoothstep(0.035, 0.07, abs((x / (2.5 * belt.pitch)) % 1.0 - 0.5))
-        return 0.01 + gap * belt.shade * (0.9 + 0.5 * brushed), 0.3 * gap
+        return 0.01 + gap * belt.shade * (0.9 + 0.5 * brushed), 0.3 * gap, flour * gap
     speckle = fbm(table, 140.0 * x + belt.offset, 140.0 * y, 2)
-    return belt.shade * (0.55 + 0.7 * speckle + 0.25 * grain), 0.05
+    return belt.shade * (0.55 + 0.7 * speckle + 0.25 * grain), 0.05, flour
 
 
-@jit(nogil=True)
+@jit(nogil=True, error_model="numpy")
+def _lit_texel(surface: Surface, u: float, v: float) -> tuple[int, int, float, float]:
+    """Texel and fractions to blend from; on the outline the nearest texel that holds colour, unblended."""
+    i = int(u)
+    j = int(v)
+    region = surface.region
+    if region[j, i] > 0 and region[j, i + 1] > 0 and region[j + 1, i] > 0 and region[j + 1, i + 1] > 0:
+        return i, j, u - i, v - j
+    nearest_i = min(int(u + 0.5), TEXELS - 2)
+    nearest_j = min(int(v + 0.5), TEXELS - 2)
+    if region[nearest_j, nearest_i] > 0:
+        return nearest_i, nearest_j, 0.0, 0.0
+    if region[j, i + 1] > 0:
+        return min(i + 1, TEXELS - 2), j, 0.0, 0.0
+    if region[j + 1, i] > 0:
+        return i, min(j + 1, TEXELS - 2), 0.0, 0.0
+    if region[j + 1, i + 1] > 0:
+        return min(i + 1, TEXELS - 2), min(j + 1, TEXELS - 2), 0.0, 0.0
+    return i, j, 0.0, 0.0
+
+
+@jit(nogil=True, error_model="numpy")
 def draw_frame(
     frame: int,
     table: Floats,
@@ -122,70 +195,63 @@ def draw_frame(
     burn: Floats,
     bake: Floats,
 ) -> None:
-    """Fill one frame's radiance [H, W, 3], depth [H, W] (m), coverage, burn and bake [H, W]; 0 off the item."""
+    """Fill one frame: radiance [H, W, 3], depth [H, W] (m), coverage, burn and bake [H, W] (0 off the item).
+
+    `obstacles` are those of this frame only, float32 [K, 11].
+    """
     moved = camera.belt_speed * camera.times[frame]
-    item_x = camera.item_start[0] + moved
-    item_y = camera.item_start[1]
     extent = surface.extent
+    top = surface.top
     per_metre = (TEXELS - 1) / (2.0 * extent)
-    last = TEXELS - 1.001
-    top = 0.0
-    for row in range(0, TEXELS):
-        for column in range(0, TEXELS):
-            top = max(top, surface.height[row, column])
-    px = camera.position[0]
-    py = camera.position[1]
-    pz = camera.position[2]
-    rotation = camera.rotation
+    px = float(camera.position[0])
+    py = float(camera.position[1])
+    pz = float(camera.position[2])
+    # From the oven's frame to texels.
+    offset_u = extent - camera.item_start[0] - moved
+    offset_v = extent - camera.item_start[1]
+    r00, r01, r02 = camera.rotation[0, 0], camera.rotation[0, 1], camera.rotation[0, 2]
+    r10, r11, r12 = camera.rotation[1, 0], camera.rotation[1, 1], camera.rotation[1, 2]
+    r20, r21, r22 = camera.rotation[2, 0], camera.rotation[2, 1], camera.rotation[2, 2]
+    per_pixel = 1.0 / camera.focal_px
+    flare_x, flare_y = faults.glare[frame, 0], faults.glare[frame, 1]
+    flare_size, flare_strength = faults.glare[frame, 2], faults.glare[frame, 3]
+    drift = 0.9 * camera.times[frame]
     for row in range(FRAME_HEIGHT):
-        b = (row - 0.5 * (FRAME_HEIGHT - 1)) / camera.focal_px
+        b = (row - 0.5 * (FRAME_HEIGHT - 1)) * per_pixel
         for column in range(FRAME_WIDTH):
-            a = (column - 0.5 * (FRAME_WIDTH - 1)) / camera.focal_px
-            dx = rotation[0, 0] * a + rotation[1, 0] * b + rotation[2, 0]
-            dy = rotation[0, 1] * a + rotation[1, 1] * b + rotation[2, 1]
-            dz = rotation[0, 2] * a + rotation[1, 2] * b + rotation[2, 2]
+            a = (column - 0.5 * (FRAME_WIDTH - 1)) * per_pixel
+            dx = r00 * a + r10 * b + r20
+            dy = r01 * a + r11 * b + r21
+            dz = r02 * a + r12 * b + r22
             # dz < 0: the camera looks down. t is the depth along the optical axis.
             t_floor = -pz / dz
-            t_before = (top - pz) / dz
+            t_top = (top - pz) / dz
+            u0 = (px + t_top * dx + offset_u) * per_metre
+            v0 = (py + t_top * dy + offset_v) * per_metre
+            u1 = (px + t_floor * dx + offset_u) * per_metre
+            v1 = (py + t_floor * dy + offset_v) * per_metre
             t = t_floor
             hit = False
-            u0 = (px + t_before * dx - item_x + extent) * per_metre
-            v0 = (py + t_before * dy - item_y + extent) * per_metre
-            u1 = (px + t_floor * dx - item_x + extent) * per_metre
-            v1 = (py + t_floor * dy - item_y + extent) * per_metre
-            near_item = max(u0, u1) > 0 and max(v0, v1) > 0 and min(u0, u1) < last and min(v0, v1) < last
-            if near_item:
-                # Coarse steps down from the highest point find the first sample below the relief.
-                s_above = 0.0
-                s_below = 1.0
-                for step in range(1, _MARCH_STEPS + 1):
-                    s = step / _MARCH_STEPS
-                    u = u0 + (u1 - u0) * s
-                    v = v0 + (v1 - v0) * s
-                    if 0.0 <= u < last and 0.0 <= v < last:
-                        ground = surface.height[int(v + 0.5), int(u + 0.5)]
-                        if ground > 0.0 and ground >= top * (1.0 - s):
-                            hit = True
-                            s_below = s
-                            break
-                    s_above = s
-                if hit:
-                    for _ in range(_SECANT_STEPS):
-                        s = 0.5 * (s_above + s_below)
-                        u = min(last, max(0.0, u0 + (u1 - u0) * s))
-                        v = min(last, max(0.0, v0 + (v1 - v0) * s))
-                        if _bilinear(surface.height, u, v) >= top * (1.0 - s):
-                            s_below = s
-                        else:
-                            s_above = s
-                    t = t_before + (t_floor - t_before) * s_below
-            # A visible obstacle in front of what was hit.
+            if max(u0, u1) > 0.0 and max(v0, v1) > 0.0 and min(u0, u1) < _LAST and min(v0, v1) < _LAST:
+                start = top
+                if max(abs(u1 - u0), abs(v1 - v0)) < 2 * TILE * TILE_REACH:
+                    # Nothing is higher than the ceiling within half the ray's way from its middle.
+                    i = int(_within(0.5 * (u0 + u1))) // TILE
+                    j = int(_within(0.5 * (v0 + v1))) // TILE
+                    start = float(surface.ceiling[j, i])
+                    t_top = (start - pz) / dz
+                    u0 = (px + t_top * dx + offset_u) * per_metre
+                    v0 = (py + t_top * dy + offset_v) * per_metre
+                met = _meet_relief(surface.height, start, u0, v0, u1, v1)
+                if met <= 1.0:
+                    hit = True
+                    t = t_top + (t_floor - t_top) * met
             blocked = -1
             for which in range(obstacles.shape[0]):
-                if obstacles[which, VISIBLE] == 0.0 or (int(obstacles[which, FRAMES_MASK]) >> frame) & 1 == 0:
+                if obstacles[which, VISIBLE] == 0.0:
                     continue
                 t_level = (obstacles[which, LEVEL] - pz) / dz
-                if 0.0 < t_level < t and (
+                if t_level < t and (
                     _capsule_distance(obstacles, which, px + t_level * dx, py + t_level * dy)
                     < obstacles[which, HALF_WIDTH]
                 ):
@@ -198,11 +264,10 @@ def draw_frame(
             coverage[row, column] = hit and blocked < 0
             burn[row, column] = 0.0
             bake[row, column] = 0.0
-            lamp = _lamp_past_obstacles(obstacles, frame, light, x, y, z + 1e-4)
+            lamp = _lamp_past_obstacles(obstacles, light, x, y, z + 1e-4)
             nx = 0.0
             ny = 0.0
             gloss = 0.0
-            lamp_seen = lamp
             if blocked >= 0:
                 edge = _capsule_distance(obstacles, blocked, x, y) / obstacles[blocked, HALF_WIDTH]
                 sheen = 0.75 + 0.5 * math.sqrt(max(0.0, 1.0 - edge * edge))
@@ -212,108 +277,80 @@ def draw_frame(
                 green = obstacles[blocked, OBSTACLE_GREEN] * sheen * (lamp_here * light.lamp_green + light.sky_green)
                 blue = obstacles[blocked, OBSTACLE_BLUE] * sheen * (lamp_here * light.lamp_blue + light.sky_blue)
             elif hit:
-                u = min(last, max(0.0, (x - item_x + extent) * per_metre))
-                v = min(last, max(0.0, (y - item_y + extent) * per_metre))
-                nearest_i = int(u + 0.5)
-                nearest_j = int(v + 0.5)
-                burn[row, column] = surface.burn[nearest_j, nearest_i]
-                bake[row, column] = surface.bake[nearest_j, nearest_i]
-                i = int(u)
-                j = int(v)
-                # At the outline the texels beyond hold no colour.
-                whole = (
-                    surface.region[j, i] > 0
-                    and surface.region[j, i + 1] > 0
-                    and surface.region[j + 1, i] > 0
-                    and surface.region[j + 1, i + 1] > 0
-                )
-                fu = np.float32(u - i)
-                fv = np.float32(v - j)
-                if not whole:
-                    if surface.region[nearest_j, nearest_i] > 0:
-                        i = min(nearest_i, TEXELS - 2)
-                        j = min(nearest_j, TEXELS - 2)
-                    elif surface.region[j, i + 1] > 0:
-                        i += 1
-                    elif surface.region[j + 1, i] > 0:
-                        j += 1
-                    elif surface.region[j + 1, i + 1] > 0:
-                        i += 1
-                        j += 1
-                    fu = np.float32(0.0)
-                    fv = np.float32(0.0)
-                w00 = (1 - fu) * (1 - fv)
-                w01 = fu * (1 - fv)
-                w10 = (1 - fu) * fv
+                u = _within((x + offset_u) * per_metre)
+                v = _within((y + offset_v) * per_metre)
+                i, j, fu, fv = _lit_texel(surface, u, v)
+                burn[row, column] = surface.burn[j, i]
+                bake[row, column] = surface.bake[j, i]
+                w00 = (1.0 - fu) * (1.0 - fv)
+                w01 = fu * (1.0 - fv)
+                w10 = (1.0 - fu) * fv
                 w11 = fu * fv
-                i1 = min(i + 1, TEXELS - 1)
-                j1 = min(j + 1, TEXELS - 1)
-                t00 = lit[j, i]
-                t01 = lit[j, i1]
-                t10 = lit[j1, i]
-                t11 = lit[j1, i1]
-                share = w00 * t00[LAMP_SHARE] + w01 * t01[LAMP_SHARE] + w10 * t10[LAMP_SHARE] + w11 * t11[LAMP_SHARE]
+                share = (
+                    w00 * lit[j, i, LAMP_SHARE]
+                    + w01 * lit[j, i + 1, LAMP_SHARE]
+                    + w10 * lit[j + 1, i, LAMP_SHARE]
+                    + w11 * lit[j + 1, i + 1, LAMP_SHARE]
+                )
                 left = 1.0 - share * (1.0 - lamp)
-                red = left * (w00 * t00[RED] + w01 * t01[RED] + w10 * t10[RED] + w11 * t11[RED])
-                green = left * (w00 * t00[GREEN] + w01 * t01[GREEN] + w10 * t10[GREEN] + w11 * t11[GREEN])
-                blue = left * (w00 * t00[BLUE] + w01 * t01[BLUE] + w10 * t10[BLUE] + w11 * t11[BLUE])
-                nx = w00 * t00[NORMAL_X] + w01 * t01[NORMAL_X] + w10 * t10[NORMAL_X] + w11 * t11[NORMAL_X]
-                ny = w00 * t00[NORMAL_Y] + w01 * t01[NORMAL_Y] + w10 * t10[NORMAL_Y] + w11 * t11[NORMAL_Y]
-                gloss = t00[GLOSS]
-                lamp_seen = lamp * t00[LAMP_SEEN]
+                w00 *= left
+                w01 *= left
+                w10 *= left
+                w11 *= left
+                red = w00 * lit[j, i, RED] + w01 * lit[j, i + 1, RED]
+                red += w10 * lit[j + 1, i, RED] + w11 * lit[j + 1, i + 1, RED]
+                green = w00 * lit[j, i, GREEN] + w01 * lit[j, i + 1, GREEN]
+                green += w10 * lit[j + 1, i, GREEN] + w11 * lit[j + 1, i + 1, GREEN]
+                blue = w00 * lit[j, i, BLUE] + w01 * lit[j, i + 1, BLUE]
+                blue += w10 * lit[j + 1, i, BLUE] + w11 * lit[j + 1, i + 1, BLUE]
+                nx = lit[j, i, NORMAL_X]
+                ny = lit[j, i, NORMAL_Y]
+                gloss = lit[j, i, GLOSS]
+                lamp *= lit[j, i, LAMP_SEEN]
             else:
-                grey, gloss = _belt_albedo(table, belt, x - moved, y)
+                grey, gloss, flour = _belt_look(table, belt, x - moved, y)
                 ambient = 1.0
-                if near_item:
-                    i = int(u1 + 0.5)
-                    j = int(v1 + 0.5)
-                    if 0 <= i < TEXELS and 0 <= j < TEXELS:
-                        lamp_seen = lamp * lit[j, i, LAMP_SEEN]
-                        ambient = 0.7
-                lamp_here = lamp_seen * light.lamp_z
-                red = grey * (lamp_here * light.lamp_red + ambient * light.sky_red + 0.4 * light.glow_red)
-                green = grey * (lamp_here * light.lamp_green + ambient * light.sky_green + 0.4 * light.glow_green)
-                blue = grey * (lamp_here * light.lamp_blue + ambient * light.sky_blue + 0.4 * light.glow_blue)
-                if belt.crumbs > 0.3:
-                    # Flour and crumbs that travel with the belt.
-                    dust = value_noise(table, 330.0 * (x - moved), 330.0 * y + belt.offset)
-                    dust = smoothstep(0.90, 0.97, dust) * belt.crumbs * 0.5 * (lamp_here + 0.4)
-                    red += dust
-                    green += 0.9 * dust
-                    blue += 0.7 * dust
-            if gloss > 0.0 and lamp_seen > 0.0:
+                if 0.0 <= u1 < _LAST and 0.0 <= v1 < _LAST:
+                    lamp *= lit[int(v1 + 0.5), int(u1 + 0.5), LAMP_SEEN]
+                    ambient = 0.7
+                lamp_here = lamp * light.lamp_z
+                red = (grey + flour) * (lamp_here * light.lamp_red + ambient * light.sky_red)
+                green = (grey + 0.9 * flour) * (lamp_here * light.lamp_green + ambient * light.sky_green)
+                blue = (grey + 0.7 * flour) * (lamp_here * light.lamp_blue + ambient * light.sky_blue)
+                red += 0.4 * grey * light.glow_red
+                green += 0.4 * grey * light.glow_green
+                blue += 0.4 * grey * light.glow_blue
+            if gloss * lamp > 0.01:
                 # Half vector between lamp and camera (Blinn-Phong, exponent 32).
-                length = 1.0 / math.sqrt(dx * dx + dy * dy + dz * dz)
+                length = 1.0 / math.sqrt(1.0 + a * a + b * b)
                 hx = light.lamp_x - dx * length
                 hy = light.lamp_y - dy * length
                 hz = light.lamp_z - dz * length
                 nz = math.sqrt(max(0.0, 1.0 - nx * nx - ny * ny))
-                shine = (nx * hx + ny * hy + nz * hz) / math.sqrt(hx * hx + hy * hy + hz * hz)
-                if shine > 0.0:
+                shine = nx * hx + ny * hy + nz * hz
+                shine = shine * shine / (hx * hx + hy * hy + hz * hz)
+                if shine > 0.5:
                     shine *= shine
                     shine *= shine
                     shine *= shine
                     shine *= shine
-                    shine *= shine
-                    glint = 0.55 * gloss * shine * lamp_seen
+                    glint = 0.55 * gloss * shine * lamp
                     red += glint * light.lamp_red
                     green += glint * light.lamp_green
                     blue += glint * light.lamp_blue
-            if faults.glare[frame, 3] > 0.0:
-                gx = (column - faults.glare[frame, 0]) / faults.glare[frame, 2]
-                gy = (row - faults.glare[frame, 1]) / faults.glare[frame, 2]
+            if flare_strength > 0.0:
+                gx = (column - flare_x) / flare_size
+                gy = (row - flare_y) / flare_size
                 bloom = gx * gx + gy * gy
-                if bloom < 9.0:
-                    flare = faults.glare[frame, 3] * math.exp(-bloom)
+                if bloom < 6.0:
+                    flare = flare_strength * math.exp(-bloom)
                     red += flare
                     green += 0.95 * flare
                     blue += 0.82 * flare
             if faults.steam > 0.0:
-                drift = 0.9 * camera.times[frame]
-                wisp = fbm(
-                    table, 0.012 * column + faults.steam_x + 0.3 * drift, 0.012 * row + faults.steam_y + drift, 3
-                )
-                veil = faults.steam * smoothstep(0.40, 0.75, wisp)
+                wisp_x = 0.014 * column + faults.steam_x + 0.3 * drift
+                wisp_y = 0.014 * row + faults.steam_y + drift
+                veil = faults.steam * smoothstep(0.40, 0.75, fbm(table, wisp_x, wisp_y, 2))
                 red += veil * (0.42 - red)
                 green += veil * (0.42 - green)
                 blue += veil * (0.43 - blue)
