@@ -251,6 +251,7 @@ class Connection:
                 retain=message.retain,
                 properties=Properties.from_paho(message.properties),
                 ack_key=(self.serial, message.mid) if message.qos else None,
+                received_s=self._loop.time(),
             )
         )
 

@@ -59,4 +59,5 @@ class Incoming:
     payload: bytes
     retain: bool
     properties: Properties
-    ack_key: tuple[int, int] | None
+    ack_key: tuple[int, int] | None = None
+    received_s: float = 0.0  # on the event loop's clock

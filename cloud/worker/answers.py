@@ -1,0 +1,81 @@
+"""From a request to its answer: decode under caps, ask the engine, remember what was said. Knows no sockets."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.clip import decode_clip
+from shared.errors import BadInputError
+from shared.escalation import Request, Sender
+from shared.images import decode_jpeg
+from shared.messages import BakeVerdict, Response, encode
+from shared.task import Task
+
+log = logging.getLogger(__name__)
+
+MAX_CLIP_PIXELS = 64_000_000  # of all frames together: 192 MB as RGB
+REMEMBERED = 4096  # answers; each is about 1 KB
+
+
+class Engine(Protocol):
+    """What the worker needs of `cloud.engine.Engine`."""
+
+    def verdict(self, frames: Sequence[NDArray[np.uint8]], times_s: Sequence[float], task: Task) -> BakeVerdict:
+        """The verdict on frames uint8 [H, W, 3] taken at `times_s`."""
+        ...
+
+
+class AnswerCache:
+    """The latest answers by sender, id and content: a request that comes again is answered again, not computed."""
+
+    def __init__(self, size: int = REMEMBERED) -> None:
+        self._size = size
+        self._answers: OrderedDict[tuple[Any, ...], BakeVerdict] = OrderedDict()
+
+    def get(self, request: Request) -> BakeVerdict | None:
+        """The verdict given to this request before, None when there is none."""
+        key = _key(request)
+        if key in self._answers:
+            self._answers.move_to_end(key)
+        return self._answers.get(key)
+
+    def put(self, request: Request, verdict: BakeVerdict) -> None:
+        """Remember a verdict, and forget the one that was asked for longest ago."""
+        self._answers[_key(request)] = verdict
+        while len(self._answers) > self._size:
+            self._answers.popitem(last=False)
+
+
+def _key(request: Request) -> tuple[Any, ...]:
+    return request.line, request.id, request.properties().user["sha256"]
+
+
+def compute(engine: Engine, task: Task, request: Request) -> BakeVerdict:
+    """The engine's verdict on a request. Raises BadInputError when its clip or frames are not what they should be."""
+    if request.task != task.name:
+        raise BadInputError(f"this worker answers task {task.name}, not {request.task}")
+    clip = decode_clip(request.clip)
+    frames: list[NDArray[np.uint8]] = []
+    left = MAX_CLIP_PIXELS
+    for frame in clip:
+        image = decode_jpeg(frame.jpeg, max_pixels=left)  # uint8 [H, W, 3]
+        left -= image.shape[0] * image.shape[1]
+        frames.append(image)
+    times_s = [frame.time_us / 1e6 for frame in clip]
+    return engine.verdict(frames, times_s, task)
+
+
+def unable(reason: str) -> BakeVerdict:
+    """The answer to a request that cannot be judged."""
+    return BakeVerdict(doneness=None, confidence=0.0, cannot_tell=True, rationale=reason)
+
+
+def response(sender: Sender, worker: str, verdict: BakeVerdict) -> bytes:
+    """The payload of an answer."""
+    return encode(Response(id=sender.id.hex(), attempt=sender.attempt, worker=worker, verdict=verdict))

@@ -1,0 +1,32 @@
+"""`crustwatch cloud worker`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command()
+def worker(
+    broker: Annotated[
+        str, typer.Option(envvar="CRUSTWATCH_BROKER", help="mqtt://host:port or mqtts://user:password@host:port")
+    ] = "mqtt://127.0.0.1:1883",
+    checkpoint: Annotated[
+        str, typer.Option(help="Name of a shipped checkpoint, or a folder in the published layout.")
+    ] = "pizza-small",
+    device: Annotated[str, typer.Option(help="Torch device: cpu, cuda, cuda:1.")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    task: Annotated[str, typer.Option(help="Name of a task, or a .toml file.")] = "pizza",
+    name: Annotated[str, typer.Option(help="Name of this worker in its topics; host and pid without one.")] = "",
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads for the model; 0 leaves it to torch.")] = 0,
+) -> None:
+    """Answer escalated bakes until Ctrl-C or SIGTERM; any number of workers share the load.
+
+    Example: crustwatch cloud worker --broker mqtt://127.0.0.1:1883 --device cuda --dtype bfloat16
+    """
+    from cloud.worker.program import serve
+
+    serve(broker, checkpoint, device, dtype, task, name, threads)
