@@ -1,0 +1,94 @@
+"""Rendered bakes as the classifier sees them: 48x48 frames by seed, rendered once and kept in the user's cache.
+
+A cache entry belongs to one behaviour of the renderer: its folder is named after a hash of two probe bakes, so a
+change of the rendered pictures is noticed and a change of a comment is not. Splits are by bake: a seed is a split.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.bakery import FRAME_COUNT, KEY_FRAME, Bake, iter_bakes, render_bake
+from shared.resize import square_resize
+from shared.task import Task
+
+SHARD_BAKES = 50
+PROBE_SEED = 0
+PROBE_BAKES = 2
+
+Progress = Callable[[int], None]  # called with the number of bakes that became ready
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSet:
+    """The frames of some bakes of one seed."""
+
+    seed: int
+    frames: NDArray[np.uint8]  # [N, 8, S, S, 3]
+    labels: NDArray[np.int64]  # [N]
+
+    @property
+    def key_frames(self) -> NDArray[np.uint8]:
+        """The one frame a bake that the edge classifies, uint8 [N, S, S, 3]."""
+        return self.frames[:, KEY_FRAME]
+
+
+class FrameStore:
+    """Renders and keeps frames below `cache`. Rendering resumes at the first shard that is not there."""
+
+    def __init__(self, cache: Path, task: Task, processes: int = 1) -> None:
+        self._task, self._processes = task, processes
+        self._folder = cache / "edge-frames" / f"{_renderer_hash(task)}-{task.input.size_px}px"
+
+    def load(self, seed: int, bakes: int, progress: Progress = lambda ready: None) -> FrameSet:
+        """The first `bakes` bakes of `seed`, rendered as far as the cache lacks them."""
+        frames, labels = [], []
+        for first in range(0, bakes, SHARD_BAKES):
+            count = min(SHARD_BAKES, bakes - first)
+            shard_frames, shard_labels = self._shard(seed, first, count)
+            frames.append(shard_frames)
+            labels.append(shard_labels)
+            progress(count)
+        return FrameSet(seed, np.concatenate(frames), np.concatenate(labels))
+
+    def _shard(self, seed: int, first: int, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Frames uint8 [count, 8, S, S, 3] and labels int64 [count] from bake `first` on, from file if it is there."""
+        path = self._folder / f"seed-{seed}" / f"{first:06d}.npz"
+        if path.exists():
+            with np.load(path) as stored:
+                if len(stored["labels"]) >= count:
+                    return stored["frames"][:count], stored["labels"][:count]
+        frames, labels = frames_of(iter_bakes(seed, count, self._processes, start=first), self._task)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.stem}-{os.getpid()}.partial.npz")
+        np.savez(partial, frames=frames, labels=labels)
+        partial.replace(path)
+        return frames, labels
+
+
+def frames_of(bakes: Iterator[Bake], task: Task) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Classifier frames uint8 [N, 8, S, S, 3] and label indices int64 [N] of rendered bakes."""
+    size = task.input.size_px
+    frames, labels = [], []
+    for bake in bakes:
+        frames.append(np.stack([square_resize(frame, size) for frame in bake.frames]))  # [8, S, S, 3]
+        labels.append(task.index(bake.truth.doneness))
+    if not frames:
+        return np.zeros((0, FRAME_COUNT, size, size, 3), np.uint8), np.zeros(0, np.int64)
+    return np.stack(frames), np.array(labels, np.int64)
+
+
+def _renderer_hash(task: Task) -> str:
+    digest = hashlib.sha256()
+    for index in range(PROBE_BAKES):
+        bake = render_bake(PROBE_SEED, index)
+        digest.update(bake.frames.tobytes())
+        digest.update(bytes([task.index(bake.truth.doneness)]))
+    return digest.hexdigest()[:16]
