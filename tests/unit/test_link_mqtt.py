@@ -1,0 +1,75 @@
+"""Parts of the MQTT client that need no broker: addresses, back-off, properties, the probe's packet."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.broker.probe import connect_packet
+from shared.errors import BadInputError
+from shared.mqtt import Properties, parse_address
+from shared.mqtt.backoff import Backoff
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port", "tls"),
+    [
+        ("mqtt://localhost", "localhost", 1883, False),
+        ("localhost:2000", "localhost", 2000, False),
+        ("mqtts://broker.example", "broker.example", 8883, True),
+        ("mqtt://[::1]:1884", "::1", 1884, False),
+    ],
+)
+def test_addresses(url: str, host: str, port: int, tls: bool) -> None:
+    address = parse_address(url)
+    assert (address.host, address.port, address.tls) == (host, port, tls)
+
+
+def test_credentials_are_read_and_never_shown() -> None:
+    address = parse_address("mqtts://oven:s%40lt@broker.example")
+    assert (address.username, address.password) == ("oven", "s@lt")
+    assert "s@lt" not in f"{address} {address!r}"
+
+
+@pytest.mark.parametrize("url", ["http://broker", "mqtt://", "mqtt://host:99999", "mqtt://host/path", "mqtt://h:x"])
+def test_bad_addresses_say_what_would_be_right(url: str) -> None:
+    with pytest.raises(BadInputError, match="mqtt://host:port"):
+        parse_address(url)
+
+
+@given(st.integers(1, 10_000), st.integers(0, 2**32))
+def test_backoff_is_jittered_and_capped(failures: int, seed: int) -> None:
+    backoff = Backoff(first_s=0.25, cap_s=30.0, floor_s=0.1)
+    delay = backoff.delay_s(failures, random.Random(seed))
+    assert 0.1 <= delay <= min(30.0, 0.25 * 2.0 ** min(failures - 1, 32))
+
+
+def test_backoff_spreads_a_fleet() -> None:
+    backoff = Backoff()
+    delays = {round(backoff.delay_s(10, random.Random(seed)), 3) for seed in range(50)}
+    assert len(delays) > 40
+
+
+@given(
+    st.builds(
+        Properties,
+        response_topic=st.none() | st.just("cw/1/rsp/a/b"),
+        correlation=st.none() | st.binary(min_size=16, max_size=16),
+        expiry_s=st.none() | st.integers(1, 2**32 - 1),
+        content_type=st.none() | st.just("application/json"),
+        user=st.dictionaries(st.text("abc", min_size=1), st.text("xyz"), max_size=4),
+    )
+)
+def test_properties_survive_paho(properties: Properties) -> None:
+    packed = properties.to_paho().pack()  # type: ignore[no-untyped-call]
+    unpacked = Properties().to_paho()
+    unpacked.unpack(packed)  # type: ignore[no-untyped-call]
+    assert Properties.from_paho(unpacked) == properties
+
+
+def test_the_probe_speaks_mqtt_5() -> None:
+    # MQTT 5, 3.1: 0x10, remaining length, "MQTT", level 5, clean start, keep-alive 10, no properties, client id.
+    assert connect_packet("cw") == bytes.fromhex("100f 0004 4d515454 05 02 000a 00 0002 6377")
