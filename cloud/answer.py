@@ -114,9 +114,7 @@ def verdict_of(findings: Findings, provenance: Provenance) -> BakeVerdict:
 
 def cannot_tell(reason: str, provenance: Provenance | None) -> BakeVerdict:
     """The verdict when there is no acceptable answer: no findings, no confidence, and the reason."""
-    return BakeVerdict(
-        doneness=None, confidence=0.0, cannot_tell=True, rationale=reason, provenance=provenance
-    )
+    return BakeVerdict(doneness=None, confidence=0.0, cannot_tell=True, rationale=reason, provenance=provenance)
 
 
 def _rationale(answer: Answer) -> str:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from cloud.answer import BLISTER_MAX_MM, CRUST_MAX_MM
 from shared.errors import BadInputError
+from shared.messages import CharPlace
 from shared.task import Task
 
 PAD, IM_START, IM_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
@@ -32,7 +34,7 @@ FRAGMENTS = (
     ',"blister_mm":',
     "}",
 )
-PLACES = ("none", "rim", "centre")
+PLACES = get_args(CharPlace)
 SYSTEM = "You are a helpful assistant."
 _WORD = r" ?[A-Za-z]+| ?[0-9]+|\n| |[^\sA-Za-z0-9]"
 
@@ -72,7 +74,7 @@ def load_tokenizer(path: Path) -> Tokenizer:
     """Read a `tokenizer.json`. Raises BadInputError when it cannot be read or lacks a token of the chat."""
     try:
         tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
-    except Exception as error:  # noqa: BLE001 - the Rust side raises plain Exception for a broken file
+    except Exception as error:  # the Rust side raises plain Exception for a broken file
         raise BadInputError(f"{path}: not a tokenizer: {error}") from None
     if missing := [token for token in SPECIAL if tokenizer.token_to_id(token) is None]:
         raise BadInputError(f"{path}: the vocabulary lacks {', '.join(missing)}")

@@ -1,0 +1,1 @@
+"""Training of the small Spatial-MLLM checkpoint on rendered clips, and its evaluation."""

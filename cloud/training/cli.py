@@ -1,0 +1,50 @@
+"""`crustwatch cloud train` and `crustwatch cloud eval`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+evaluate = typer.Typer(no_args_is_help=True, help="Measure a checkpoint.")
+app.add_typer(evaluate, name="eval")
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option(help="Folder of the checkpoint; also keeps the run's state.")],
+    minutes: Annotated[float, typer.Option(min=0.05, help="Minutes of work, rendering included.")] = 60.0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")] = False,
+    clips: Annotated[int, typer.Option(min=64, help="Clips to render, a multiple of 64.")] = 8192,
+    cache: Annotated[Path | None, typer.Option(help="Folder for rendered clips; default ~/.cache/crustwatch.")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the training.")] = 1,
+    renderers: Annotated[int, typer.Option(min=1, help="Rendering processes beside it.")] = 1,
+) -> None:
+    """Train the small Spatial-MLLM checkpoint on rendered clips.
+
+    A run that was interrupted or killed goes on with --resume. Example:
+
+    crustwatch cloud train --out runs/pizza-small --minutes 60
+    """
+    from cloud.training.commands import run_training
+
+    run_training(out, minutes, resume, clips, cache, threads, renderers)
+
+
+@evaluate.command()
+def bakes(
+    checkpoint: Annotated[str, typer.Option(help="Name of a shipped checkpoint, or a folder.")] = "pizza-small",
+    count: Annotated[int, typer.Option(min=1, help="Rendered bakes.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bakes; 1000 to 1999 are training data.")] = 3000,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line.")] = False,
+) -> None:
+    """Accuracy of a checkpoint on rendered bakes, with its controls.
+
+    Example: crustwatch cloud eval bakes --count 200 --seed 3000
+    """
+    from cloud.training.commands import run_evaluation
+
+    run_evaluation(checkpoint, count, seed, threads, as_json)

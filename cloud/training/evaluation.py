@@ -1,0 +1,146 @@
+"""How good a checkpoint is on rendered bakes, asked exactly as a worker asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import msgspec
+import numpy as np
+
+from cloud.engine import Engine
+from shared.bakery import KEY_FRAME, BakeTruth
+from shared.bakery.bake import Bake
+from shared.images import decode_jpeg, encode_jpeg
+from shared.intervals import Share, wilson
+from shared.messages import BakeVerdict
+from shared.task import Task
+
+CHARRED = (0.01, 0.5)  # burnt fractions among which the burnt error is also reported alone
+
+
+class ShareReport(msgspec.Struct, frozen=True):
+    """A share with its 95 % Wilson interval."""
+
+    share: float
+    low: float
+    high: float
+    n: int
+
+    @classmethod
+    def of(cls, share: Share) -> ShareReport:
+        """Rounded for people."""
+        return cls(round(share.share, 4), round(share.low, 4), round(share.high, 4), share.n)
+
+
+class BakesReport(msgspec.Struct, frozen=True):
+    """What `crustwatch cloud eval bakes --json` prints. Errors are means; null where no bake applies."""
+
+    data: str
+    checkpoint: str
+    weights_sha256: str
+    seed: int
+    doneness: ShareReport
+    doneness_one_frame: ShareReport  # control: the key frame alone, as a still
+    within_one_label: ShareReport
+    hour: ShareReport
+    hour_within_one: ShareReport
+    char_place: ShareReport
+    cannot_tell: int
+    mean_confidence: float
+    burnt_error: float | None
+    burnt_error_charred: float | None
+    evenness_error: float | None
+    crust_error_mm: float | None
+    blister_error_mm: float | None
+    seconds_p50: float
+    seconds_p99: float
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A bake's truth with the verdicts on it."""
+
+    truth: BakeTruth
+    clip: BakeVerdict
+    one_frame: BakeVerdict
+
+
+def judge(bakes: Iterable[Bake], engine: Engine, task: Task, done: Callable[[], None]) -> list[Judged]:
+    """Ask `engine` about each bake, its frames compressed as gateways do; `done` is called after each."""
+    judged = []
+    for bake in bakes:
+        frames = [decode_jpeg(encode_jpeg(frame)) for frame in bake.frames]  # 8 x uint8 [240, 320, 3]
+        times = bake.truth.times_s
+        clip = engine.verdict(frames, times, task)
+        one = engine.verdict(frames[KEY_FRAME : KEY_FRAME + 1], times[KEY_FRAME : KEY_FRAME + 1], task)
+        judged.append(Judged(bake.truth, clip, one))
+        done()
+    return judged
+
+
+def report(judged: Sequence[Judged], engine: Engine, seed: int, task: Task) -> BakesReport:
+    """Figures over `judged`, at least one."""
+    told = [item for item in judged if not item.clip.cannot_tell]
+    sectored = [item for item in told if item.truth.char_sector is not None]
+    seconds = np.array([item.clip.provenance.seconds for item in judged if item.clip.provenance is not None])  # [n]
+    low, high = CHARRED
+
+    def error(of: Callable[[Judged], tuple[float | None, float]], items: Sequence[Judged]) -> float | None:
+        pairs = [of(item) for item in items]
+        known = [abs(said - true) for said, true in pairs if said is not None]
+        return round(fmean(known), 4) if known else None
+
+    return BakesReport(
+        data="rendered",
+        checkpoint=engine.name,
+        weights_sha256=engine.weights_sha256,
+        seed=seed,
+        doneness=_share(judged, lambda item: item.clip.doneness == item.truth.doneness),
+        doneness_one_frame=_share(judged, lambda item: item.one_frame.doneness == item.truth.doneness),
+        within_one_label=_share(
+            judged,
+            lambda item: (
+                item.clip.doneness is not None
+                and abs(task.index(item.clip.doneness) - task.index(item.truth.doneness)) <= 1
+            ),
+        ),
+        hour=_share(sectored, lambda item: _hours_apart(item) == 0),
+        hour_within_one=_share(sectored, lambda item: _hours_apart(item) <= 1),
+        char_place=_share(
+            told, lambda item: item.clip.char is not None and item.clip.char.where == item.truth.char_where
+        ),
+        cannot_tell=len(judged) - len(told),
+        mean_confidence=round(fmean(item.clip.confidence for item in judged), 4),
+        burnt_error=error(lambda item: (item.clip.burnt_fraction, item.truth.burnt_fraction), told),
+        burnt_error_charred=error(
+            lambda item: (item.clip.burnt_fraction, item.truth.burnt_fraction),
+            [item for item in told if low <= item.truth.burnt_fraction <= high],
+        ),
+        evenness_error=error(lambda item: (item.clip.evenness, item.truth.evenness), told),
+        crust_error_mm=error(lambda item: (_crust(item.clip), item.truth.crust_height_mm), told),
+        blister_error_mm=error(lambda item: (_blister(item.clip), item.truth.blister_height_mm), told),
+        seconds_p50=round(float(np.quantile(seconds, 0.5)), 3),
+        seconds_p99=round(float(np.quantile(seconds, 0.99)), 3),
+    )
+
+
+def _share(items: Sequence[Judged], hit: Callable[[Judged], bool]) -> ShareReport:
+    return ShareReport.of(wilson(sum(map(hit, items)), len(items)))
+
+
+def _hours_apart(item: Judged) -> int:
+    """Hours between the answer's and the true sector on the clock face; 12 when the answer names none."""
+    said = None if item.clip.char is None else item.clip.char.hour
+    if said is None or item.truth.char_sector is None:
+        return 12
+    return abs((said - item.truth.char_sector + 6) % 12 - 6)
+
+
+def _crust(verdict: BakeVerdict) -> float | None:
+    return None if verdict.relief is None else verdict.relief.crust_height_mm
+
+
+def _blister(verdict: BakeVerdict) -> float | None:
+    return None if verdict.relief is None else verdict.relief.blister_height_mm

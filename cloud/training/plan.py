@@ -1,0 +1,126 @@
+"""What a training run does: data, model sizes, schedule. One dataclass; its defaults made the committed checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+from tokenizers import Tokenizer
+
+from cloud.spatial_mllm.config import (
+    DinoConfig,
+    LanguageConfig,
+    SpatialConfig,
+    TokenIds,
+    VggtConfig,
+    VisionConfig,
+)
+from cloud.spatial_mllm.processor import PixelRange
+from cloud.vocabulary import IM_END, IMAGE_PAD, PAD, VIDEO_PAD, VISION_END, VISION_START, token_id
+
+TRAINING_SEEDS = (1000, 1999)
+VALIDATION_SEED = 2090
+"""Bakes that the training never sees, looked at while it runs. Seeds 2000 to 2089 calibrate the edge's gate."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Widths and depths of the model."""
+
+    vision_width: int = 64
+    vision_depth: int = 2
+    vision_heads: int = 4
+    spatial_width: int = 64
+    trunk_depth: int = 1
+    spatial_depth: int = 1
+    spatial_heads: int = 4
+    hidden: int = 96
+    layers: int = 2
+    heads: int = 4
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of the run: until this share of it, clips of so many frames, so many clips a batch."""
+
+    until: float
+    frames: int
+    batch_clips: int
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """A whole run. Two runs of one plan that stop by steps give the same weights."""
+
+    sizes: Sizes = field(default_factory=Sizes)
+    pixels: PixelRange = field(default_factory=lambda: PixelRange(12_544, 16_800))  # 4:3 frames become 140x112
+    clips: int = 8192
+    seed: int = 7
+    learning_rate: float = 1.5e-3
+    final_rate: float = 0.02  # share of the learning rate at the end
+    warmup_steps: int = 60
+    weight_decay: float = 0.05
+    clip_norm: float = 1.0
+    average_decay: float = 0.998  # of the averaged weights, which are what is saved
+    auxiliary_end: float = 0.3  # weight of the auxiliary losses at the end of the run; 1 at its start
+    phases: tuple[Phase, ...] = (Phase(0.5, 4, 16), Phase(1.0, 8, 16))
+
+    def phase(self, progress: float) -> Phase:
+        """The phase at `progress` in 0..1."""
+        return next((phase for phase in self.phases if progress < phase.until), self.phases[-1])
+
+    def describe(self) -> dict[str, object]:
+        """The plan as plain values, for the checkpoint's card."""
+        return msgspec.to_builtins(self)  # type: ignore[no-any-return]  # builtins of a dataclass are a dict
+
+
+def spatial_config(sizes: Sizes, tokenizer: Tokenizer) -> SpatialConfig:
+    """The architecture at the plan's sizes: no dense heads, full attention in every block of the vision tower."""
+    head = sizes.hidden // sizes.heads
+    third = head // 6
+    return SpatialConfig(
+        language=LanguageConfig(
+            vocab_size=tokenizer.get_vocab_size(),
+            hidden_size=sizes.hidden,
+            intermediate_size=4 * sizes.hidden,
+            num_hidden_layers=sizes.layers,
+            num_attention_heads=sizes.heads,
+            num_key_value_heads=sizes.heads,
+            mrope_section=(head // 2 - 2 * third, third, third),
+            rope_theta=10_000.0,
+            max_position_embeddings=2048,
+        ),
+        vision=VisionConfig(
+            depth=sizes.vision_depth,
+            hidden_size=sizes.vision_width,
+            intermediate_size=2 * sizes.vision_width,
+            num_heads=sizes.vision_heads,
+            out_hidden_size=sizes.hidden,
+            window_size=112,
+            fullatt_block_indexes=tuple(range(sizes.vision_depth)),
+        ),
+        vggt=VggtConfig(
+            width=sizes.spatial_width,
+            depth=sizes.spatial_depth,
+            num_heads=sizes.spatial_heads,
+            mlp_size=4 * sizes.spatial_width,
+            dino=DinoConfig(
+                depth=sizes.trunk_depth,
+                num_heads=sizes.spatial_heads,
+                mlp_size=4 * sizes.spatial_width,
+                position_grid=10,
+            ),
+            camera_head=None,
+            point_head=None,
+            depth_head=None,
+        ),
+        tokens=TokenIds(
+            vision_start=token_id(tokenizer, VISION_START),
+            vision_end=token_id(tokenizer, VISION_END),
+            image=token_id(tokenizer, IMAGE_PAD),
+            video=token_id(tokenizer, VIDEO_PAD),
+            bos=token_id(tokenizer, PAD),
+            eos=token_id(tokenizer, IM_END),
+            pad=token_id(tokenizer, PAD),
+        ),
+    )

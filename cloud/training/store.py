@@ -1,0 +1,162 @@
+"""Rendered clips on disk: shards of records, written once, read by memory map.
+
+A shard is one `.npy` file of `SHARD_CLIPS` records, written under another name and renamed when complete. A run that
+was killed goes on with the shards that are there; a shard is the same bytes whenever and wherever it is rendered.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from shutil import disk_usage
+
+import numpy as np
+
+from cloud.spatial_mllm.config import VisionConfig
+from cloud.spatial_mllm.processor import PixelRange, smart_size
+from cloud.training.records import Record, record_type, render_record
+from shared.bakery import FRAME_HEIGHT, FRAME_WIDTH
+from shared.errors import BadInputError, CrustwatchError
+from shared.task import Task
+
+SHARD_CLIPS = 64
+SHARDS_PER_SEED = 4
+SPARE_BYTES = 2 * 1024**3  # disk that rendering leaves free
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Shard `number` of a store: clips of one seed with consecutive indices."""
+
+    number: int
+    seed: int
+    first: int  # index of its first bake
+
+    @property
+    def name(self) -> str:
+        """File name."""
+        return f"seed-{self.seed}-{self.first:05d}.npy"
+
+
+def shards(first_seed: int, last_seed: int, count: int) -> tuple[Shard, ...]:
+    """The first `count` shards of the seeds `first_seed` to `last_seed`, SHARDS_PER_SEED of each seed."""
+    most = (last_seed - first_seed + 1) * SHARDS_PER_SEED
+    if not 0 <= count <= most:
+        raise BadInputError(f"seeds {first_seed} to {last_seed} give at most {most * SHARD_CLIPS} clips")
+    return tuple(
+        Shard(number, first_seed + number // SHARDS_PER_SEED, number % SHARDS_PER_SEED * SHARD_CLIPS)
+        for number in range(count)
+    )
+
+
+class ClipStore:
+    """The folder of shards for one frame size."""
+
+    def __init__(self, folder: Path, pixels: PixelRange, task: Task) -> None:
+        self.pixels = pixels
+        self.task = task
+        vision = VisionConfig()
+        factor = vision.patch_size * vision.spatial_merge_size
+        height, width = smart_size(FRAME_HEIGHT, FRAME_WIDTH, factor, pixels)
+        self.dtype = record_type(height, width)
+        self.folder = folder / f"{width}x{height}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInputError(f"{self.folder}: cannot be created: {error.strerror}") from None
+
+    def ready(self, wanted: Sequence[Shard]) -> list[Shard]:
+        """Those of `wanted` that are on disk, in their order."""
+        there = {entry.name for entry in os.scandir(self.folder)}
+        return [shard for shard in wanted if shard.name in there]
+
+    def open(self, shard: Shard) -> Record:
+        """Memory map of a shard: records [SHARD_CLIPS].
+
+        Raises CrustwatchError for a file of another form: the renderer's output changed and the cache did not.
+        """
+        path = self.folder / shard.name
+        records = np.load(path, mmap_mode="r", allow_pickle=False)
+        if records.dtype != self.dtype or records.shape != (SHARD_CLIPS,):
+            raise CrustwatchError(f"{path}: written by another version: delete the folder {self.folder}")
+        return records  # type: ignore[no-any-return]  # numpy types load() as Any
+
+    def write(self, shard: Shard) -> Path:
+        """Render `shard` and put it in place in one step."""
+        records = np.stack(
+            [render_record(shard.seed, shard.first + k, self.pixels, self.task) for k in range(SHARD_CLIPS)]
+        )  # [SHARD_CLIPS]
+        path = self.folder / shard.name
+        part = path.with_suffix(f".{os.getpid()}.part")
+        try:
+            with part.open("wb") as file:
+                np.save(file, records, allow_pickle=False)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        return path
+
+    def room_for(self, missing: int) -> None:
+        """Raise BadInputError when `missing` more shards do not fit on the disk."""
+        need = missing * SHARD_CLIPS * self.dtype.itemsize
+        free = disk_usage(self.folder).free
+        if need + SPARE_BYTES > free:
+            raise BadInputError(
+                f"{self.folder}: {need / 1e9:.1f} GB of clips do not fit, {free / 1e9:.1f} GB are free: "
+                "name another folder with --cache or fewer clips with --clips"
+            )
+
+
+class Renderer:
+    """Renders the missing shards of a store in processes of its own, in order, beside the training."""
+
+    def __init__(self, store: ClipStore, wanted: Sequence[Shard], processes: int) -> None:
+        done = set(store.ready(wanted))
+        missing = [shard for shard in wanted if shard not in done]
+        store.room_for(len(missing))
+        for stale in store.folder.glob("*.part"):
+            stale.unlink(missing_ok=True)
+        self.total = len(wanted)
+        self._pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_leave_interrupts_to_parent)
+        arguments = (store.folder.parent, store.pixels, store.task)
+        self._jobs: list[Future[None]] = [self._pool.submit(_render_shard, *arguments, shard) for shard in missing]
+
+    @property
+    def running(self) -> bool:
+        """Whether shards are still to come."""
+        return not all(job.done() for job in self._jobs)
+
+    def check(self) -> None:
+        """Raise what a rendering process raised."""
+        for job in self._jobs:
+            if job.done() and not job.cancelled() and (error := job.exception()) is not None:
+                if isinstance(error, BrokenProcessPool):
+                    raise CrustwatchError("a rendering process was killed: run again with --resume") from error
+                raise error
+
+    def wait(self) -> Iterator[None]:
+        """Yield once for every shard as it gets done, those on disk at the start not counted."""
+        for job in self._jobs:
+            job.result()
+            yield
+
+    def close(self) -> None:
+        """Drop what has not begun and wait for the shards under way."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _leave_interrupts_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _render_shard(folder: Path, pixels: PixelRange, task: Task, shard: Shard) -> None:
+    """Job of a rendering process."""
+    ClipStore(folder, pixels, task).write(shard)

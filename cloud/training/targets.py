@@ -1,0 +1,125 @@
+"""What the model should write for a bake, and how wrong its neighbours are.
+
+Ordinal answers (percentages, millimetres, hours, doneness) get soft targets: values next to the truth are nearly
+right, and saying so lets few clips teach many values. The softness lies far within what the answer is used for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from cloud.answer import BLISTER_MAX_MM, CRUST_MAX_MM, EVENNESS_STEP, Answer
+from cloud.training.records import PLACES, Record
+from cloud.vocabulary import FRAGMENTS, IM_END, token_id
+from shared.bakery.truth import DONENESS_EDGES
+from shared.task import Task
+
+ANSWER_TOKENS = 16  # 8 fragments, 7 values, end mark
+VALUE_POSITIONS = (1, 3, 5, 7, 9, 11, 13)  # of the values among the answer's tokens, in the order of Answer
+FIELD_WEIGHTS = (4.0, 1.0, 0.5, 0.7, 0.5, 0.3, 0.3)  # doneness is what escalations are decided on
+FRAGMENT_WEIGHT = 0.05  # fragments never vary: learnt at once
+
+DONENESS_SIGMA = 0.02  # of the bake index; labels keep 0.03 from an edge
+BURNT_SIGMA = (0.7, 0.06)  # percent: constant, and share of the value
+HOUR_SIGMA = 0.5  # hours, on the circle
+EVENNESS_SIGMA = 3.0  # percent
+CRUST_SIGMA = 0.8  # millimetres
+BLISTER_SIGMA = 0.6  # millimetres
+
+
+def answer_for(record: Record, task: Task) -> Answer:
+    """The answer that `record` [] deserves."""
+    place = PLACES[int(record["char"])]
+    return Answer(
+        doneness=task.labels[int(record["doneness"])],
+        burnt_percent=_whole(100 * float(record["burnt_fraction"]), 100),
+        char=place,
+        hour=int(record["hour"]) or None,
+        evenness_percent=EVENNESS_STEP * _whole(100 / EVENNESS_STEP * float(record["evenness"]), 100 // EVENNESS_STEP),
+        crust_mm=_whole(float(record["crust_mm"]), CRUST_MAX_MM),
+        blister_mm=_whole(float(record["blister_mm"]), BLISTER_MAX_MM),
+    )
+
+
+def _whole(value: float, most: int) -> int:
+    return int(np.clip(np.rint(value), 0, most))
+
+
+class TargetTable:
+    """Turns records into target distributions over the vocabulary."""
+
+    def __init__(self, tokenizer: Tokenizer, task: Task) -> None:
+        self.task = task
+        self.vocabulary = tokenizer.get_vocab_size()
+        self._fragments = [token_id(tokenizer, fragment) for fragment in FRAGMENTS]
+        self._end = token_id(tokenizer, IM_END)
+        self._labels = [token_id(tokenizer, label) for label in task.labels]
+        self._places = [token_id(tokenizer, place) for place in PLACES]
+        self._null = token_id(tokenizer, "null")
+        self._numbers = np.array([token_id(tokenizer, str(n)) for n in range(101)])  # [101]
+        weights = np.full(ANSWER_TOKENS, FRAGMENT_WEIGHT, np.float32)
+        weights[list(VALUE_POSITIONS)] = FIELD_WEIGHTS
+        self.weights = weights  # float32 [16]
+
+    def ids(self, records: Record) -> NDArray[np.int64]:
+        """Token ids of the answers to `records` [B]: int64 [B, 16], the end mark last."""
+        return np.asarray(self.distributions(records).argmax(axis=-1))  # the truth is the peak of each distribution
+
+    def distributions(self, records: Record) -> NDArray[np.float32]:
+        """Target distributions for `records` [B]: float32 [B, 16, V], each row adding up to 1."""
+        target = np.zeros((len(records), ANSWER_TOKENS, self.vocabulary), np.float32)
+        fixed = [position for position in range(ANSWER_TOKENS - 1) if position not in VALUE_POSITIONS]
+        for position, token in zip(fixed, self._fragments, strict=True):
+            target[:, position, token] = 1
+        target[:, -1, self._end] = 1
+        for row, record in enumerate(records):
+            answer = answer_for(record, self.task)
+            spread = target[row]  # [16, V]
+            spread[1, self._labels] = self._doneness(float(record["bake_index"]), int(record["doneness"]))
+            burnt = 100 * float(record["burnt_fraction"])
+            self._bell(spread[3], np.arange(101), answer.burnt_percent, burnt, BURNT_SIGMA[0] + BURNT_SIGMA[1] * burnt)
+            spread[5, self._places[int(record["char"])]] = 1
+            if answer.hour is None:
+                spread[7, self._null] = 1
+            else:
+                hours = np.arange(1, 13)  # [12]
+                apart = np.abs((hours - answer.hour + 6) % 12 - 6)  # [12]
+                bell = np.exp(-0.5 * (apart / HOUR_SIGMA) ** 2)  # [12]
+                spread[7, self._numbers[hours]] = bell / bell.sum()
+            steps = np.arange(0, 101, EVENNESS_STEP)
+            self._bell(spread[9], steps, answer.evenness_percent, 100 * float(record["evenness"]), EVENNESS_SIGMA)
+            crust, blister = float(record["crust_mm"]), float(record["blister_mm"])
+            self._bell(spread[11], np.arange(CRUST_MAX_MM + 1), answer.crust_mm, crust, CRUST_SIGMA)
+            self._bell(spread[13], np.arange(BLISTER_MAX_MM + 1), answer.blister_mm, blister, BLISTER_SIGMA)
+        return target
+
+    def _doneness(self, bake_index: float, label: int) -> NDArray[np.float32]:
+        """Probability of each label [5] for a bake index known up to DONENESS_SIGMA."""
+        edges = np.array([-np.inf, *DONENESS_EDGES, np.inf])  # [6]
+        below = 1 / (1 + np.exp(-1.702 * (edges - bake_index) / DONENESS_SIGMA))  # [6], logistic for the normal
+        shares = np.diff(below)  # [5]
+        if int(shares.argmax()) != label:  # a task whose labels are not the fifths of the bake index
+            shares = np.eye(len(self.task.labels))[label]
+        return np.asarray(shares, np.float32)
+
+    def _bell(self, row: NDArray[np.float32], values: NDArray[np.int64], peak: int, truth: float, sigma: float) -> None:
+        """Write a normal bell around `truth` over the numbers `values` into `row` [V]; its largest entry is `peak`."""
+        bell = np.exp(-0.5 * ((values - truth) / sigma) ** 2)  # [n]
+        bell[values == peak] = max(float(bell.max()) * 1.001, 1e-6)  # ties and values beyond the scale
+        row[self._numbers[values]] = bell / bell.sum()
+
+
+def bake_histogram(bake_index: NDArray[np.float32], bins: int, sigma: float) -> NDArray[np.float32]:
+    """Smoothed histogram target of a scalar in 0..1 (HL-Gauss, Imani & White 2018, arXiv 1806.04613): [B, bins]."""
+    centres = (np.arange(bins) + 0.5) / bins  # [bins]
+    bell = np.exp(-0.5 * ((centres - bake_index[:, None]) / sigma) ** 2)  # [B, bins]
+    return np.asarray(bell / bell.sum(axis=1, keepdims=True), np.float32)
+
+
+def label_names(codes: Sequence[int], task: Task) -> list[str]:
+    """Labels of the codes in records."""
+    return [task.labels[code] for code in codes]
