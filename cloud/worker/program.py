@@ -8,12 +8,14 @@ import os
 import re
 import signal
 import socket
+from pathlib import Path
 
 from cloud.engine import load_engine
 from cloud.worker.answers import Engine
 from cloud.worker.service import Worker, WorkerConfig, client_config
 from shared.mqtt import BrokerAddress, MqttClient, parse_address
 from shared.task import load_task
+from shared.topics import check_name
 
 log = logging.getLogger(__name__)
 
@@ -29,22 +31,17 @@ def serve(broker: str, checkpoint: str, device: str, dtype: str, task_name: str,
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     address = parse_address(broker)
     task = load_task(task_name)
-    config = WorkerConfig(name or default_name(), task, checkpoint)
-    mqtt = client_config(address, config)
-    if threads:
-        import torch
-
-        torch.set_num_threads(threads)
-    engine = load_engine(checkpoint, device=device, dtype=dtype)
-    asyncio.run(_serve(address, config, engine, MqttClient(mqtt, patient=True)))
+    config = WorkerConfig(check_name(name, "worker") if name else default_name(), task, Path(checkpoint).name)
+    engine = load_engine(checkpoint, device=device, dtype=dtype, threads=threads or None)
+    asyncio.run(_serve(address, config, engine))
 
 
-async def _serve(address: BrokerAddress, config: WorkerConfig, engine: Engine, client: MqttClient) -> None:
+async def _serve(address: BrokerAddress, config: WorkerConfig, engine: Engine) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with client:
+    async with MqttClient(client_config(address, config), patient=True) as client:
         log.info("worker %s serves task %s from %s", config.name, config.task.name, address)
         worker = Worker(config, engine, client)
         await worker.run(stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -19,6 +20,9 @@ def find_mosquitto() -> str | None:
 
 def configuration(host: str, port: int, folder: Path) -> str:
     """The text of mosquitto.conf (mosquitto.conf(5), 2.0) for one loopback listener without passwords."""
+    # Started by root, mosquitto would become the user `mosquitto`, who cannot write into the folder, and the kernel
+    # would forget to end it with its parent (prctl(2): the setting is cleared by a change of user).
+    user = ["user root"] if os.geteuid() == 0 else []
     return "\n".join(
         (
             f"listener {port} {host}",
@@ -31,6 +35,7 @@ def configuration(host: str, port: int, folder: Path) -> str:
             "max_inflight_messages 64",
             "max_queued_messages 10000",
             f"max_queued_bytes {MAX_QUEUED_BYTES}",
+            *user,
             "log_dest stderr",
             "log_type error",
             "log_type warning",
