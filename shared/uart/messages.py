@@ -207,6 +207,7 @@ class Result(msgspec.Struct, frozen=True):
     logits: the model's output.
     label: index of the largest logit, the lowest of equals.
     probability_q15: of the label; 32768 is 1.
+    tau_q15: the label's threshold that the gate used: shows the host a board that was reset.
     sure: 1: the label may act alone.
     reason: enum gate_reason.
     cycles: processor cycles of the inference, from input in memory to logits.
@@ -217,6 +218,7 @@ class Result(msgspec.Struct, frozen=True):
     logits: tuple[int, ...]
     label: int
     probability_q15: int
+    tau_q15: int
     sure: int
     reason: int
     cycles: int
@@ -228,6 +230,7 @@ class Result(msgspec.Struct, frozen=True):
         Field("logits", "i8", 16, True),
         Field("label", "u8", None, False),
         Field("probability_q15", "u16", None, False),
+        Field("tau_q15", "u16", None, False),
         Field("sure", "u8", None, False),
         Field("reason", "u8", None, False),
         Field("cycles", "u64", None, False),

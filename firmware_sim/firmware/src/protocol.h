@@ -236,6 +236,7 @@ struct cw_result {
     int8_t logits[16]; /* the model's output */
     uint8_t label; /* index of the largest logit, the lowest of equals */
     uint16_t probability_q15; /* of the label; 32768 is 1 */
+    uint16_t tau_q15; /* the label's threshold that the gate used: shows the host a board that was reset */
     uint8_t sure; /* 1: the label may act alone */
     uint8_t reason; /* enum gate_reason */
     uint64_t cycles; /* processor cycles of the inference, from input in memory to logits */
@@ -251,6 +252,7 @@ static inline uint32_t cw_result_pack(const struct cw_result *m, uint8_t *out)
         p = cw_put(p, (uint64_t)m->logits[i], 1);
     p = cw_put(p, (uint64_t)m->label, 1);
     p = cw_put(p, (uint64_t)m->probability_q15, 2);
+    p = cw_put(p, (uint64_t)m->tau_q15, 2);
     p = cw_put(p, (uint64_t)m->sure, 1);
     p = cw_put(p, (uint64_t)m->reason, 1);
     p = cw_put(p, (uint64_t)m->cycles, 8);

@@ -281,6 +281,7 @@ bool service_work(struct service *service)
         .logits_count = service->model->labels,
         .label = decision.label,
         .probability_q15 = decision.probability_q15,
+        .tau_q15 = service->tau_q15[decision.label],
         .sure = decision.sure,
         .reason = decision.reason,
         .cycles = cycles,
