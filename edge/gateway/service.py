@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from edge.devices import Device
@@ -68,7 +68,7 @@ class Gateway:
         self._progress = asyncio.Event()  # set when the outbox may have become emptier
         info = device.hello()
         self._announcer = Announcer(config, outbox, client, device.kind, self.stats, self._progress.set)
-        self._courier = Courier(config, outbox, client, info.model, self.counters, now_us, self._changed)
+        self._courier = Courier(config, outbox, client, info.model_sha256, self.counters, now_us, self._changed)
 
     def stats(self) -> GatewayStats:
         """The counters as they stand."""
@@ -174,9 +174,3 @@ def pack(bake: SourceBake, taken_us: int, quality: int) -> bytes:
     times_us = [first_us + offset for offset in bake.offsets_us]
     jpegs = [encode_jpeg(frame, quality) for frame in bake.frames]
     return encode_clip([ClipFrame(jpeg, time_us) for jpeg, time_us in zip(jpegs, times_us, strict=True)])
-
-
-async def in_thread(items: Iterator[SourceItem]) -> AsyncIterator[SourceItem]:
-    """A blocking source, each item read in a thread so that the link stays alive meanwhile."""
-    while (item := await asyncio.to_thread(next, items, None)) is not None:
-        yield item

@@ -16,6 +16,7 @@ class SourceBake:
     frames: tuple[NDArray[np.uint8], ...]
     offsets_us: tuple[int, ...]
     picture: str = ""  # path of an image of it, when it has one
+    truth: str | None = None  # its label, when the source knows; for reports, shown to neither device nor cloud
 
     @property
     def key(self) -> int:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from edge.gateway.sources.bake import Skipped, SourceBake, SourceItem
@@ -15,6 +16,11 @@ from shared.images import read_image_file
 
 MAX_SIDE_PX = 640  # of a frame: larger photographs are made smaller, as neither model sees more
 FRAME_INTERVAL_US = 250_000  # between the frames of a clip in a folder, which does not say
+
+
+class _Truth(msgspec.Struct):
+    doneness: str
+
 
 _PHOTOGRAPHS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
 
@@ -73,7 +79,16 @@ def _clip(folder: Path, frames: int) -> SourceItem:
         tuple(images[i] for i in picked),
         tuple(i * FRAME_INTERVAL_US for i in picked),
         str(taken[picked[len(picked) // 2]]),
+        _truth(folder),
     )
+
+
+def _truth(folder: Path) -> str | None:
+    """The label in a clip's `truth.json` (as `crustwatch render` writes it), None without one."""
+    try:
+        return msgspec.json.decode((folder / "truth.json").read_bytes(), type=_Truth).doneness
+    except (OSError, msgspec.MsgspecError):
+        return None
 
 
 def evenly(count: int, wanted: int) -> list[int]:

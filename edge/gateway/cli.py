@@ -1,0 +1,59 @@
+"""`crustwatch edge run`: the gateway."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command()
+def run(
+    source: Annotated[
+        str, typer.Option(help="rendered, rendered:SEED, a photograph, a folder of photographs or clips, or a video.")
+    ] = "rendered",
+    device: Annotated[
+        str, typer.Option(help="emulated, serial:/dev/ttyACM0, litert, tflite-runtime, onnx or reference.")
+    ] = "emulated",
+    broker: Annotated[
+        str, typer.Option(envvar="CRUSTWATCH_BROKER", help="mqtt://host:port or mqtts://user:password@host:port")
+    ] = "mqtt://127.0.0.1:1883",
+    site: Annotated[str, typer.Option(help="Second level of the topics.")] = "site-1",
+    gateway: Annotated[str, typer.Option(help="Name of this gateway in the topics.")] = "gateway-1",
+    camera: Annotated[str, typer.Option(help="Name of the camera in the topics.")] = "belt",
+    task: Annotated[str, typer.Option(help="Name of a task, or a .toml file.")] = "pizza",
+    outbox: Annotated[
+        Path, typer.Option(help="SQLite file that holds what waits for a verdict; it survives restarts.")
+    ] = Path("crustwatch-outbox.db"),
+    deadline: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds until the edge's verdict is final; the task's without.")
+    ] = None,
+    bakes: Annotated[int, typer.Option(min=1, help="How many rendered bakes.")] = 60,
+    backlog: Annotated[
+        int, typer.Option(min=1, help="Bakes waiting for the cloud before the source is held up.")
+    ] = 1000,
+) -> None:
+    """Classify bakes on a device, escalate the unsure ones, and publish every verdict until the source ends.
+
+    Example: crustwatch edge run --device serial:/dev/ttyACM0 --broker mqtt://127.0.0.1:1883 --source photos/
+    """
+    from edge.gateway.program import Options, serve
+
+    serve(
+        Options(
+            source=source,
+            device=device,
+            broker=broker,
+            site=site,
+            gateway=gateway,
+            camera=camera,
+            task=task,
+            outbox=outbox,
+            deadline_s=deadline,
+            bakes=bakes,
+            backlog=backlog,
+        )
+    )

@@ -1,0 +1,98 @@
+"""The gateway as a process: opens source, device, outbox and link, and obeys SIGTERM and Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.devices import Device, open_device
+from edge.gateway.config import GatewayConfig
+from edge.gateway.outbox import Outbox
+from edge.gateway.service import Gateway, client_config
+from edge.gateway.sources import SourceItem, open_path
+from edge.gateway.sources.rendered import RenderedBakes
+from edge.gateway.threads import in_thread
+from shared.errors import BadInputError
+from shared.mqtt import BrokerAddress, MqttClient, parse_address
+from shared.task import load_task
+from shared.topics import Line, check_name
+
+log = logging.getLogger(__name__)
+
+DEFAULT_SEED = 1
+
+
+@contextlib.contextmanager
+def open_source(source: str, bakes: int, frames: int) -> Iterator[AsyncIterator[SourceItem]]:
+    """The bakes that `source` names: `rendered[:SEED]` or a path. Raises BadInputError."""
+    kind, _, seed = source.partition(":")
+    if kind != "rendered":
+        yield in_thread(open_path(Path(source), frames))
+        return
+    if seed and not (seed.isascii() and seed.isdecimal()):
+        raise BadInputError(f"--source rendered:SEED takes a number, not {seed!r}")
+    with RenderedBakes(int(seed) if seed else DEFAULT_SEED, bakes) as rendered:
+        yield rendered.items()
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `crustwatch edge run` was asked for, as typed."""
+
+    source: str
+    device: str
+    broker: str
+    site: str
+    gateway: str
+    camera: str
+    task: str
+    outbox: Path
+    deadline_s: float | None
+    bakes: int
+    backlog: int
+
+
+def serve(options: Options) -> None:
+    """Run until the source has ended and each bake has its verdict, or until told to stop. Raises CrustwatchError."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    address = parse_address(options.broker)
+    config = GatewayConfig(
+        line=Line.of(options.site, options.gateway),
+        task=load_task(options.task),
+        camera=check_name(options.camera, "camera"),
+        deadline_s=options.deadline_s,
+        max_backlog=options.backlog,
+    )
+    with (
+        open_source(options.source, options.bakes, config.task.escalation.frames) as items,
+        contextlib.closing(Outbox(options.outbox, config.task, config.outbox)) as outbox,
+        open_device(options.device) as device,
+    ):
+        if waiting := outbox.backlog():
+            log.info("%d bakes of an earlier run still wait for their verdict", waiting)
+        asyncio.run(_serve(address, config, device, outbox, items))
+
+
+async def _serve(
+    address: BrokerAddress, config: GatewayConfig, device: Device, outbox: Outbox, items: AsyncIterator[SourceItem]
+) -> None:
+    loop, this = asyncio.get_running_loop(), asyncio.current_task()
+    assert this is not None  # noqa: S101
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, this.cancel)
+    async with MqttClient(client_config(address, config, device.kind), patient=True) as client:
+        gateway = Gateway(config, device, outbox, client)
+        log.info("%s inspects for %s on %s", device.name, config.line.prefix, address)
+        try:
+            await gateway.run(items)
+        except asyncio.CancelledError:
+            log.info("stopped; %d bakes wait in the outbox for the next start", outbox.backlog())
+        stats = gateway.stats()
+    log.info(
+        "%d bakes, %d final, %d escalated, %d timeouts", stats.bakes, stats.finals, stats.escalated, stats.timeouts
+    )

@@ -1,0 +1,50 @@
+"""A process that renders bakes ahead of the gateway: `python -m ... SEED START STEP STOP`.
+
+Writes one record a bake to stdout: u32 length, then msgpack of RenderedRecord. The pipe bounds how far it runs ahead:
+one bake is being written while the next one waits to be rendered.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+
+import msgspec
+import numpy as np
+
+LENGTH = struct.Struct("<I")
+
+
+class RenderedRecord(msgspec.Struct, frozen=True):
+    """One rendered bake on the pipe."""
+
+    name: str
+    truth: str  # doneness label
+    times_s: list[float]
+    shape: tuple[int, int, int, int]  # frames, height, width, 3
+    frames: bytes  # uint8, C order
+
+
+def main() -> None:
+    """Render START, START + STEP, ... below STOP."""
+    from shared.bakery import render_bake
+
+    seed, start, step, stop = (int(argument) for argument in sys.argv[1:5])
+    out = sys.stdout.buffer
+    for index in range(start, stop, step):
+        bake = render_bake(seed, index)
+        frames = np.ascontiguousarray(bake.frames)  # uint8 [8, 240, 320, 3]
+        count, height, width, _ = frames.shape
+        record = RenderedRecord(
+            bake.truth.bake_id, bake.truth.doneness, bake.truth.times_s, (count, height, width, 3), frames.tobytes()
+        )
+        data = msgspec.msgpack.encode(record)
+        try:
+            out.write(LENGTH.pack(len(data)) + data)
+            out.flush()
+        except BrokenPipeError:
+            return
+
+
+if __name__ == "__main__":
+    main()

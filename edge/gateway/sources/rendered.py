@@ -1,0 +1,77 @@
+"""Rendered bakes as a source: child processes render ahead, so that the line never waits for the renderer's core."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from typing import IO
+
+import msgspec
+import numpy as np
+
+from edge.gateway.sources.bake import SourceBake, SourceItem
+from edge.gateway.sources.render_child import LENGTH, RenderedRecord
+from shared import children
+from shared.errors import CrustwatchError
+
+STOP_GRACE_S = 0.2
+
+
+class RenderedBakes:
+    """Bakes 0 .. count - 1 of `seed`, rendered by `processes` children. Use `with`; start it from the main thread."""
+
+    def __init__(self, seed: int, count: int, processes: int = 1) -> None:
+        self._count = count
+        command = [sys.executable, "-m", "edge.gateway.sources.render_child"]
+        self._children = [
+            children.spawn(
+                [*command, str(seed), str(first), str(processes), str(count)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            for first in range(min(processes, count))
+        ]
+
+    def __enter__(self) -> RenderedBakes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the children."""
+        for child in self._children:
+            children.stop(child, STOP_GRACE_S)
+            for pipe in (child.stdout, child.stderr):
+                if pipe is not None:
+                    pipe.close()
+
+    async def items(self) -> AsyncIterator[SourceItem]:
+        """The bakes in their order. Raises CrustwatchError with the renderer's own words when it fails."""
+        for index in range(self._count):
+            child = self._children[index % len(self._children)]
+            assert child.stdout is not None  # noqa: S101
+            data = await asyncio.to_thread(_read, child.stdout)
+            if data is None:
+                words = (child.stderr.read() if child.stderr else b"").decode(errors="replace").strip()
+                last = words.splitlines()[-1] if words else f"exit status {child.wait()}"
+                raise CrustwatchError(f"the renderer stopped at bake {index}: {last}")
+            yield _bake(msgspec.msgpack.decode(data, type=RenderedRecord))
+
+
+def _read(pipe: IO[bytes]) -> bytes | None:
+    head = pipe.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        return None
+    (length,) = LENGTH.unpack(head)
+    data = pipe.read(length)
+    return data if len(data) == length else None
+
+
+def _bake(record: RenderedRecord) -> SourceBake:
+    frames = np.frombuffer(record.frames, np.uint8).reshape(record.shape)  # [F, H, W, 3]
+    first_s = record.times_s[0]
+    offsets_us = tuple(round(1e6 * (time_s - first_s)) for time_s in record.times_s)
+    return SourceBake(record.name, tuple(frames), offsets_us, truth=record.truth)
