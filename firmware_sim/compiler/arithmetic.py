@@ -33,14 +33,12 @@ def quantise_multiplier(real: float) -> tuple[int, int]:
 
 
 def doubling_high_multiply(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-    """SaturatingRoundingDoublingHighMul: a * b / 2^31 for int32 values, half away from zero; shapes broadcast.
+    """SaturatingRoundingDoublingHighMul: a * b / 2^31 for int32 values, ties upward; shapes broadcast.
 
+    For negative products gemmlowp adds 1 - 2^30 and truncates toward zero, which comes to the same as the floor here.
     The single overflow (both -2^31) saturates.
     """
-    product = a * b
-    nudged = product + np.where(product >= 0, 2**30, 1 - 2**30)
-    quotient = np.where(nudged >= 0, nudged >> 31, -(-nudged >> 31))  # C's division truncates toward zero
-    return np.minimum(quotient, INT32_MAX)
+    return np.minimum((a * b + 2**30) >> 31, INT32_MAX)
 
 
 def rounding_divide_by_power_of_two(x: NDArray[np.int64], exponent: NDArray[np.int64]) -> NDArray[np.int64]:
