@@ -38,7 +38,8 @@ def doubling_high_multiply(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArra
     For negative products gemmlowp adds 1 - 2^30 and truncates toward zero, which comes to the same as the floor here.
     The single overflow (both -2^31) saturates.
     """
-    return np.minimum((a * b + 2**30) >> 31, INT32_MAX)
+    product: NDArray[np.int64] = (a * b + 2**30) >> 31
+    return np.minimum(product, INT32_MAX)
 
 
 def rounding_divide_by_power_of_two(x: NDArray[np.int64], exponent: NDArray[np.int64]) -> NDArray[np.int64]:
