@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench firmware lock clean
+.PHONY: help setup tflite-env demo test lint format bench firmware lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -23,10 +23,17 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PIP) install -c constraints.txt --editable '.[all-cpu]'
 	@touch $@
 
+tflite-env: .venv-tflite/.installed ## Create .venv-tflite: tflite-runtime wants numpy < 2, so it lives apart
+
+.venv-tflite/.installed:
+	@test -x .venv-tflite/bin/python || $(PYTHON) -m venv .venv-tflite
+	@.venv-tflite/bin/pip --disable-pip-version-check --quiet install tflite-runtime==2.14.0 numpy==1.26.4
+	@touch $@
+
 demo: setup ## Run the main job: emulated RP2040, broker, gateway and cloud worker on rendered pizzas
 	@$(BIN)/crustwatch demo
 
-test: setup ## Run all tests
+test: setup tflite-env ## Run all tests
 	@$(BIN)/python -m pytest
 
 lint: setup ## Formatting, lint, types and import arrows
@@ -43,7 +50,7 @@ bench: setup ## Measure speed: emulator, renderer, firmware (minutes; prints fig
 	@$(BIN)/crustwatch emu bench
 
 firmware: setup ## Rebuild the default firmware from the committed model (needs arm-none-eabi-gcc)
-	@$(BIN)/crustwatch firmware build
+	@$(BIN)/crustwatch firmware release
 
 lock: ## Write constraints.txt anew from what .venv holds
 	@{ echo '# Every package that demo, tests and lint install, pinned. Regenerate with `make lock`.'; \
