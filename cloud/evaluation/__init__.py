@@ -1,0 +1,1 @@
+"""Scores of spatial question answering: VSI-Bench and ScanQA."""
