@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def test_round_trip_whatever_the_reads(message: Message, sequence: int, cuts: li
     assert data[-1] == 0
     decoder = PacketDecoder()
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    parts = [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [data[a:b] for a, b in itertools.pairwise(edges)]
     found = [body for part in parts for body in bodies(decoder, part)]
     assert [decode_body(body) for body in found] == [Envelope(sequence, message)]
 
