@@ -1,0 +1,160 @@
+"""SIO: CPUID, GPIO, divider, interpolators, spinlocks and the status of the FIFOs. RP2040 datasheet 2.3.1."""
+
+from __future__ import annotations
+
+from firmware_sim.rp2040.blocks.interp import interp_read, interp_write, signed
+from firmware_sim.rp2040.layout import (
+    CORE_ID,
+    DIV_DIRTY,
+    DIV_DIVIDEND,
+    DIV_DIVISOR,
+    DIV_QUOTIENT,
+    DIV_READY,
+    DIV_REMAINDER,
+    DIV_SIGNED,
+    GPIO_EXTERNAL,
+    GPIO_HI_OE,
+    GPIO_HI_OUT,
+    GPIO_OE,
+    GPIO_OUT,
+    INTERP,
+    INTERP_STRIDE,
+    SPINLOCKS,
+    WORD,
+    State,
+)
+from shared.jit import jit
+
+CPUID, GPIO_IN, GPIO_HI_IN, GPIO_OUT_REG, GPIO_HI_OUT_REG = 0x00, 0x04, 0x08, 0x10, 0x30
+FIFO_ST, SPINLOCK_ST = 0x50, 0x5C
+DIV_UDIVIDEND, DIV_UDIVISOR, DIV_SDIVIDEND, DIV_SDIVISOR = 0x60, 0x64, 0x68, 0x6C
+DIV_QUOTIENT_REG, DIV_REMAINDER_REG, DIV_CSR = 0x70, 0x74, 0x78
+INTERP0, SPINLOCK0, SPINLOCK31 = 0x80, 0x100, 0x17C
+DIVIDER_CYCLES = 8
+GPIO_MASK, GPIO_HI_MASK = 0x3FFFFFFF, 0x3F
+
+
+@jit
+def divide(S: State, core: int, now: int) -> None:
+    """Start a division; its results are those of the hardware, division by zero and overflow included."""
+    dividend, divisor = S[core + DIV_DIVIDEND], S[core + DIV_DIVISOR]
+    if S[core + DIV_SIGNED]:
+        x, y = signed(dividend), signed(divisor)
+        if y == 0:
+            quotient, remainder = 1 if x < 0 else -1, x
+        else:
+            quotient = abs(x) // abs(y)
+            if (x < 0) != (y < 0):
+                quotient = -quotient
+            remainder = x - quotient * y  # has the sign of the dividend
+    elif divisor == 0:
+        quotient, remainder = WORD, dividend
+    else:
+        quotient, remainder = dividend // divisor, dividend % divisor
+    S[core + DIV_QUOTIENT], S[core + DIV_REMAINDER] = quotient & WORD, remainder & WORD
+    S[core + DIV_READY] = now + DIVIDER_CYCLES
+    S[core + DIV_DIRTY] = 1
+
+
+@jit
+def gpio_in(S: State) -> int:
+    """Levels of the 30 pins: what the chip drives where it drives, else what the outside drives."""
+    return ((S[GPIO_OUT] & S[GPIO_OE]) | (S[GPIO_EXTERNAL] & ~S[GPIO_OE])) & GPIO_MASK
+
+
+@jit
+def interp_base(S: State, core: int, index: int) -> int:
+    """Index of the state of INTERP0 or INTERP1 of the core."""
+    return INTERP + (S[core + CORE_ID] * 2 + index) * INTERP_STRIDE
+
+
+@jit
+def sio_read(S: State, core: int, offset: int, now: int, look: bool) -> int:
+    """Register at `offset`, -1 when there is none; `look` leaves POP, DIRTY and spinlocks as they are."""
+    if INTERP0 <= offset < SPINLOCK0:
+        index = (offset - INTERP0) >> 6
+        return interp_read(S, interp_base(S, core, index), index, offset & 0x3F, look)
+    if offset == CPUID:
+        return S[core + CORE_ID]
+    if offset == GPIO_IN:
+        return gpio_in(S)
+    if offset == GPIO_HI_IN:
+        return (S[GPIO_HI_OUT] & S[GPIO_HI_OE]) | (0x3E & ~S[GPIO_HI_OE])  # QSPI pins idle high, the clock low
+    if GPIO_OUT_REG <= offset <= 0x1C:
+        return S[GPIO_OUT]
+    if 0x20 <= offset <= 0x2C:
+        return S[GPIO_OE]
+    if GPIO_HI_OUT_REG <= offset <= 0x3C:
+        return S[GPIO_HI_OUT]
+    if 0x40 <= offset <= 0x4C:
+        return S[GPIO_HI_OE]
+    if offset == FIFO_ST:
+        return 2  # RDY: nobody reads the other end, so there is room; VLD: nothing came
+    if offset in (0x54, 0x58):
+        return 0
+    if offset == SPINLOCK_ST:
+        return S[SPINLOCKS]
+    if offset in (DIV_UDIVIDEND, DIV_SDIVIDEND):
+        return S[core + DIV_DIVIDEND]
+    if offset in (DIV_UDIVISOR, DIV_SDIVISOR):
+        return S[core + DIV_DIVISOR]
+    if offset == DIV_QUOTIENT_REG:
+        if not look:
+            S[core + DIV_DIRTY] = 0
+        return S[core + DIV_QUOTIENT]
+    if offset == DIV_REMAINDER_REG:
+        return S[core + DIV_REMAINDER]
+    if offset == DIV_CSR:
+        return (1 if now >= S[core + DIV_READY] else 0) | (S[core + DIV_DIRTY] << 1)
+    if SPINLOCK0 <= offset <= SPINLOCK31:
+        bit = 1 << ((offset - SPINLOCK0) >> 2)
+        if S[SPINLOCKS] & bit:
+            return 0
+        if not look:
+            S[SPINLOCKS] |= bit
+        return bit
+    return -1
+
+
+@jit
+def set_clear_xor(old: int, which: int, value: int) -> int:
+    """New value of a register written through its plain, SET, CLR or XOR form (0 to 3)."""
+    if which == 0:
+        return value
+    if which == 1:
+        return old | value
+    if which == 2:
+        return old & ~value
+    return old ^ value
+
+
+@jit
+def sio_write(S: State, core: int, offset: int, value: int, now: int) -> int:
+    """Write the register at `offset`; -1 when there is none."""
+    which = (offset >> 2) & 3
+    if INTERP0 <= offset < SPINLOCK0:
+        index = (offset - INTERP0) >> 6
+        interp_write(S, interp_base(S, core, index), index, offset & 0x3F, value)
+    elif GPIO_OUT_REG <= offset <= 0x1C:
+        S[GPIO_OUT] = set_clear_xor(S[GPIO_OUT], which, value) & GPIO_MASK
+    elif 0x20 <= offset <= 0x2C:
+        S[GPIO_OE] = set_clear_xor(S[GPIO_OE], which, value) & GPIO_MASK
+    elif GPIO_HI_OUT_REG <= offset <= 0x3C:
+        S[GPIO_HI_OUT] = set_clear_xor(S[GPIO_HI_OUT], which, value) & GPIO_HI_MASK
+    elif 0x40 <= offset <= 0x4C:
+        S[GPIO_HI_OE] = set_clear_xor(S[GPIO_HI_OE], which, value) & GPIO_HI_MASK
+    elif offset in (DIV_UDIVIDEND, DIV_SDIVIDEND):
+        S[core + DIV_DIVIDEND], S[core + DIV_SIGNED] = value, offset == DIV_SDIVIDEND
+        divide(S, core, now)
+    elif offset in (DIV_UDIVISOR, DIV_SDIVISOR):
+        S[core + DIV_DIVISOR], S[core + DIV_SIGNED] = value, offset == DIV_SDIVISOR
+        divide(S, core, now)
+    elif offset == DIV_QUOTIENT_REG:  # interrupt handlers restore what they saved
+        S[core + DIV_QUOTIENT], S[core + DIV_READY], S[core + DIV_DIRTY] = value, now, 1
+    elif offset == DIV_REMAINDER_REG:
+        S[core + DIV_REMAINDER], S[core + DIV_READY], S[core + DIV_DIRTY] = value, now, 1
+    elif SPINLOCK0 <= offset <= SPINLOCK31:
+        S[SPINLOCKS] &= ~(1 << ((offset - SPINLOCK0) >> 2))
+    elif offset not in (FIFO_ST, 0x54):
+        return -1
+    return 0

@@ -1,0 +1,192 @@
+"""The state arrays of a chip, its blocks served by Python, and the function through which compiled code calls them."""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from firmware_sim.rp2040 import layout
+from firmware_sim.rp2040.blocks import uart
+from firmware_sim.rp2040.blocks.clocks import Clocks
+from firmware_sim.rp2040.blocks.oscillators import ROSC, ROSC_HZ, XOSC, Oscillator, Pll
+from firmware_sim.rp2040.blocks.resets import REGISTERS as RESETS
+from firmware_sim.rp2040.blocks.resets import Resets
+from firmware_sim.rp2040.blocks.storage import STORAGE_BLOCKS
+from firmware_sim.rp2040.blocks.systick import systick_schedule
+from firmware_sim.rp2040.blocks.timer import timer_rebase, timer_schedule
+from firmware_sim.rp2040.blocks.watchdog import Watchdog
+from firmware_sim.rp2040.blocks.xip_ssi import XipSsi
+from firmware_sim.rp2040.decode import OP_REFETCH
+from firmware_sim.rp2040.host_call import HOST_DUE, HOST_FUNCTION, HOST_LOOK, HOST_READ
+from firmware_sim.rp2040.layout import Memory, State
+from firmware_sim.rp2040.memory_map import BLOCKS, block_at
+from firmware_sim.rp2040.registers import RegisterBlock
+
+UART_IRQ = 20  # UART0; UART1 is 21
+SYSTEM_EXCEPTIONS = 0xFFFF  # bits of ENABLED that are always set
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything that a chip remembers."""
+
+    state: State
+    memory: Any  # uint8 [MEMORY_BYTES]
+    uarts: Any  # uint8 [2 * UART_BUFFER]
+    blocks: dict[str, dict[str, Any]]
+
+
+class Chip:
+    """One RP2040 after power-on. `warnings` collects what the model cannot do, each once."""
+
+    def __init__(self) -> None:
+        self.S: State = np.zeros(layout.STATE_WORDS, np.int64)  # [STATE_WORDS]
+        buffer = np.zeros(layout.MEMORY_BYTES, np.uint8)  # [MEMORY_BYTES]
+        buffer[layout.FLASH_OFFSET :] = 0xFF  # erased
+        self.mem = Memory(
+            bytes=buffer,
+            halves=buffer.view(np.uint16),
+            words=buffer.view(np.uint32),
+            decoded=np.zeros(layout.DECODED_ENTRIES, np.int64),
+            pages=np.zeros(layout.CODE_PAGES + 1, np.uint8),
+            uarts=np.zeros(2 * layout.UART_BUFFER, np.uint8),
+        )
+        self.warnings: list[str] = []
+        self.error: BaseException | None = None
+        self._reported: set[tuple[str, int]] = set()
+        self._callback = HOST_FUNCTION(self._host)
+        self._make_blocks()
+        self._reset_state()
+        self.forget_code()
+
+    def _make_blocks(self) -> None:
+        S, report, changed = self.S, self._report, self._clocks_changed
+        self.clocks = Clocks(S, report, changed)
+        self.clocks.pll_sys = Pll("PLL_SYS", S, report, changed)
+        self.clocks.pll_usb = Pll("PLL_USB", S, report, changed)
+        self.clocks.xosc = Oscillator("XOSC", XOSC, S, report, changed)
+        self.watchdog = Watchdog(S, report, changed, lambda us: us * int(S[layout.CLK_SYS_HZ]) // 1_000_000)
+        blocks: list[RegisterBlock] = [
+            self.clocks,
+            self.clocks.pll_sys,
+            self.clocks.pll_usb,
+            self.clocks.xosc,
+            Oscillator("ROSC", ROSC, S, report, changed),
+            self.watchdog,
+            Resets("RESETS", RESETS, S, report),
+            XipSsi(S, report),
+        ]
+        blocks += [RegisterBlock(name, registers, S, report) for name, registers in STORAGE_BLOCKS.items()]
+        self.blocks = {block.name: block for block in blocks}
+        for name in {window.name for window in BLOCKS} - set(self.blocks):
+            self.blocks[name] = RegisterBlock(name, {}, S, report)
+        self._by_base = {window.base: self.blocks[window.name] for window in BLOCKS}
+
+    def _reset_state(self) -> None:
+        """Registers of the core and of the compiled blocks after power-on."""
+        S = self.S
+        S[:] = 0
+        S[layout.NZ] = 1
+        S[layout.ENABLED] = SYSTEM_EXCEPTIONS
+        S[layout.PRIORITY + 2], S[layout.PRIORITY + 3] = -2, -1
+        S[layout.EXECUTION_PRIORITY] = layout.THREAD_PRIORITY
+        S[layout.SYST_EVENT] = layout.NEVER
+        S[layout.TIMER_EVENT : layout.TIMER_EVENT + 4] = layout.NEVER
+        S[layout.NEXT_EVENT] = S[layout.END] = S[layout.SLICE] = S[layout.HOST_EVENT] = layout.NEVER
+        S[layout.UART_STOP_BYTE] = -1
+        for i in range(2):
+            u = layout.UART + i * layout.UART_STRIDE
+            S[u + uart.TX_EVENT] = S[u + uart.RX_EVENT] = S[u + uart.TIMEOUT_EVENT] = layout.NEVER
+            S[u + uart.CR] = uart.TXE | uart.RXE
+            S[u + uart.IFLS] = 0x12
+            S[u + uart.IRQ] = UART_IRQ + i
+        S[layout.CLK_SYS_HZ] = ROSC_HZ
+        S[layout.HOST_ADDRESS] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
+        self._clocks_changed(0)
+
+    def reset(self) -> None:
+        """Power-on reset: everything but the flash; SRAM keeps what it holds, as on the chip."""
+        for block in self.blocks.values():
+            block.reset()
+        self._reset_state()
+
+    def forget_code(self) -> None:
+        """Decode everything anew: after loading, restoring, or writing flash."""
+        self.mem.decoded[:] = 0
+        self.mem.decoded[layout.FLASH_GUARD] = OP_REFETCH
+        self.mem.decoded[layout.SCRATCH + 1 :] = OP_REFETCH
+        self.mem.decoded[layout.SRAM_GUARD] = OP_REFETCH
+        self.mem.pages[:] = 0
+
+    def _clocks_changed(self, cycle: int) -> None:
+        """Take over the frequencies; TIMER and SysTick lose no fraction of a tick."""
+        S = self.S
+        timer_rebase(S, cycle)
+        S[layout.CLK_SYS_HZ] = self.clocks.sys_hz
+        S[layout.CLK_PERI_HZ] = self.clocks.peri_hz
+        S[layout.TICK_HZ] = self.watchdog.tick_hz(self.clocks.ref_hz)
+        timer_schedule(S, cycle)
+        systick_schedule(S, 0)
+
+    def _report(self, name: str, offset: int) -> None:
+        """Say once that a register is not modelled."""
+        if (name, offset) not in self._reported:
+            self._reported.add((name, offset))
+            self.warnings.append(f"{name}+0x{offset:03x} is not modelled (pc 0x{int(self.S[layout.PC]):08x})")
+
+    def _host(self, kind: int, address: int, value: int, cycle: int) -> int:
+        """Serve a register access of compiled code; -1 faults. Exceptions are kept for `Board.run` to raise."""
+        try:
+            if kind == HOST_DUE:
+                self._serve_due(cycle)
+                return 0
+            block = self._by_base.get(address & ~0x3FFF)
+            if block is None:
+                return -1
+            offset = address & 0x3FFF
+            if kind in (HOST_READ, HOST_LOOK):
+                return block.load(offset, kind == HOST_LOOK)
+            block.store(offset, value, cycle)
+            self._plan()
+        except BaseException as error:  # noqa: BLE001 a ctypes callback cannot raise through compiled code
+            self.error = error
+            self.S[layout.EXIT] = layout.EXIT_HOST
+        return 0
+
+    def _plan(self) -> None:
+        """Schedule the blocks served by Python."""
+        self.S[layout.HOST_EVENT] = min(block.next_event() or layout.NEVER for block in (self.watchdog,))
+
+    def _serve_due(self, cycle: int) -> None:
+        self.watchdog.due(cycle)
+        self._plan()
+
+    def describe(self, address: int) -> str:
+        """Block and offset of a register address, for people."""
+        block = block_at(address)
+        return f"{block.name}+0x{address - block.base:x}" if block else f"0x{address:08x}"
+
+    def snapshot(self) -> Snapshot:
+        """Copy everything."""
+        blocks = {name: copy.deepcopy(_memory_of(block)) for name, block in self.blocks.items()}
+        return Snapshot(self.S.copy(), self.mem.bytes.copy(), self.mem.uarts.copy(), blocks)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot of this or another chip."""
+        host = self.S[layout.HOST_ADDRESS]
+        self.S[:] = snapshot.state
+        self.S[layout.HOST_ADDRESS] = host
+        self.mem.bytes[:] = snapshot.memory
+        self.mem.uarts[:] = snapshot.uarts
+        for name, memory in snapshot.blocks.items():
+            self.blocks[name].__dict__.update(copy.deepcopy(memory))
+        self.forget_code()
+
+
+def _memory_of(block: RegisterBlock) -> dict[str, Any]:
+    """The attributes of a block that change while it runs."""
+    return {key: value for key, value in vars(block).items() if key in block.remembers}

@@ -1,0 +1,268 @@
+"""Exception entry, return, faults and lock-up. ARMv6-M Architecture Reference Manual B1.5.
+
+The core's registers must be in the state array (not in locals of the loop) when these run.
+"""
+
+from __future__ import annotations
+
+from firmware_sim.rp2040.blocks.ppb import SVCALL, highest_pending
+from firmware_sim.rp2040.bus import bus_read, bus_write
+from firmware_sim.rp2040.layout import (
+    ACTIVE,
+    CARRY,
+    CONTROL,
+    CYCLES,
+    DPRAM_BASE,
+    EVENT_REGISTER,
+    EXECUTION_PRIORITY,
+    EXIT,
+    EXIT_FAULT,
+    EXIT_LOCKUP,
+    FAULT_ADDRESS,
+    FAULT_EXCEPTION_RETURN,
+    FAULT_KIND,
+    FAULT_NONE,
+    FAULT_PC,
+    FAULT_REGISTERS,
+    FAULT_STACKING,
+    FAULT_SVC_PRIORITY,
+    FAULT_VECTOR,
+    FLASH_OFFSET,
+    IPSR,
+    LATCHED,
+    LR,
+    NZ,
+    OTHER_SP,
+    OVERFLOW,
+    PC,
+    PRIMASK,
+    PRIORITY,
+    SCR,
+    SLEEPING,
+    SP,
+    SRAM_OFFSET,
+    THREAD_PRIORITY,
+    VTOR,
+    WORD,
+    Memory,
+    State,
+)
+from firmware_sim.rp2040.memory_map import memory_offset
+from shared.jit import jit
+
+ENTRY_CYCLES = 15  # Cortex-M0+ TRM 3.6.1: worst-case latency with zero wait states
+RETURN_CYCLES = 11  # with the 2 of BX: 13 from the return instruction to the interrupted one; docs/decisions/0041
+TAIL_CYCLES = 6  # entry without stacking the eight words
+HARDFAULT = 3
+FRAME_BYTES = 32
+SLEEP_ON_EXIT = 2  # SCR.SLEEPONEXIT
+SLEEP_WFI, DEAD = 1, 3
+
+
+@jit
+def xpsr(S: State, core: int) -> int:
+    """Flags, exception number and the Thumb bit as one word."""
+    nz = S[core + NZ]
+    value = (1 << 31 if nz >> 31 else 0) | (1 << 30 if nz & WORD == 0 else 0)
+    value |= (S[core + CARRY] >> 32 & 1) << 29 | (S[core + OVERFLOW] >> 31 & 1) << 28
+    return value | (1 << 24) | S[core + IPSR]
+
+
+@jit
+def set_flags(S: State, core: int, value: int) -> None:
+    """Flags from the top four bits of a word."""
+    negative, zero = value >> 31 & 1, value >> 30 & 1
+    S[core + NZ] = (negative << 32) if zero else (0x80000000 if negative else 1)
+    S[core + CARRY] = (value >> 29 & 1) << 32
+    S[core + OVERFLOW] = (value >> 28 & 1) << 31
+
+
+@jit
+def update_priority(S: State, core: int) -> None:
+    """Execution priority: the highest of the active exceptions."""
+    best = THREAD_PRIORITY
+    active = S[core + ACTIVE]
+    if active:
+        for number in range(2, 42):
+            if active >> number & 1:
+                best = min(best, S[core + PRIORITY + number])
+    S[core + EXECUTION_PRIORITY] = best
+
+
+@jit
+def exception_to_take(S: State, core: int, ignore_primask: bool) -> int:
+    """Pending exception that preempts what runs now; 0 when none does."""
+    number = highest_pending(S, core)
+    if number == 0:
+        return 0
+    priority = S[core + EXECUTION_PRIORITY]
+    if S[core + PRIMASK] and not ignore_primask:
+        priority = min(priority, 0)
+    return number if S[core + PRIORITY + number] < priority else 0
+
+
+@jit
+def lock_up(S: State, core: int) -> None:
+    """Nothing runs any more until a reset."""
+    S[core + SLEEPING] = DEAD
+    S[EXIT] = EXIT_LOCKUP
+
+
+@jit
+def record_fault(S: State, core: int, kind: int, address: int) -> None:
+    """Keep kind, address and registers for the report."""
+    S[FAULT_KIND], S[FAULT_ADDRESS], S[FAULT_PC] = kind, address, S[core + PC]
+    for i in range(16):
+        S[FAULT_REGISTERS + i] = S[core + i]
+    S[FAULT_REGISTERS + 16] = xpsr(S, core)
+
+
+@jit
+def handler_address(S: State, mem: Memory, core: int, number: int) -> int:
+    """Vector of an exception; 0 when no handler can run there: not Thumb, or no executable memory."""
+    vector = bus_read(S, mem, core, (S[core + VTOR] + 4 * number) & WORD, 4, S[core + CYCLES])
+    target = vector & WORD
+    if vector < 0 or not target & 1:
+        return 0
+    target &= ~1
+    return target if memory_offset(target) >= 0 and target < DPRAM_BASE else 0
+
+
+@jit
+def start_handler(S: State, core: int, number: int, handler: int, exc_return: int) -> None:
+    """Mode, priorities and PC of the handler; the frame is on the stack already."""
+    if S[core + CONTROL] & 2:
+        S[core + OTHER_SP], S[core + SP] = S[core + SP], S[core + OTHER_SP]
+        S[core + CONTROL] &= ~2
+    S[core + LR] = exc_return
+    S[core + IPSR] = number
+    S[core + ACTIVE] |= 1 << number
+    S[core + LATCHED] &= ~(1 << number)
+    S[core + EVENT_REGISTER] = 1
+    S[core + SLEEPING] = 0
+    S[core + PC] = handler
+    update_priority(S, core)
+
+
+@jit
+def frame_fits(address: int) -> bool:
+    """Whether eight words can be stacked from `address` on."""
+    offset = memory_offset(address)
+    return SRAM_OFFSET <= offset < FLASH_OFFSET and memory_offset(address + FRAME_BYTES - 4) >= 0
+
+
+@jit
+def stack_and_start(S: State, mem: Memory, core: int, number: int) -> int:
+    """Stack eight words and go to the handler; FAULT_VECTOR or FAULT_STACKING when that cannot be done."""
+    handler = handler_address(S, mem, core, number)
+    if handler == 0:
+        return FAULT_VECTOR
+    old_sp = S[core + SP]
+    frame = (old_sp - FRAME_BYTES) & 0xFFFFFFF8
+    if not frame_fits(frame):
+        return FAULT_STACKING
+    exc_return = 0xFFFFFFF1
+    if S[core + IPSR] == 0:
+        exc_return = 0xFFFFFFFD if S[core + CONTROL] & 2 else 0xFFFFFFF9
+    status = xpsr(S, core) | ((old_sp >> 2 & 1) << 9)
+    now = S[core + CYCLES]
+    for i in range(4):
+        bus_write(S, mem, core, frame + 4 * i, 4, S[core + i], now)
+    bus_write(S, mem, core, frame + 16, 4, S[core + 12], now)
+    bus_write(S, mem, core, frame + 20, 4, S[core + LR], now)
+    bus_write(S, mem, core, frame + 24, 4, S[core + PC], now)
+    bus_write(S, mem, core, frame + 28, 4, status, now)
+    S[core + SP] = frame
+    S[core + CYCLES] += ENTRY_CYCLES
+    start_handler(S, core, number, handler, exc_return)
+    return FAULT_NONE
+
+
+@jit
+def take_fault(S: State, mem: Memory, core: int, kind: int, address: int) -> None:
+    """HardFault at S[core + PC], or lock-up: inside HardFault and NMI, and when HardFault cannot be entered."""
+    record_fault(S, core, kind, address)
+    S[EXIT] = EXIT_FAULT
+    if S[core + EXECUTION_PRIORITY] < 0 or stack_and_start(S, mem, core, HARDFAULT) != FAULT_NONE:
+        lock_up(S, core)
+
+
+@jit
+def take_exception(S: State, mem: Memory, core: int, number: int) -> None:
+    """Enter the handler of a pending exception; S[core + PC] is where it returns to."""
+    cause = stack_and_start(S, mem, core, number)
+    if cause != FAULT_NONE:
+        S[core + LATCHED] &= ~(1 << number)
+        address = S[core + VTOR] + 4 * number if cause == FAULT_VECTOR else S[core + SP] - FRAME_BYTES
+        if cause == FAULT_VECTOR and number == HARDFAULT:
+            lock_up(S, core)
+        else:
+            take_fault(S, mem, core, cause, address & WORD)
+
+
+@jit
+def call_supervisor(S: State, mem: Memory, core: int) -> None:
+    """SVC: taken at once, or a HardFault where its priority does not suffice."""
+    priority = S[core + EXECUTION_PRIORITY]
+    if S[core + PRIMASK]:
+        priority = min(priority, 0)
+    if S[core + PRIORITY + SVCALL] < priority:
+        take_exception(S, mem, core, SVCALL)
+    else:
+        S[core + PC] -= 2
+        take_fault(S, mem, core, FAULT_SVC_PRIORITY, S[core + PC])
+
+
+@jit
+def return_is_valid(S: State, core: int, exc_return: int) -> bool:
+    """Checks of ARMv6-M B1.5.8: a known code, an active exception, and the mode that the code says."""
+    number = S[core + IPSR]
+    others = S[core + ACTIVE] & ~(1 << number)
+    if exc_return not in (0xFFFFFFF1, 0xFFFFFFF9, 0xFFFFFFFD) or not S[core + ACTIVE] >> number & 1:
+        return False
+    return (others != 0) == (exc_return == 0xFFFFFFF1)
+
+
+@jit
+def return_from_exception(S: State, mem: Memory, core: int, exc_return: int) -> None:
+    """Leave the handler: straight to the next one when it waits (tail-chaining), else unstack."""
+    if not return_is_valid(S, core, exc_return):
+        take_fault(S, mem, core, FAULT_EXCEPTION_RETURN, exc_return)
+        return
+    S[core + ACTIVE] &= ~(1 << S[core + IPSR])
+    update_priority(S, core)
+    S[core + EVENT_REGISTER] = 1
+    following = exception_to_take(S, core, False)
+    if following:
+        handler = handler_address(S, mem, core, following)
+        if handler:
+            S[core + CYCLES] += TAIL_CYCLES
+            start_handler(S, core, following, handler, exc_return)
+            return
+    unstack(S, mem, core, exc_return)
+
+
+@jit
+def unstack(S: State, mem: Memory, core: int, exc_return: int) -> None:
+    """Restore the eight words of the frame; a bad stack pointer faults in the mode returned to."""
+    if exc_return == 0xFFFFFFFD:
+        S[core + OTHER_SP], S[core + SP] = S[core + SP], S[core + OTHER_SP]
+        S[core + CONTROL] |= 2
+    frame = S[core + SP]
+    if frame & 3 or not frame_fits(frame):
+        S[core + IPSR] = 0 if exc_return != 0xFFFFFFF1 else S[core + IPSR]
+        take_fault(S, mem, core, FAULT_STACKING, frame)
+        return
+    now = S[core + CYCLES]
+    for i in range(4):
+        S[core + i] = bus_read(S, mem, core, frame + 4 * i, 4, now) & WORD
+    S[core + 12] = bus_read(S, mem, core, frame + 16, 4, now) & WORD
+    S[core + LR] = bus_read(S, mem, core, frame + 20, 4, now) & WORD
+    S[core + PC] = bus_read(S, mem, core, frame + 24, 4, now) & (WORD - 1)
+    status = bus_read(S, mem, core, frame + 28, 4, now) & WORD
+    S[core + SP] = (frame + FRAME_BYTES + (4 if status >> 9 & 1 else 0)) & WORD
+    set_flags(S, core, status)
+    S[core + IPSR] = status & 63
+    S[core + CYCLES] += RETURN_CYCLES
+    if S[core + SCR] & SLEEP_ON_EXIT and S[core + ACTIVE] == 0:
+        S[core + SLEEPING] = SLEEP_WFI

@@ -1,0 +1,59 @@
+"""From an address to the table entry of the instruction there."""
+
+from __future__ import annotations
+
+from firmware_sim.rp2040.decode import decode
+from firmware_sim.rp2040.layout import (
+    CODE_PAGE_SHIFT,
+    DPRAM_BASE,
+    FAULT_EXECUTE_NEVER,
+    FAULT_UNMAPPED,
+    FLASH_BASE,
+    FLASH_OFFSET,
+    FLASH_SIZE,
+    ROM_SIZE,
+    SCRATCH,
+    SRAM_BASE,
+    SRAM_OFFSET,
+    SRAM_SIZE,
+    XIP_ALIASES_END,
+    Memory,
+)
+from firmware_sim.rp2040.memory_map import memory_offset
+from shared.jit import jit
+
+SRAM_TO_OFFSET = SRAM_OFFSET - SRAM_BASE
+
+
+@jit
+def code_window(pc: int) -> tuple[int, int, int]:
+    """(low, high, bias) so that `(pc + bias) >> 1` is the entry of code at low <= pc < high; (0, 0, 0): none."""
+    if SRAM_BASE <= pc < SRAM_BASE + SRAM_SIZE:
+        return SRAM_BASE, SRAM_BASE + SRAM_SIZE, SRAM_TO_OFFSET
+    if FLASH_BASE <= pc < XIP_ALIASES_END:
+        low = pc & -FLASH_SIZE
+        return low, low + FLASH_SIZE, FLASH_OFFSET - low
+    if pc < ROM_SIZE:
+        return 0, ROM_SIZE, 0
+    if pc < DPRAM_BASE and memory_offset(pc) >= 0:
+        return pc, pc + 2, 2 * SCRATCH - pc
+    return 0, 0, 0
+
+
+@jit
+def fetch_fault(pc: int) -> int:
+    """Kind of the fault when nothing can be fetched at `pc`."""
+    peripheral = 0x40000000 <= pc < 0x60000000 or pc >= 0xA0000000
+    return FAULT_EXECUTE_NEVER if peripheral else FAULT_UNMAPPED
+
+
+@jit
+def decode_at(mem: Memory, pc: int, index: int) -> None:
+    """Fill the table entry `index` with the instruction at `pc`."""
+    offset = memory_offset(pc)
+    following = memory_offset(pc + 2)
+    second = mem.halves[following >> 1] & 0xFFFF if following >= 0 else 0
+    mem.decoded[index] = decode(mem.halves[offset >> 1] & 0xFFFF, second, pc)
+    if offset < SRAM_OFFSET + SRAM_SIZE:
+        mem.pages[offset >> CODE_PAGE_SHIFT] = 1
+        mem.pages[(offset + 2) >> CODE_PAGE_SHIFT] = 1

@@ -1,0 +1,158 @@
+"""Where everything lives in the two arrays that hold a whole chip.
+
+A chip is one `int64` state array (registers of the cores and of the blocks emulated in numba) and one `uint8` memory
+(ROM, SRAM, USB RAM, XIP cache used as SRAM, flash), seen also as uint16 and uint32. Nothing else changes while the
+emulated chip runs, so a snapshot is a copy. Guest words are kept zero-extended in int64.
+
+The state holds a slice of CORE_STRIDE words a core, then the shared blocks. Only core 0 runs today.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+State = NDArray[np.int64]  # [STATE_WORDS]
+Bytes = NDArray[np.uint8]  # [MEMORY_BYTES]
+Halves = NDArray[np.uint16]  # [MEMORY_BYTES / 2], the same buffer
+Words = NDArray[np.uint32]  # [MEMORY_BYTES / 4], the same buffer
+Decoded = NDArray[np.int64]  # [DECODED_ENTRIES]: one entry a halfword of memory
+
+
+class Memory(NamedTuple):
+    """The arrays beside the state; the first three share one buffer."""
+
+    bytes: Bytes  # [MEMORY_BYTES]
+    halves: Halves  # [MEMORY_BYTES / 2]
+    words: Words  # [MEMORY_BYTES / 4]
+    decoded: Decoded  # [DECODED_ENTRIES]
+    pages: Bytes  # [CODE_PAGES], 1 where code was decoded
+    uarts: Bytes  # [2 * UART_BUFFER], per UART: what was sent, then what the host sends
+
+
+WORD = 0xFFFFFFFF
+NEVER = 1 << 62  # cycle of an event that is not scheduled
+
+# --- memory: byte offsets of the parts in the one buffer (RP2040 datasheet 2.2, "Address Map") ---
+ROM_BASE, ROM_SIZE, ROM_OFFSET = 0x00000000, 0x4000, 0
+SRAM_BASE, SRAM_SIZE, SRAM_OFFSET = 0x20000000, 0x42000, 0x4000
+SRAM_STRIPED_SIZE = 0x40000  # banks 0-3; the two 4 KB banks follow
+SRAM_UNSTRIPED_BASE = 0x21000000  # bank 0 first, then bank 1, ...
+SRAM_BANK_SIZE = 0x10000
+SRAM_END = SRAM_BASE + SRAM_SIZE
+DPRAM_BASE, DPRAM_SIZE, DPRAM_OFFSET = 0x50100000, 0x1000, SRAM_OFFSET + SRAM_SIZE
+XIP_SRAM_BASE, XIP_SRAM_SIZE, XIP_SRAM_OFFSET = 0x15000000, 0x4000, DPRAM_OFFSET + DPRAM_SIZE
+FLASH_BASE, FLASH_SIZE, FLASH_OFFSET = 0x10000000, 0x200000, 0x50000
+XIP_ALIASES_END = 0x14000000  # 0x11.., 0x12.., 0x13.. are the flash with other cache policies
+MEMORY_BYTES = FLASH_OFFSET + FLASH_SIZE
+# Behind the entries of the memory: a guard, then scratch for code that runs from an address without entries of its own.
+FLASH_GUARD = MEMORY_BYTES // 2
+SCRATCH = FLASH_GUARD + 1
+DECODED_ENTRIES = SCRATCH + 3
+SRAM_GUARD = DPRAM_OFFSET // 2  # nothing runs from the USB RAM through its own entries
+CODE_PAGE_SHIFT = 8  # a page of 256 bytes is marked once something in it was decoded
+CODE_PAGES = (SRAM_OFFSET + SRAM_SIZE) >> CODE_PAGE_SHIFT
+
+# --- state of one core ---
+CORE_STRIDE = 128
+SP, LR, PC = 13, 14, 15
+ZERO = 16  # a register that is always 0: makes every address R[b] + R[c] + imm
+NZ = 17  # N = bit 31 or 32, Z = the low 32 bits are 0 (both at once only after MSR or an exception return)
+CARRY = 18  # C = bit 32
+OVERFLOW = 19  # V = bit 31
+PRIMASK = 20
+CONTROL = 21  # bit 0 nPRIV (stored only), bit 1 SPSEL
+IPSR = 22
+OTHER_SP = 23  # the banked stack pointer that is not in R[13]
+CYCLES = 24
+INSTRUCTIONS = 25
+SLEEPING = 26  # 0 awake, 1 WFI, 2 WFE, 3 dead (locked up)
+EVENT_REGISTER = 27
+VTOR = 28
+LATCHED = 29  # pending, bit = exception number
+ENABLED = 30  # bit = exception number; the system exceptions are always set
+ACTIVE = 31  # bit = exception number
+SCR = 32
+CORE_ID = 34
+SYST_CSR = 35  # ENABLE, TICKINT, CLKSOURCE; COUNTFLAG is in SYST_COUNTFLAG
+SYST_RVR = 36
+SYST_LOADED = 37  # reload value of the period that runs
+SYST_ZERO = 38  # cycle at which the counter was 0 (running)
+SYST_VALUE = 39  # value while it stands still
+SYST_COUNTFLAG = 40
+SYST_EVENT = 41
+DIV_DIVIDEND, DIV_DIVISOR, DIV_QUOTIENT, DIV_REMAINDER, DIV_READY, DIV_DIRTY, DIV_SIGNED = 42, 43, 44, 45, 46, 47, 48
+MPU_CTRL = 49
+EXECUTION_PRIORITY = 50  # of the active exceptions without PRIMASK; THREAD_PRIORITY when there are none
+PRIORITY = 64  # [48] by exception number
+EXCEPTIONS = 48
+THREAD_PRIORITY = 8  # lower than any exception (-2 to 3)
+INTERP = CORE_STRIDE * 2  # [2 cores][2 interpolators][INTERP_STRIDE]
+INTERP_STRIDE = 16
+
+# --- shared state ---
+SHARED = INTERP + 4 * INTERP_STRIDE
+LINES = SHARED + 0  # level of the 26 interrupt lines, bit = IRQ number
+NEXT_EVENT = SHARED + 1  # earliest of all events; setting it to the present cycle makes the core look again
+END = SHARED + 2  # cycle at which run() returns
+EXIT = SHARED + 3  # why it returned, EXIT_*
+EXIT_VALUE = SHARED + 4
+CLK_SYS_HZ = SHARED + 5
+CLK_PERI_HZ = SHARED + 6
+TICK_HZ = SHARED + 7  # of the watchdog's tick generator, which TIMER and SysTick count
+TIMER_BASE_CYCLE = SHARED + 8
+TIMER_BASE_US = SHARED + 9
+TIMER_PHASE = SHARED + 10  # remainder in units of 1 / (CLK_SYS_HZ * TICK_HZ)
+TIMER_LATCHED_HIGH = SHARED + 11
+TIMER_WRITE_LOW = SHARED + 12
+TIMER_ARMED = SHARED + 13
+TIMER_INTR = SHARED + 14
+TIMER_INTE = SHARED + 15
+TIMER_INTF = SHARED + 16
+TIMER_PAUSE = SHARED + 17
+TIMER_DBGPAUSE = SHARED + 18
+TIMER_ALARM = SHARED + 20  # [4]
+TIMER_EVENT = SHARED + 24  # [4] cycle at which the alarm fires
+GPIO_OUT, GPIO_OE, GPIO_HI_OUT, GPIO_HI_OE = SHARED + 28, SHARED + 29, SHARED + 30, SHARED + 31
+GPIO_EXTERNAL = SHARED + 32  # levels that the outside puts on the pins
+SPINLOCKS = SHARED + 33  # bit = lock taken
+HOST_EVENT = SHARED + 34  # next cycle at which a block written in Python wants to be called
+FAULT_KIND, FAULT_ADDRESS, FAULT_PC = SHARED + 35, SHARED + 36, SHARED + 37
+FAULT_REGISTERS = SHARED + 38  # [17] r0-r12, SP, LR, PC, xPSR
+UART_STOP_BYTE = SHARED + 55  # run() returns after the chip sent this byte; -1: never
+HOST_ADDRESS = SHARED + 57  # of the function that serves the blocks written in Python
+SLICE = SHARED + 56  # cycle at which run() returns to look at the keyboard; idle time jumps over it
+UART = SHARED + 64  # [2 UARTs][UART_STRIDE]
+UART_STRIDE = 128
+UART_OUT_BYTES = 1 << 16  # bytes sent, taken by the host whenever the loop returns
+UART_IN_BYTES = 1 << 16  # ring of bytes that the host wants to send
+UART_BUFFER = UART_OUT_BYTES + UART_IN_BYTES
+STATE_WORDS = UART + 2 * UART_STRIDE
+
+# --- why run() returned ---
+EXIT_END = 0
+EXIT_BKPT = 1
+EXIT_LOCKUP = 2
+EXIT_FAULT = 3  # a fault was taken; the HardFault handler runs next
+EXIT_UART = 4  # output buffer half full, or UART_STOP_BYTE was sent
+EXIT_ROM_CALL = 5
+EXIT_IDLE = 6  # asleep and nothing is scheduled
+EXIT_RESET = 7
+EXIT_HOST = 8  # a block written in Python wants the loop to return
+EXIT_STUCK = 9  # `b .` in the HardFault handler: nothing can happen any more
+
+# --- kinds of faults; loads and stores return them negated ---
+FAULT_NONE = 0
+FAULT_UNALIGNED = 1
+FAULT_UNMAPPED = 2
+FAULT_UNDEFINED = 3
+FAULT_FLASH_WRITE = 4
+FAULT_EXECUTE_NEVER = 5
+FAULT_ROM_WRITE = 6
+FAULT_NOT_THUMB = 7
+FAULT_SVC_PRIORITY = 8
+FAULT_EXCEPTION_RETURN = 9
+FAULT_VECTOR = 10
+FAULT_STACKING = 11

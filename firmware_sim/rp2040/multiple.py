@@ -1,0 +1,56 @@
+"""LDM, STM, PUSH and POP off the fast path: other memories, registers, and faults.
+
+A fault leaves the registers as they were; words stored before it stay stored, as on the chip.
+"""
+
+from __future__ import annotations
+
+from firmware_sim.rp2040.bus import COST_SHIFT, bus_read, bus_write
+from firmware_sim.rp2040.layout import FAULT_UNALIGNED, WORD, Memory, State
+from shared.jit import jit
+
+
+@jit
+def access_cost(value: int) -> int:
+    """Cycles of one access beyond the first of the instruction: 1 for memory, more behind the APB bridge."""
+    return max(1, (value >> COST_SHIFT) - 1)
+
+
+@jit
+def load_multiple(S: State, mem: Memory, core: int, address: int, registers: int, now: int) -> int:
+    """Load the registers of a bit set from `address` on; cycles, or minus (bad address << 8 | fault).
+
+    The PC, bit 15, goes to S[core + PC] as it was read. `S[core + ...]` changes only when every word was read.
+    """
+    if address & 3:
+        return -(address << 8 | FAULT_UNALIGNED)
+    cost, at = 1, address
+    loaded = [0] * 16
+    for i in range(16):
+        if registers >> i & 1:
+            value = bus_read(S, mem, core, at & WORD, 4, now)
+            if value < 0:
+                return -((at & WORD) << 8 | -value)
+            loaded[i] = value & WORD
+            cost += access_cost(value)
+            at += 4
+    for i in range(16):
+        if registers >> i & 1:
+            S[core + i] = loaded[i]
+    return cost
+
+
+@jit
+def store_multiple(S: State, mem: Memory, core: int, address: int, registers: int, now: int) -> int:
+    """Store the registers of a bit set from `address` on; cycles, or the negated fault as in load_multiple."""
+    if address & 3:
+        return -(address << 8 | FAULT_UNALIGNED)
+    cost, at = 1, address
+    for i in range(16):
+        if registers >> i & 1:
+            status = bus_write(S, mem, core, at & WORD, 4, S[core + i], now)
+            if status < 0:
+                return -((at & WORD) << 8 | -status)
+            cost += max(1, status - 1)
+            at += 4
+    return cost

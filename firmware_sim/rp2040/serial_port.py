@@ -1,0 +1,87 @@
+"""The host's end of a UART of the chip."""
+
+from __future__ import annotations
+
+from firmware_sim.rp2040 import layout
+from firmware_sim.rp2040.blocks import uart
+from firmware_sim.rp2040.chip import Chip
+
+
+class SerialPort:
+    """UART0 or UART1 seen from the host: bytes in and out, at the baud rate that the firmware set."""
+
+    def __init__(self, chip: Chip, index: int) -> None:
+        self._chip = chip
+        self.name = f"UART{index}"
+        self._u = layout.UART + index * layout.UART_STRIDE
+        self._buffer = index * layout.UART_BUFFER
+        self._waiting = bytearray()  # host -> chip, what the ring could not take yet
+        self._unread = bytearray()
+        self.sent = bytearray()  # everything that the chip sent since power-on
+
+    def write(self, data: bytes) -> None:
+        """Send to the chip. Bytes wait until the firmware has enabled its receiver, then come at its baud rate."""
+        self._waiting += data
+        self.refill()
+
+    def read(self) -> bytes:
+        """What the chip sent since the last read."""
+        data = bytes(self._unread)
+        self._unread.clear()
+        return data
+
+    @property
+    def pending(self) -> int:
+        """Bytes written here that have not arrived at the chip's receiver yet."""
+        S = self._chip.S
+        used = int(S[self._u + uart.IN_TAIL] - S[self._u + uart.IN_HEAD]) % layout.UART_IN_BYTES
+        return used + len(self._waiting)
+
+    @property
+    def baud(self) -> float:
+        """Baud rate that the firmware set; 0 while the UART is not enabled and clocked."""
+        S, u = self._chip.S, self._u
+        divisor = int(S[u + uart.IBRD]) * 64 + int(S[u + uart.FBRD])
+        if not divisor or not S[u + uart.CR] & uart.ENABLE:
+            return 0.0
+        return int(S[layout.CLK_PERI_HZ]) * 4 / divisor
+
+    def refill(self) -> None:
+        """Move waiting bytes into the ring that compiled code reads."""
+        S, u, ring = self._chip.S, self._u, self._chip.mem.uarts
+        tail = int(S[u + uart.IN_TAIL])
+        room = layout.UART_IN_BYTES - 1 - (tail - int(S[u + uart.IN_HEAD])) % layout.UART_IN_BYTES
+        chunk = self._waiting[:room]
+        del self._waiting[:room]
+        start = self._buffer + layout.UART_OUT_BYTES
+        for i, byte in enumerate(chunk):
+            ring[start + (tail + i) % layout.UART_IN_BYTES] = byte
+        S[u + uart.IN_TAIL] = (tail + len(chunk)) % layout.UART_IN_BYTES
+        uart.uart_poll_host(S, u, int(S[layout.CYCLES]))
+
+    def finish_sending(self) -> None:
+        """The core is halted, the UART is not: what is in the shift register and the FIFO still goes out."""
+        S, u = self._chip.S, self._u
+        ring, start = self._chip.mem.uarts, self._buffer + int(S[u + uart.OUT_COUNT])
+        queued = [int(S[u + uart.TX_BYTE])] if S[u + uart.TX_BUSY] else []
+        head, count = int(S[u + uart.TX_HEAD]), int(S[u + uart.TX_COUNT])
+        queued += [int(S[u + uart.TX_FIFO + (head + i) % 32]) for i in range(count)]
+        ring[start : start + len(queued)] = queued
+        S[u + uart.OUT_COUNT] += len(queued)
+        S[u + uart.TX_COUNT], S[u + uart.TX_BUSY], S[u + uart.TX_EVENT] = 0, 0, layout.NEVER
+
+    def drain(self) -> bytes:
+        """Take what the chip sent since the last drain."""
+        S, u = self._chip.S, self._u
+        count = int(S[u + uart.OUT_COUNT])
+        data = self._chip.mem.uarts[self._buffer : self._buffer + count].tobytes()
+        S[u + uart.OUT_COUNT] = 0
+        self._unread += data
+        self.sent += data
+        if S[u + uart.WARNED] == 1:
+            S[u + uart.WARNED] = 2
+            self._chip.warnings.append(
+                f"{self.name} was written before it was enabled, clocked (clk_peri) and given a baud rate: "
+                "a board would send nothing"
+            )
+        return data

@@ -1,0 +1,51 @@
+"""MRS and MSR: xPSR parts, stack pointers, PRIMASK and CONTROL. ARMv6-M manual B5.1."""
+
+from __future__ import annotations
+
+from firmware_sim.rp2040.exceptions import set_flags, xpsr
+from firmware_sim.rp2040.layout import CONTROL, IPSR, OTHER_SP, PRIMASK, SP, State
+from shared.jit import jit
+
+MSP, PSP, PRIMASK_NUMBER, CONTROL_NUMBER = 8, 9, 16, 20
+
+
+@jit
+def swap_stacks(S: State, core: int) -> None:
+    """Exchange R13 with the banked stack pointer."""
+    S[core + SP], S[core + OTHER_SP] = S[core + OTHER_SP], S[core + SP]
+
+
+@jit
+def read_special(S: State, core: int, number: int) -> int:
+    """Value of SYSm `number`; unknown ones read as 0."""
+    if number < 8:
+        mask = 0x3F if number & 1 else 0
+        if number < 4:
+            mask |= 0xF0000000
+        return xpsr(S, core) & mask
+    on_process_stack = S[core + CONTROL] & 2
+    if number == MSP:
+        return S[core + OTHER_SP] if on_process_stack else S[core + SP]
+    if number == PSP:
+        return S[core + SP] if on_process_stack else S[core + OTHER_SP]
+    if number == PRIMASK_NUMBER:
+        return S[core + PRIMASK]
+    return S[core + CONTROL] if number == CONTROL_NUMBER else 0
+
+
+@jit
+def write_special(S: State, core: int, number: int, value: int) -> None:
+    """Write SYSm `number`; the read-only ones ignore it."""
+    on_process_stack = S[core + CONTROL] & 2
+    if number < 4:
+        set_flags(S, core, value)
+    elif number in (MSP, PSP):
+        current = (number == PSP) == (on_process_stack != 0)
+        S[core + (SP if current else OTHER_SP)] = value & 0xFFFFFFFC
+    elif number == PRIMASK_NUMBER:
+        S[core + PRIMASK] = value & 1
+    elif number == CONTROL_NUMBER:
+        if S[core + IPSR] == 0 and (value ^ S[core + CONTROL]) & 2:
+            swap_stacks(S, core)
+            S[core + CONTROL] ^= 2
+        S[core + CONTROL] = (S[core + CONTROL] & 2) | (value & 1)
