@@ -9,7 +9,8 @@ from firmware_sim.rp2040 import Board
 from shared.errors import BadInputError, DeviceError
 
 SYS_HZ = 125_000_000  # clocks.h; the few microseconds before the PLL runs are counted at this rate too
-SLICE_CYCLES = 125_000  # 1 ms: how late a reply may be noticed
+SLICE_CYCLES = 1_250_000  # 10 ms: how often the chip's receiver is refilled from what was written
+PACKET_END = b"\0"
 
 
 class EmulatedLine:
@@ -31,25 +32,30 @@ class EmulatedLine:
 
     def now_s(self) -> float:
         """Emulated seconds since the chip's reset."""
-        return self.board.cycles / SYS_HZ
+        return (self.board.cycles + self._idle_cycles) / SYS_HZ
 
     def write(self, data: bytes) -> None:
         """Queue bytes; they arrive at the speed that the firmware set."""
         self.board.uart0.write(data)
 
     def read(self, until_s: float) -> bytes:
-        """Run the chip until it has sent something, or until `until_s`. Raises DeviceError when the chip stops."""
+        """Run the chip until it has sent a packet, or until `until_s`. Raises DeviceError when the chip fails."""
         while not (data := self.board.uart0.read()):
-            left = round(until_s * SYS_HZ) - self.board.cycles
+            left = round((until_s - self.now_s()) * SYS_HZ)
             if left <= 0:
                 return b""
-            stop = self.board.run(max_cycles=min(left, SLICE_CYCLES))
-            if stop.reason != "max_cycles":
-                raise DeviceError(f"the emulated chip stopped: {stop.reason}")
+            stop = self.board.run(max_cycles=min(left, SLICE_CYCLES), until_text=PACKET_END)
+            if stop.faults:
+                raise DeviceError(f"the emulated chip failed: {str(stop.faults[0]).splitlines()[0]}")
+            if stop.reason == "idle":
+                self._idle_cycles += left  # it waits for input and nothing else would happen
+            elif stop.reason not in ("max_cycles", "text"):
+                raise DeviceError(f"the emulated chip stopped at 0x{stop.pc:08x}: {stop.reason}")
         return data
 
     def reopen(self) -> None:
         """Reset the chip."""
+        self._idle_cycles = 0
         self.board = Board()
         self.board.load(self._image)
 
