@@ -22,10 +22,12 @@ class Generated:
 
     Attributes:
         ids: int64 [B, n]; after its end token a row holds padding.
+        log_probabilities: fp32 [B, n], natural log-softmax of each chosen token; 0 at padding.
         logits: fp32 [B, n, vocabulary], or None when not asked for.
     """
 
     ids: Tensor
+    log_probabilities: Tensor
     logits: Tensor | None
 
 
@@ -58,11 +60,13 @@ def generate_greedy(
     ended = torch.zeros(B, dtype=torch.bool, device=device)  # [B]
     ends = torch.tensor(sorted(eos_token_ids), dtype=torch.int64, device=device)  # [n_eos]
     ids: list[Tensor] = []
+    log_probabilities: list[Tensor] = []
     kept_logits: list[Tensor] = []
     for step in range(max_new_tokens):
         if return_logits:
             kept_logits.append(step_logits.float())
-        chosen = step_logits.argmax(-1)  # [B]
+        best, chosen = step_logits.float().log_softmax(-1).max(-1)  # [B], [B]
+        log_probabilities.append(best.masked_fill(ended, 0.0))
         chosen = torch.where(ended, torch.full_like(chosen, pad_token_id), chosen)  # [B]
         ids.append(chosen)
         ended = ended | torch.isin(chosen, ends)  # [B]
@@ -71,4 +75,8 @@ def generate_greedy(
         mask = torch.cat((mask, mask.new_ones(B, 1)), dim=1)  # [B, L + step + 1]
         positions = (out.rope_deltas + L + step).expand(3, B, 1)  # [3, B, 1]
         step_logits = model.decode(chosen[:, None], mask, positions, cache)[:, -1]  # [B, V]
-    return Generated(torch.stack(ids, dim=1), torch.stack(kept_logits, dim=1) if return_logits else None)
+    return Generated(
+        torch.stack(ids, dim=1),
+        torch.stack(log_probabilities, dim=1),
+        torch.stack(kept_logits, dim=1) if return_logits else None,
+    )

@@ -8,7 +8,7 @@ path never runs (`checkpoint_sizes.py` builds the heads that the folder brings).
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from cloud.spatial_mllm.checkpoint_sizes import Shapes, config_from_checkpoint
-from cloud.spatial_mllm.qwen import ATTENTION_BACKENDS, restore_rotary
+from cloud.spatial_mllm.qwen import attention_backend, restore_rotary
 from cloud.spatial_mllm.vggt.track_layout import TRACK_PREFIX, track_head_layout
 from shared.errors import BadInputError, MissingPartError
 
@@ -30,18 +30,19 @@ log = logging.getLogger(__name__)
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 INDEX_NAME = "model.safetensors.index.json"
+GENERATION_NAME = "generation_config.json"
 TIED_KEY = "lm_head.weight"
 EMBEDDING_KEY = "model.embed_tokens.weight"
+DTYPE_KEY = "connector.ln_q.weight"
 _NAMED_KEYS = 8  # keys spelled out in an error before "and N more"
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """Parse `config.json`.
+def read_json(path: Path) -> dict[str, Any]:
+    """Parse a JSON file of the folder.
 
     Raises:
         MissingPartError: no such file. BadInputError: it is no JSON object.
     """
-    path = folder / CONFIG_NAME
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -53,6 +54,18 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise BadInputError(f"{path} must hold a JSON object")
     return config
+
+
+def read_end_tokens(folder: Path, default: int) -> tuple[int, ...]:
+    """Tokens that end an answer, from `generation_config.json` when there is one (Qwen names two)."""
+    path = folder / GENERATION_NAME
+    stated = read_json(path).get("eos_token_id") if path.exists() else None
+    if stated is None:
+        return (default,)
+    tokens = stated if isinstance(stated, list) else [stated]
+    if not tokens or not all(isinstance(token, int) for token in tokens):
+        raise BadInputError(f"{path}: eos_token_id must be a token id or a list of them, got {stated!r}")
+    return tuple(tokens)
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -97,6 +110,15 @@ def read_shapes(files: Iterable[Path]) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def stored_dtype(files: Sequence[Path]) -> torch.dtype:
+    """Dtype of the connector's weights in the files, which stands for the model's."""
+    for path in files:
+        with safe_open(path, framework="pt") as weights:
+            if DTYPE_KEY in weights.keys():  # noqa: SIM118 - safe_open is no mapping
+                return weights.get_slice(DTYPE_KEY)[:1].dtype  # type: ignore[no-any-return]
+    raise BadInputError(f"missing tensor {DTYPE_KEY}: the dtype of the weights is read from it")
+
+
 def check_keys(found: Shapes, expected: Shapes, *, tied: bool) -> None:
     """Compare a checkpoint's tensors with the model's.
 
@@ -135,20 +157,20 @@ def load_model(folder: str | Path, *, dtype: torch.dtype | None, device: torch.d
         folder: the checkpoint.
         dtype: of the weights; None keeps what the files hold.
         device: where to put them.
-        attention: "sdpa", "eager" or "flash_attention_2" (extra `gpu`) in the Qwen parts; VGGT always uses
-            PyTorch's scaled-dot-product attention.
+        attention: of the Qwen parts: "sdpa", "eager", "flash_attention_2" (extra `gpu`), or "auto"; VGGT always
+            uses PyTorch's scaled-dot-product attention.
 
     Raises:
         MissingPartError: a file or flash-attn is missing. BadInputError: keys or sizes do not fit.
     """
     from cloud.spatial_mllm.model import SpatialMLLM
 
-    if attention not in ATTENTION_BACKENDS:
-        raise BadInputError(f"attention backend {attention!r}: choose one of {', '.join(ATTENTION_BACKENDS)}")
     folder = Path(folder)
-    raw_config = read_config(folder)
+    raw_config = read_json(folder / CONFIG_NAME)
     files = weight_files(folder)
     shapes = read_shapes(files)
+    stored = dtype or stored_dtype(files)
+    attention = attention_backend(attention, device, stored)
     config = config_from_checkpoint(raw_config, shapes)
     with torch.device("meta"):
         model = SpatialMLLM(config, attention)
@@ -163,6 +185,7 @@ def load_model(folder: str | Path, *, dtype: torch.dtype | None, device: torch.d
     if tied:
         model.lm_head.weight = model.model.embed_tokens.weight
     restore_rotary(model.visual, model.model, device)
+    model.end_token_ids = read_end_tokens(folder, config.tokens.eos)
     if empty := [name for name, tensor in (*model.named_parameters(), *model.named_buffers()) if tensor.is_meta]:
         raise AssertionError(f"tensors left without data: {empty}")
     log.info(

@@ -118,6 +118,7 @@ class SpatialMLLM(nn.Module):
         super().__init__()
         self.config = config
         self.attention = attention
+        self.end_token_ids: tuple[int, ...] = (config.tokens.eos,)
         language = config.language
         self.visual = vision_tower(config, attention)
         self.model = text_model(config, attention)
@@ -135,7 +136,7 @@ class SpatialMLLM(nn.Module):
         *,
         dtype: torch.dtype | None = None,
         device: torch.device | str = "cpu",
-        attention: str = "sdpa",
+        attention: str = "auto",
     ) -> "SpatialMLLM":
         """Load a checkpoint folder strictly. See `loader.load_model`."""
         from cloud.spatial_mllm.loader import load_model
@@ -335,12 +336,12 @@ class SpatialMLLM(nn.Module):
         eos_token_ids: Collection[int] | None = None,
         return_logits: bool = False,
     ) -> Generated:
-        """Greedy answers; `eos_token_ids` defaults to the configuration's. See `generation.generate_greedy`."""
+        """Greedy answers, see `generation.generate_greedy`; they end at the checkpoint's `end_token_ids`."""
         return generate_greedy(
             self,
             inputs,
             max_new_tokens=max_new_tokens,
-            eos_token_ids=(self.config.tokens.eos,) if eos_token_ids is None else eos_token_ids,
+            eos_token_ids=self.end_token_ids if eos_token_ids is None else eos_token_ids,
             pad_token_id=self.config.tokens.pad,
             return_logits=return_logits,
         )

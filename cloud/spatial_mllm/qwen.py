@@ -6,6 +6,8 @@ silently gets a randomly initialised language model, (b) leaves non-persistent b
 (c) computes other M-RoPE positions than the checkpoints were trained with.
 """
 
+from importlib.util import find_spec
+
 import torch
 from torch import nn
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTextConfig, Qwen2_5_VLVisionConfig
@@ -17,8 +19,32 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
 )
 
 from cloud.spatial_mllm.config import SpatialConfig
+from shared.errors import BadInputError, MissingPartError
 
 ATTENTION_BACKENDS = ("sdpa", "eager", "flash_attention_2")
+
+
+def attention_backend(wanted: str, device: torch.device, dtype: torch.dtype) -> str:
+    """Attention of the Qwen parts: `wanted`, or for "auto" the fastest that this host can run.
+
+    flash-attn has no wheel on the package index, so it is never required; it needs CUDA and a 16-bit dtype.
+
+    Raises:
+        BadInputError: an unknown name. MissingPartError: flash-attn was asked for and cannot run here.
+    """
+    if wanted not in ("auto", *ATTENTION_BACKENDS):
+        raise BadInputError(f"attention backend {wanted!r}: choose auto or one of {', '.join(ATTENTION_BACKENDS)}")
+    if wanted not in ("auto", "flash_attention_2"):
+        return wanted
+    fits = device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
+    if fits and find_spec("flash_attn") is not None:
+        return "flash_attention_2"
+    if wanted == "auto":
+        return "sdpa"
+    raise MissingPartError(
+        f"flash_attention_2 needs CUDA, a 16-bit dtype and flash-attn (pip install 'crustwatch[gpu]'); here: {device}, "
+        f"{dtype}, flash-attn {'installed' if find_spec('flash_attn') else 'not installed'}"
+    )
 
 
 def vision_tower(config: SpatialConfig, attention: str) -> Qwen2_5_VisionTransformerPretrainedModel:

@@ -60,10 +60,20 @@ def test_every_file_of_the_folder_is_used(spatial_fixtures: Path) -> None:
         assert path.name in tests or f'"{stem}"' in tests, f"no test reads {path.name}"
 
 
-def test_generation_config_agrees(spatial_json: Any, tiny_model: SpatialMLLM) -> None:
+def test_end_tokens_come_from_the_generation_config(
+    spatial_json: Any, tiny_model: SpatialMLLM, edited: Callable[..., Path]
+) -> None:
     stated, tokens = spatial_json("tiny_generation_config.json"), tiny_model.config.tokens
-    ids = (stated["bos_token_id"], stated["eos_token_id"], stated["pad_token_id"])
-    assert ids == (tokens.bos, tokens.eos, tokens.pad)
+    assert (stated["bos_token_id"], stated["pad_token_id"]) == (tokens.bos, tokens.pad)
+    assert tiny_model.end_token_ids == (stated["eos_token_id"],)
+    folder = edited()
+    assert SpatialMLLM.from_folder(folder).end_token_ids == (tokens.eos,)  # without the file
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps(stated | {"eos_token_id": [3, 5]}), encoding="utf-8")
+    assert SpatialMLLM.from_folder(folder).end_token_ids == (3, 5)
+    path.write_text(json.dumps(stated | {"eos_token_id": "end"}), encoding="utf-8")
+    with pytest.raises(BadInputError, match="eos_token_id must be"):
+        SpatialMLLM.from_folder(folder)
 
 
 def test_every_tensor_of_the_checkpoint_is_in_the_model(spatial_tensors: Any, tiny_model: SpatialMLLM) -> None:
@@ -208,6 +218,8 @@ def test_broken_folders_are_refused(tiny_folder: Path, tmp_path: Path) -> None:
         SpatialMLLM.from_folder(tmp_path)
     with pytest.raises(BadInputError, match="attention backend"):
         SpatialMLLM.from_folder(tiny_folder, attention="fast")
+    with pytest.raises(MissingPartError, match=r"crustwatch\[gpu\]"):
+        SpatialMLLM.from_folder(tiny_folder, attention="flash_attention_2")
     (tmp_path / INDEX_NAME).write_text(json.dumps({"weight_map": {"a": "../x.safetensors"}}), encoding="utf-8")
     with pytest.raises(BadInputError, match="outside its folder"):
         SpatialMLLM.from_folder(tmp_path)

@@ -114,6 +114,8 @@ def test_greedy_generation(name: str, outputs: Any, tiny_model: SpatialMLLM, spa
     assert generated.ids.tolist() == spatial_json("cases.json")[name]["generated_ids"]
     assert generated.logits is not None
     close(generated.logits, case["out.generated_logits"], HIDDEN)
+    chosen = case["out.generated_logits"].log_softmax(-1).gather(-1, expected[..., None])[..., 0]  # [B, n]
+    close(generated.log_probabilities, chosen, HIDDEN)
 
 
 def test_trunk_and_patch_embedding(
