@@ -218,7 +218,7 @@ def _char_location(
     """Where the char lies: rim or centre, the hour it lies towards, and its share of the area by hour."""
     rows, columns = np.nonzero(charred)  # [charred] each
     middle = 0.5 * (charred.shape[0] - 1)
-    x, y = columns - middle, rows - middle  # texels from the item's origin
+    x, y = rows - middle, columns - middle  # texels from the item's origin
     # Clockwise from the direction of travel (+x), seen from above.
     turn = np.arctan2(-y, x) / (2.0 * math.pi) * 12.0  # hours
     hours = np.rint(turn).astype(int) % 12  # 0 is 12 o'clock

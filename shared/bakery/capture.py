@@ -105,8 +105,8 @@ def draw_capture(draws: Draws, item: Item) -> Capture:
             glare[frame] = (
                 draws.between(0.1, 0.9) * FRAME_WIDTH,
                 draws.between(0.1, 0.9) * FRAME_HEIGHT,
-                draws.between(22.0, 60.0),
-                draws.between(0.3, 1.1),
+                draws.between(20.0, 55.0),
+                draws.between(0.15, 0.6),
             )
     return Capture(
         camera=camera,

@@ -87,11 +87,11 @@ def light_surface(surface: Surface, light: Light) -> Floats:
             for step in range(1, _SHADOW_STEPS + 1):
                 # Steps grow, for contact shadows are sharp and far ones are not.
                 along = reach * (step / _SHADOW_STEPS) ** 1.5
-                i = int(column + along * light.lamp_x / texel + 0.5)
-                j = int(row + along * light.lamp_y / texel + 0.5)
+                i = int(row + along * light.lamp_x / texel + 0.5)
+                j = int(column + along * light.lamp_y / texel + 0.5)
                 if i < 0 or j < 0 or i >= TEXELS or j >= TEXELS:
                     break
-                over = height[j, i] - (here + along * light.lamp_z)
+                over = height[i, j] - (here + along * light.lamp_z)
                 cover = max(cover, over / (0.0006 + 0.12 * along))
             seen = 1.0 - min(1.0, max(0.0, cover))
             lit[row, column, LAMP_SEEN] = seen
@@ -102,8 +102,8 @@ def light_surface(surface: Surface, light: Light) -> Floats:
                 continue
             left = max(column - 1, 0)
             right = min(column + 1, TEXELS - 1)
-            slope_x = (height[row, right] - height[row, left]) / (2.0 * texel)
-            slope_y = (height[down, column] - height[up, column]) / (2.0 * texel)
+            slope_y = (height[row, right] - height[row, left]) / (2.0 * texel)
+            slope_x = (height[down, column] - height[up, column]) / (2.0 * texel)
             norm = 1.0 / math.sqrt(1.0 + slope_x * slope_x + slope_y * slope_y)
             nx = -slope_x * norm
             ny = -slope_y * norm

@@ -1,6 +1,7 @@
 """The item's top as textures in its own frame: height, colour, gloss, and the truth under each texel.
 
-A texture is TEXELS x TEXELS over [-extent, extent] metres, row = y, column = x. Colours are linear RGB.
+A texture is TEXELS x TEXELS over [-extent, extent] metres, row = x, column = y: a picture's rows lie across the
+belt, so neighbours in the picture are neighbours in memory. Colours are linear RGB.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from shared.jit import jit
 
 Floats = npt.NDArray[np.float32]
 
-TEXELS = 448
+TEXELS = 384
 TILE = 8
 """Texels along a tile of `Surface.ceiling`."""
 TILES = TEXELS // TILE
@@ -128,13 +129,13 @@ def _raise_blisters(bumps: Floats, extent: float, blisters: Floats) -> None:
         y = blisters[blister, 1]
         radius = blisters[blister, 2]
         for row in range(
-            max(0, int((y - radius + extent) / texel)), min(TEXELS, int((y + radius + extent) / texel) + 2)
+            max(0, int((x - radius + extent) / texel)), min(TEXELS, int((x + radius + extent) / texel) + 2)
         ):
-            dy = row * texel - extent - y
+            dx = row * texel - extent - x
             for column in range(
-                max(0, int((x - radius + extent) / texel)), min(TEXELS, int((x + radius + extent) / texel) + 2)
+                max(0, int((y - radius + extent) / texel)), min(TEXELS, int((y + radius + extent) / texel) + 2)
             ):
-                dx = column * texel - extent - x
+                dy = column * texel - extent - y
                 q = (dx * dx + dy * dy) / (radius * radius)
                 if q < 1.0:
                     bump = (1.0 - q) * (1.0 - q)
@@ -150,13 +151,13 @@ def _dab_spots(spots: Floats, table: Floats, extent: float, leopard: Floats) -> 
         y = leopard[spot, 1]
         radius = 1.5 * leopard[spot, 2]
         for row in range(
-            max(0, int((y - radius + extent) / texel)), min(TEXELS, int((y + radius + extent) / texel) + 2)
+            max(0, int((x - radius + extent) / texel)), min(TEXELS, int((x + radius + extent) / texel) + 2)
         ):
-            dy = row * texel - extent - y
+            dx = row * texel - extent - x
             for column in range(
-                max(0, int((x - radius + extent) / texel)), min(TEXELS, int((x + radius + extent) / texel) + 2)
+                max(0, int((y - radius + extent) / texel)), min(TEXELS, int((y + radius + extent) / texel) + 2)
             ):
-                dx = column * texel - extent - x
+                dy = column * texel - extent - y
                 ragged = 0.6 + 0.8 * value_noise(table, 350.0 * (x + dx), 350.0 * (y + dy))
                 q = math.sqrt(dx * dx + dy * dy) / (leopard[spot, 2] * ragged)
                 spots[row, column] = max(spots[row, column], 1.0 - smoothstep(0.7, 1.1, q))
@@ -177,9 +178,9 @@ def _bake_dough(
     extent = surface.extent
     texel = 2.0 * extent / (TEXELS - 1)
     for row in range(TEXELS):
-        y = row * texel - extent
+        x = row * texel - extent
         for column in range(TEXELS):
-            x = column * texel - extent
+            y = column * texel - extent
             to_edge, to_rim = edge_distances(table, item, x, y)
             if to_edge <= 0.0:
                 continue
@@ -188,6 +189,7 @@ def _bake_dough(
             v = y + style.noise_y
             grain = value_noise(table, 600.0 * u, 600.0 * v) - 0.5
             lumps = fbm(table, 55.0 * u, 55.0 * v, 3) - 0.5
+            patch = fbm(table, 36.0 * u + 140.0, 36.0 * v + 70.0, 4) - 0.5
             bump = bumps[row, column, 0]
             top_of_bump = bumps[row, column, 1]
 
@@ -203,7 +205,7 @@ def _bake_dough(
             if to_rim < 0.004:
                 height *= 0.35 + 0.65 * math.sqrt(to_rim / 0.004)
 
-            browned = bake + 0.10 * lumps + 0.05 * grain + 0.10 * dome * (top_of_bump - 0.15)
+            browned = bake + 0.30 * patch + 0.10 * lumps + 0.05 * grain + 0.10 * dome * (top_of_bump - 0.15)
             red = _ramp(_DOUGH, browned, 0)
             green = _ramp(_DOUGH, browned, 1)
             blue = _ramp(_DOUGH, browned, 2)
@@ -238,7 +240,7 @@ def _bake_dough(
                 # Cheese browns in spots: the spots run ahead of the field, the rest lags behind it.
                 mottling = fbm(table, 75.0 * u, 75.0 * v + 50.0, 3) - 0.5
                 spotted = smoothstep(0.04, 0.20, mottling + 0.10 * fine + 0.10 * top_of_bump) - 0.30
-                cheese_bake = bake + style.mottle * 0.28 * spotted * smoothstep(0.15, 0.45, bake) + 0.06 * fine
+                cheese_bake = bake + 0.20 * patch + style.mottle * 0.28 * spotted * smoothstep(0.15, 0.45, bake) + 0.06 * fine
                 thick = 0.86 + 0.9 * (blobs - 0.5) * (1.0 - 0.6 * melted) + 0.20 * shreds + 0.10 * fine
                 yellow = style.cheese_yellow
                 red += cover * (_ramp(_CHEESE, cheese_bake, 0) * min(1.1, thick + 0.10) - red)
@@ -255,8 +257,8 @@ def _bake_dough(
                 green += crumb * (0.55 - green)
                 blue += crumb * (0.34 - blue)
 
-            heat = bake + 0.16 * top_of_bump + 0.16 * lumps + 0.06 * grain + 0.04 * dome
-            burn = smoothstep(0.80, 0.90, heat)
+            heat = bake + 0.85 * patch + 0.16 * top_of_bump + 0.10 * grain + 0.03 * dome
+            burn = smoothstep(0.86, 0.97, heat)
             burn = max(burn, spots[row, column] * smoothstep(0.22, 0.36, bake + 0.1 * lumps))
             ash = 1.0 + 1.6 * max(0.0, grain + lumps)
             surface.albedo[row, column, 0] = max(0.004, red + burn * (_CHAR[0] * ash - red))

@@ -82,14 +82,14 @@ def lay_toppings(surface: "Surface", table: Floats, toppings: Floats) -> None:
         sin_turn = math.sin(toppings[topping, 3])
         size = toppings[topping, 4]
         variant = toppings[topping, 9]
-        for row in range(max(0, int((y - size + extent) / texel)), min(texels, int((y + size + extent) / texel) + 2)):
-            dy = row * texel - extent - y
+        for row in range(max(0, int((x - size + extent) / texel)), min(texels, int((x + size + extent) / texel) + 2)):
+            dx = row * texel - extent - x
             for column in range(
-                max(0, int((x - size + extent) / texel)), min(texels, int((x + size + extent) / texel) + 2)
+                max(0, int((y - size + extent) / texel)), min(texels, int((y + size + extent) / texel) + 2)
             ):
                 if surface.region[row, column] == 0:
                     continue
-                dx = column * texel - extent - x
+                dy = column * texel - extent - y
                 warp = 0.10 * (value_noise(table, 90.0 * (x + dx) + 31.0 * topping, 90.0 * (y + dy)) - 0.5)
                 p = (dx * cos_turn + dy * sin_turn) / size + warp
                 q = (dy * cos_turn - dx * sin_turn) / size - warp

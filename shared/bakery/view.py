@@ -206,9 +206,9 @@ def draw_frame(
     px = float(camera.position[0])
     py = float(camera.position[1])
     pz = float(camera.position[2])
-    # From the oven's frame to texels.
-    offset_u = extent - camera.item_start[0] - moved
-    offset_v = extent - camera.item_start[1]
+    # From the oven's frame to texels: u is the column (y), v the row (x).
+    offset_u = extent - camera.item_start[1]
+    offset_v = extent - camera.item_start[0] - moved
     r00, r01, r02 = camera.rotation[0, 0], camera.rotation[0, 1], camera.rotation[0, 2]
     r10, r11, r12 = camera.rotation[1, 0], camera.rotation[1, 1], camera.rotation[1, 2]
     r20, r21, r22 = camera.rotation[2, 0], camera.rotation[2, 1], camera.rotation[2, 2]
@@ -224,12 +224,13 @@ def draw_frame(
             dy = r01 * a + r11 * b + r21
             dz = r02 * a + r12 * b + r22
             # dz < 0: the camera looks down. t is the depth along the optical axis.
-            t_floor = -pz / dz
-            t_top = (top - pz) / dz
-            u0 = (px + t_top * dx + offset_u) * per_metre
-            v0 = (py + t_top * dy + offset_v) * per_metre
-            u1 = (px + t_floor * dx + offset_u) * per_metre
-            v1 = (py + t_floor * dy + offset_v) * per_metre
+            per_dz = 1.0 / dz
+            t_floor = -pz * per_dz
+            t_top = (top - pz) * per_dz
+            u0 = (py + t_top * dy + offset_u) * per_metre
+            v0 = (px + t_top * dx + offset_v) * per_metre
+            u1 = (py + t_floor * dy + offset_u) * per_metre
+            v1 = (px + t_floor * dx + offset_v) * per_metre
             t = t_floor
             hit = False
             if max(u0, u1) > 0.0 and max(v0, v1) > 0.0 and min(u0, u1) < _LAST and min(v0, v1) < _LAST:
@@ -239,10 +240,10 @@ def draw_frame(
                     i = int(_within(0.5 * (u0 + u1))) // TILE
                     j = int(_within(0.5 * (v0 + v1))) // TILE
                     start = float(surface.ceiling[j, i])
-                    t_top = (start - pz) / dz
-                    u0 = (px + t_top * dx + offset_u) * per_metre
-                    v0 = (py + t_top * dy + offset_v) * per_metre
-                met = _meet_relief(surface.height, start, u0, v0, u1, v1)
+                    t_top = (start - pz) * per_dz
+                    u0 = (py + t_top * dy + offset_u) * per_metre
+                    v0 = (px + t_top * dx + offset_v) * per_metre
+                met = _meet_relief(surface.height, start, u0, v0, u1, v1) if start > 0.0 else 2.0
                 if met <= 1.0:
                     hit = True
                     t = t_top + (t_floor - t_top) * met
@@ -250,7 +251,7 @@ def draw_frame(
             for which in range(obstacles.shape[0]):
                 if obstacles[which, VISIBLE] == 0.0:
                     continue
-                t_level = (obstacles[which, LEVEL] - pz) / dz
+                t_level = (obstacles[which, LEVEL] - pz) * per_dz
                 if t_level < t and (
                     _capsule_distance(obstacles, which, px + t_level * dx, py + t_level * dy)
                     < obstacles[which, HALF_WIDTH]
@@ -277,8 +278,8 @@ def draw_frame(
                 green = obstacles[blocked, OBSTACLE_GREEN] * sheen * (lamp_here * light.lamp_green + light.sky_green)
                 blue = obstacles[blocked, OBSTACLE_BLUE] * sheen * (lamp_here * light.lamp_blue + light.sky_blue)
             elif hit:
-                u = _within((x + offset_u) * per_metre)
-                v = _within((y + offset_v) * per_metre)
+                u = _within((y + offset_u) * per_metre)
+                v = _within((x + offset_v) * per_metre)
                 i, j, fu, fv = _lit_texel(surface, u, v)
                 burn[row, column] = surface.burn[j, i]
                 bake[row, column] = surface.bake[j, i]
