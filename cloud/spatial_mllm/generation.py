@@ -65,8 +65,9 @@ def generate_greedy(
     for step in range(max_new_tokens):
         if return_logits:
             kept_logits.append(step_logits.float())
-        best, chosen = step_logits.float().log_softmax(-1).max(-1)  # [B], [B]
-        log_probabilities.append(best.masked_fill(ended, 0.0))
+        chosen = step_logits.argmax(-1)  # [B]
+        surety = step_logits.float().log_softmax(-1).gather(-1, chosen[:, None])[:, 0]  # [B]
+        log_probabilities.append(surety.masked_fill(ended, 0.0))
         chosen = torch.where(ended, torch.full_like(chosen, pad_token_id), chosen)  # [B]
         ids.append(chosen)
         ended = ended | torch.isin(chosen, ends)  # [B]

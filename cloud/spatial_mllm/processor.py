@@ -8,7 +8,7 @@ VGGT gets the same resized pixels without the normalisation, so both encoders se
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,17 +48,25 @@ class PixelRange:
 
 @dataclass(frozen=True)
 class VisionClip:
-    """One video, or one still image shown twice.
+    """One video, or still images of one scene, each shown twice.
 
     Attributes:
         patches: float32 [t*h*w, C*tm*p*p], normalised.
         grid_thw: time steps, rows, columns of patches.
         tchw: float32 [T, 3, H, W] in [0, 1]; T = tm * t, H = p * h, W = p * w.
+        still: the time steps are separate images, with a placeholder each in the prompt. VGGT sees them together.
     """
 
     patches: torch.Tensor
     grid_thw: tuple[int, int, int]
     tchw: torch.Tensor
+    still: bool = False
+
+    @property
+    def grid_rows(self) -> list[tuple[int, int, int]]:
+        """Rows of `video_grid_thw` or `image_grid_thw`: one for a video, one for each still image."""
+        t, h, w = self.grid_thw
+        return [(1, h, w)] * t if self.still else [self.grid_thw]
 
 
 @dataclass(frozen=True)
@@ -66,10 +74,10 @@ class PromptRow:
     """One prompt of a batch.
 
     Attributes:
-        ids: token ids with ONE placeholder per visual; `batch` repeats it as often as the visual has tokens.
+        ids: token ids with ONE placeholder per video or image; `batch` repeats it as often as that has tokens.
         videos: in the order of their placeholders.
         seconds_per_grid: seconds between two time steps of each video.
-        images: still images in the order of their placeholders, each a scene of its own.
+        images: scenes of still images in the order of their placeholders.
     """
 
     ids: Sequence[int]
@@ -140,8 +148,17 @@ class Processor:
         return self._clip([*frames, *[frames[-1]] * short])
 
     def image(self, frame: Frame) -> VisionClip:
-        """A still image: one time step of equal frames."""
-        return self._clip([frame] * self.config.vision.temporal_patch_size)
+        """A still image that is a scene of its own."""
+        return self.scene([frame])
+
+    def scene(self, frames: Sequence[Frame]) -> VisionClip:
+        """Still images of one scene and one size: each is a time step of equal frames, and VGGT relates them.
+
+        Raises:
+            BadInputError: as for `video`.
+        """
+        doubled = [frame for frame in frames for _ in range(self.config.vision.temporal_patch_size)]
+        return replace(self.video(doubled), still=True)
 
     def _clip(self, frames: Sequence[Frame]) -> VisionClip:
         vision = self.config.vision
@@ -162,10 +179,9 @@ class Processor:
         tchw = np.ascontiguousarray(unit.transpose(0, 3, 1, 2))  # [T, 3, H, W]
         return VisionClip(torch.from_numpy(patches), (t, h, w), torch.from_numpy(tchw))
 
-    def visual_tokens(self, clip: VisionClip) -> int:
-        """Placeholders that a clip takes in the prompt."""
-        t, h, w = clip.grid_thw
-        return t * h * w // self.config.vision.spatial_merge_size**2
+    def visual_tokens(self, clip: VisionClip) -> list[int]:
+        """Tokens of each grid row of a clip: how often its placeholder is repeated."""
+        return [t * h * w // self.config.vision.spatial_merge_size**2 for t, h, w in clip.grid_rows]
 
     def batch(self, rows: Sequence[PromptRow]) -> ModelInputs:
         """Expand placeholders and pad on the left.
@@ -200,14 +216,17 @@ class Processor:
         tokens = self.config.tokens
         if len(row.seconds_per_grid) != len(row.videos):
             raise BadInputError(f"{len(row.videos)} videos, but {len(row.seconds_per_grid)} values of seconds_per_grid")
-        waiting = {tokens.video: list(row.videos), tokens.image: list(row.images)}
+        waiting = {
+            token: [count for clip in clips for count in self.visual_tokens(clip)]
+            for token, clips in ((tokens.video, row.videos), (tokens.image, row.images))
+        }
         ids: list[int] = []
         for token in row.ids:
-            clips = waiting.get(token)
-            if clips is None:
+            counts = waiting.get(token)
+            if counts is None:
                 ids.append(token)
-            elif clips:
-                ids.extend([token] * self.visual_tokens(clips.pop(0)))
+            elif counts:
+                ids.extend([token] * counts.pop(0))
             else:
                 raise BadInputError(f"the prompt has more placeholders {token} than visuals")
         if left := sum(map(len, waiting.values())):
@@ -227,4 +246,5 @@ def _patches(clips: Sequence[VisionClip]) -> torch.Tensor | None:
 
 
 def _grids(clips: Sequence[VisionClip]) -> torch.Tensor | None:
-    return torch.tensor([clip.grid_thw for clip in clips], dtype=torch.int64) if clips else None  # [n, 3]
+    rows = [row for clip in clips for row in clip.grid_rows]
+    return torch.tensor(rows, dtype=torch.int64) if rows else None  # [n, 3]

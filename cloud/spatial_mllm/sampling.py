@@ -1,6 +1,6 @@
 """Choosing the frames of a long clip: evenly, or by the space that they cover.
 
-Space-aware sampling (section 3.3 of arXiv 2505.23747): VGGT places every pixel of the candidate frames in the world,
+Space-aware sampling (arXiv 2505.23747): VGGT places every pixel of the candidate frames in the world,
 the world is cut into voxels, and frames are taken greedily so that together they see as many voxels as possible.
 Unlike the reference, which returns a single frame for a planar scene, the result always has the number of frames
 that was asked for, or all there are.

@@ -127,6 +127,27 @@ def test_batch_answers_as_single_prompts_do(tiny_model: SpatialMLLM, text_ids: l
     assert torch.equal(together.ids, torch.stack(alone))
 
 
+def test_images_of_one_scene_are_one_clip(tiny_model: SpatialMLLM, text_ids: list[int]) -> None:
+    processor = Processor(tiny_model.config, PixelRange(56 * 56, 84 * 84))
+    image = tiny_model.config.tokens.image
+    frames = list(np.random.default_rng(6).integers(0, 256, (2, 60, 60, 3), dtype=np.uint8))
+    ids = [image, text_ids[0], image, text_ids[1]]
+    together = processor.batch([PromptRow(ids, images=[processor.scene(frames)])])
+    apart = processor.batch([PromptRow(ids, images=[processor.image(frame) for frame in frames])])
+    assert torch.equal(together.input_ids, apart.input_ids)
+    assert together.pixel_values is not None
+    assert apart.pixel_values is not None
+    assert torch.equal(together.pixel_values, apart.pixel_values)
+    assert together.image_grid_thw is not None
+    assert together.image_grid_thw.tolist() == [[1, *processor.image(frames[0]).grid_thw[1:]]] * 2
+    with torch.inference_mode():
+        joint, single = tiny_model.run(together).image, tiny_model.run(apart).image
+    assert joint is not None
+    assert single is not None
+    assert torch.allclose(joint.visual_embeds, single.visual_embeds, atol=5e-6)
+    assert not torch.allclose(joint.fused, single.fused, atol=1e-3)  # VGGT related the two
+
+
 def test_cached_decoding_equals_recomputation(tiny_model: SpatialMLLM, text_ids: list[int]) -> None:
     processor = Processor(tiny_model.config, PixelRange(56 * 56, 84 * 84))
     tokens = tiny_model.config.tokens

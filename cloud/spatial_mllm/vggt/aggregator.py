@@ -1,6 +1,6 @@
 """VGGT's aggregator: attention alternates between the tokens of one frame and those of all frames.
 
-Section 3.2 of arXiv 2503.11651.
+The feature backbone of arXiv 2503.11651.
 """
 
 from collections.abc import Collection
