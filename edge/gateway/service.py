@@ -8,6 +8,9 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge.devices import Device
 from edge.gateway import verdicts
 from edge.gateway.announcer import Announcer
@@ -21,7 +24,7 @@ from shared.clip import ClipFrame, encode_clip
 from shared.clock import NowUs, system_now_us
 from shared.errors import CrustwatchError
 from shared.images import encode_jpeg, encode_snapshot
-from shared.messages import GatewayStats, GatewayStatus, encode
+from shared.messages import Classification, GatewayStats, GatewayStatus, encode
 from shared.mqtt import BrokerAddress, MqttClient, MqttConfig, Will
 from shared.resize import square_resize
 
@@ -148,8 +151,7 @@ class Gateway:
         config, loop = self._config, asyncio.get_running_loop()
         taken_us = self._now_us()
         key = bake.frames[bake.key]  # uint8 [H, W, 3]
-        image = square_resize(key, config.task.input.size_px)  # uint8 [S, S, 3]
-        edge = await loop.run_in_executor(device_thread, self._device.classify, image)
+        edge = await loop.run_in_executor(device_thread, self._classify, key)
         now_us = self._now_us()
         verdict = verdicts.from_edge(config.task, self._make_id(), bake.name, edge, taken_us, now_us)
         if edge.sure:
@@ -166,6 +168,9 @@ class Gateway:
         self.counters.bakes += 1
         self._announcer.show(await asyncio.to_thread(encode_snapshot, key, config.snapshot_bytes))
         self._changed()
+
+    def _classify(self, key: NDArray[np.uint8]) -> Classification:
+        return self._device.classify(square_resize(key, self._config.task.input.size_px))  # uint8 [S, S, 3]
 
 
 def pack(bake: SourceBake, taken_us: int, quality: int) -> bytes:

@@ -19,7 +19,7 @@ def from_edge(
         confidence=edge.probability,
         source="edge",
         state="final" if edge.sure else "provisional",
-        reason=edge.reason,
+        reason="sure" if edge.sure else "unsure",
         captured_at=captured_us / 1e6,
         decided_at=now_us / 1e6,
         problem=edge.label in task.rejected,

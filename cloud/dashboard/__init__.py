@@ -1,0 +1,1 @@
+"""Dashboards that read the state topics of all lines."""

@@ -1,0 +1,105 @@
+"""`crustwatch watch`: the state topics as a live table, or as lines when the output is no terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+
+from cloud.dashboard.lines import FILTERS, CameraView, Overview
+from shared.mqtt import BrokerAddress, MqttClient, MqttConfig
+
+REFRESH_PER_S = 4
+
+
+def watch(address: BrokerAddress, client_id: str) -> None:
+    """Show the lines until Ctrl-C. Raises LinkDownError or RefusedError when the broker cannot be reached."""
+    asyncio.run(_watch(address, client_id))
+
+
+async def _watch(address: BrokerAddress, client_id: str) -> None:
+    loop, this = asyncio.get_running_loop(), asyncio.current_task()
+    assert this is not None  # noqa: S101
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, this.cancel)
+    console, overview = Console(), Overview()
+    try:
+        async with MqttClient(MqttConfig(address, client_id)) as client:
+            for topic_filter in FILTERS:
+                await client.subscribe(topic_filter)
+            screen = Screen(overview, client, address)
+            if console.is_terminal:
+                with Live(screen, console=console, refresh_per_second=REFRESH_PER_S):
+                    await _follow(client, overview, None)
+            else:
+                await _follow(client, overview, console)
+    except asyncio.CancelledError:
+        return
+
+
+async def _follow(client: MqttClient, overview: Overview, lines: Console | None) -> None:
+    async for message in client.messages():
+        client.acknowledge(message)
+        overview.note(message)
+        if lines is not None and message.topic.endswith("/verdict") and message.topic in overview.cameras:
+            lines.print(_line(overview.cameras[message.topic]), highlight=False, soft_wrap=True)
+
+
+class Screen:
+    """Draws an Overview."""
+
+    def __init__(self, overview: Overview, client: MqttClient, address: BrokerAddress) -> None:
+        self._overview = overview
+        self._client = client
+        self._address = address
+
+    def __rich__(self) -> Group:
+        link = "connected" if self._client.connected else "NOT CONNECTED"
+        return Group(f"{self._address}: {link}", self._gateways(), self._verdicts(), self._workers())
+
+    def _gateways(self) -> Table:
+        table = _table("line", "status", "device", "bakes", "final", "escalated", "timeouts", "backlog", "cloud link")
+        for name in sorted(self._overview.gateways.keys() | self._overview.stats.keys()):
+            status, stats = self._overview.gateways.get(name), self._overview.stats.get(name)
+            cells = [status.status if status else "unknown", status.device if status else ""]
+            if stats is not None:
+                rate = f"{stats.escalated} ({100 * stats.escalation_rate:.0f} %)"
+                cells += [str(stats.bakes), str(stats.finals), rate, str(stats.timeouts), str(stats.backlog)]
+                cells.append("up" if stats.cloud_link else "down")
+            table.add_row(name, *cells)
+        return table
+
+    def _verdicts(self) -> Table:
+        table = _table("line", "camera", "item", "verdict", "by", "state", "reason", "seconds")
+        for view in self._overview.latest:
+            verdict = view.verdict
+            label = f"{verdict.label} {verdict.confidence:.2f}"
+            style = "bold red" if verdict.problem else None
+            seconds = f"{verdict.decided_at - verdict.captured_at:.2f}"
+            cells = (view.line, view.camera, verdict.bake, label, verdict.source, verdict.state, verdict.reason)
+            table.add_row(*cells, seconds, style=style)
+        return table
+
+    def _workers(self) -> Table:
+        table = _table("worker", "status", "model", "answered")
+        for name, worker in sorted(self._overview.workers.items()):
+            table.add_row(name, worker.status, worker.model, str(worker.answered))
+        return table
+
+
+def _table(*headings: str) -> Table:
+    table = Table(expand=True)
+    for heading in headings:
+        table.add_column(heading, overflow="ellipsis", no_wrap=True)
+    return table
+
+
+def _line(view: CameraView) -> str:
+    verdict = view.verdict
+    return (
+        f"{view.line} {view.camera} {verdict.bake}: {verdict.label} {verdict.confidence:.2f} "
+        f"by {verdict.source}, {verdict.state} ({verdict.reason})"
+    )

@@ -1,0 +1,1 @@
+"""`crustwatch demo`: the whole line on one machine, with the real parts."""

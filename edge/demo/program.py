@@ -1,0 +1,215 @@
+"""Brings the whole line up on one machine, passes bakes through it, and takes it down again.
+
+Broker, worker and renderer are processes of their own; gateway and board are in this one. However this process
+ends, its children end with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from rich.console import Console
+
+from edge.demo.observer import Observer
+from edge.demo.report import Report, make_report
+from edge.demo.screen import Screen
+from edge.demo.worker_process import WorkerProcess
+from edge.devices import open_device
+from edge.devices.model import DEFAULT_MODEL
+from edge.gateway.config import GatewayConfig
+from edge.gateway.outbox import Outbox, OutboxConfig
+from edge.gateway.service import Gateway, client_config
+from edge.gateway.sources import SourceBake, SourceItem, open_path
+from edge.gateway.sources.rendered import RenderedBakes
+from edge.gateway.threads import in_thread
+from shared.broker import EmbeddedBroker, Kind
+from shared.clock import system_now_us
+from shared.errors import BadInputError, CrustwatchError
+from shared.images import encode_jpeg
+from shared.mqtt import BrokerAddress, MqttClient, MqttConfig
+from shared.task import load_task
+from shared.topics import Line
+
+DEFAULT_BAKES = 60
+LINE = Line.of("demo", "oven-1")
+DEADLINE_S = 120.0  # generous: a worker that is killed and started again still answers in time
+MAX_BACKLOG = 2  # one bake at the worker and one on its way: the belt is as fast as the cloud
+WORKER_THREADS = 1  # of two cores, the other one emulates the board and renders
+WORKER_START_S = 180.0
+CATCH_UP_S = 5.0  # for the observer, after the gateway has published everything
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What `crustwatch demo` was asked for, as typed."""
+
+    bakes: int | None
+    seed: int
+    path: Path | None
+    json: bool
+    device: str
+    model: Path | None
+    checkpoint: str
+    broker: str
+    folder: Path | None
+
+
+@dataclass(slots=True)
+class Taken:
+    """What was handed to the gateway, noted on the way in."""
+
+    truths: dict[str, str | None] = field(default_factory=dict)  # by name of the bake
+    pictures: dict[str, str] = field(default_factory=dict)
+
+
+def run(options: DemoOptions) -> None:
+    """Run the demo; exits with 1 when a bake was lost or a verdict applied twice, with 130 after Ctrl-C."""
+    if options.broker not in ("auto", "mosquitto", "iotcore"):
+        raise BadInputError(f"--broker is auto, mosquitto or iotcore, not {options.broker!r}")
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="crustwatch-demo-"))
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    report = asyncio.run(_until_interrupted(options, folder))
+    if options.json:
+        print(json.dumps(report.as_json()), flush=True)  # noqa: T201
+    if report.lost or report.duplicates:
+        raise CrustwatchError(f"{report.lost} bakes without verdict, {report.duplicates} duplicates: both must be 0")
+
+
+async def _until_interrupted(options: DemoOptions, folder: Path) -> Report:
+    loop, this = asyncio.get_running_loop(), asyncio.current_task()
+    assert this is not None  # noqa: S101
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, this.cancel)
+    try:
+        return await _demo(options, folder)
+    except asyncio.CancelledError:
+        # The children are gone. A thread may still be compiling the emulator, which nothing can interrupt.
+        print("crustwatch: interrupted", file=sys.stderr, flush=True)  # noqa: T201
+        sys.stdout.flush()
+        os._exit(130)
+
+
+async def _demo(options: DemoOptions, folder: Path) -> Report:
+    observer, taken = Observer(LINE, system_now_us), Taken()
+    screen = Screen(Console(stderr=options.json and sys.stdout.isatty()), observer, taken.pictures)
+    kind = None if options.broker == "auto" else cast(Kind, options.broker)
+    with contextlib.ExitStack() as parts:
+        items, total = _open_source(options, parts)
+        broker = parts.enter_context(EmbeddedBroker(kind, folder=folder / "broker"))
+        screen.say(f"broker {broker.kind}: pid {broker.pid}, {broker.address}")
+        screen.say(f"pictures and logs: {folder}")
+        worker = WorkerProcess(broker.address, folder / "worker.log", screen.say, options.checkpoint, WORKER_THREADS)
+        parts.callback(worker.stop)
+        worker.start()
+        parts.callback(screen.stop)
+        passing = _taking(items, taken, folder / "pictures", options.bakes)
+        try:
+            async with (
+                MqttClient(MqttConfig(broker.address, "cw-demo-observer")) as client,
+                asyncio.TaskGroup() as tasks,
+            ):
+                watchers = [
+                    tasks.create_task(observer.follow(client), name="demo observer"),
+                    tasks.create_task(worker.supervise(), name="demo worker"),
+                ]
+                await _pass_bakes(options, folder, broker.address, worker, observer, screen, passing, total)
+                await _catch_up(observer, taken)
+                for task in watchers:
+                    task.cancel()
+        except* CrustwatchError as group:
+            raise group.exceptions[0] from None
+        screen.stop()
+        report = make_report(observer, taken.truths, "user" if options.path else "rendered")
+        screen.summary(report)
+        return report
+
+
+def _open_source(options: DemoOptions, parts: contextlib.ExitStack) -> tuple[AsyncIterator[SourceItem], int | None]:
+    if options.path is not None:
+        return in_thread(open_path(options.path, load_task().escalation.frames)), None
+    total = options.bakes or DEFAULT_BAKES
+    renderer = parts.enter_context(RenderedBakes(options.seed, total))
+    return renderer.items(), total
+
+
+async def _pass_bakes(
+    options: DemoOptions,
+    folder: Path,
+    address: BrokerAddress,
+    worker: WorkerProcess,
+    observer: Observer,
+    screen: Screen,
+    items: AsyncIterator[SourceItem],
+    total: int | None,
+) -> None:
+    screen.say(f"opening the device {options.device} (the first time, the emulator is compiled)")
+    device = await asyncio.to_thread(open_device, options.device, model=options.model or DEFAULT_MODEL)
+    with contextlib.closing(device):
+        screen.say("waiting for the worker to load its model")
+        await _wait_for_worker(worker, observer)
+        outbox_config = OutboxConfig(synchronous="NORMAL")
+        config = GatewayConfig(
+            LINE,
+            load_task(),
+            deadline_s=DEADLINE_S,
+            max_backlog=MAX_BACKLOG,
+            stats_interval_s=0.2,
+            outbox=outbox_config,
+        )
+        with contextlib.closing(Outbox(folder / "outbox.db", config.task, config.outbox)) as outbox:
+            async with MqttClient(client_config(address, config, device.kind)) as client:
+                screen.start(total)
+                gateway = Gateway(
+                    config,
+                    device,
+                    outbox,
+                    client,
+                    skipped=lambda item: screen.say(f"skipped {item.name}: {item.reason}"),
+                )
+                await gateway.run(items)
+
+
+async def _wait_for_worker(worker: WorkerProcess, observer: Observer) -> None:
+    try:
+        async with asyncio.timeout(WORKER_START_S):
+            while worker.name not in observer.workers:
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise CrustwatchError(f"the worker was not ready within {WORKER_START_S:.0f} s: see its log") from None
+    worker.was_online.set()
+
+
+async def _catch_up(observer: Observer, taken: Taken) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CATCH_UP_S):
+            while observer.finals < len(taken.truths):
+                await asyncio.sleep(0.02)
+
+
+async def _taking(
+    items: AsyncIterator[SourceItem], taken: Taken, pictures: Path, limit: int | None
+) -> AsyncIterator[SourceItem]:
+    """The source, with a note of each bake that the gateway takes and a picture of it."""
+    async for item in items:
+        if isinstance(item, SourceBake):
+            if limit is not None and len(taken.truths) >= limit:
+                return
+            taken.truths[item.name] = item.truth
+            taken.pictures[item.name] = item.picture or await asyncio.to_thread(_save_picture, item, pictures)
+        yield item
+
+
+def _save_picture(bake: SourceBake, folder: Path) -> str:
+    path = folder / f"{bake.name.replace('/', '_')}.jpg"
+    path.write_bytes(encode_jpeg(bake.frames[bake.key]))
+    return str(path)
