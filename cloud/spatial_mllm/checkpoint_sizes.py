@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloud.spatial_mllm.config import (
+    HEAD_FIELDS,
     CameraHeadConfig,
     DinoConfig,
     DptHeadConfig,
@@ -24,6 +25,7 @@ from cloud.spatial_mllm.config import (
     parse_language,
     parse_tokens,
     parse_vision,
+    read_fields,
 )
 from shared.errors import BadInputError
 
@@ -43,14 +45,16 @@ def config_from_checkpoint(config: Mapping[str, Any], shapes: Shapes) -> Spatial
     """
     if config.get("model_type") != "spatial-mllm":
         raise BadInputError(f"config.json: model_type must be spatial-mllm, got {config.get('model_type')!r}")
-    connector = config.get("connector_config") or {}
+    connector, stated = config.get("connector_config") or {}, config.get("spatial_config") or {}
+    if not isinstance(connector, Mapping) or not isinstance(stated, Mapping):
+        raise BadInputError("config.json: connector_config and spatial_config must be objects")
     if connector.get("connector_type", "mlp_add") != "mlp_add":
         raise BadInputError(
             f"config.json: connector_type must be mlp_add (no other exists), got {connector['connector_type']!r}"
         )
     if connector.get("spatial_embeds_layer_idx", -1) != -1:
         raise BadInputError("config.json: spatial_embeds_layer_idx must be -1, the last aggregator layer")
-    spatial = config.get("spatial_config") or {}
+    spatial = read_fields(stated, HEAD_FIELDS, "config.json: spatial_config")
     return SpatialConfig(
         language=parse_language(config),
         vision=parse_vision(config),
@@ -109,6 +113,8 @@ def _dpt_head(spatial: Mapping[str, Any], shapes: Shapes, name: str, depth: int)
     if not any(key.startswith(prefix) for key in shapes):
         return None
     layers = spatial.get("dpt_layers", [layer * depth // _REFERENCE_DEPTH for layer in _REFERENCE_DPT_LAYERS])
+    if len(layers) != 4:
+        raise BadInputError(f"config.json: spatial_config: dpt_layers must be four layers, got {layers}")
     channels = [_shape(shapes, f"{prefix}projects.{level}.weight", 4)[0] for level in range(4)]
     return DptHeadConfig(
         layers=(layers[0], layers[1], layers[2], layers[3]),

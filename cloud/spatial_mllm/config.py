@@ -4,7 +4,7 @@
 VGGT: `checkpoint_sizes.py` reads what is missing from the shapes of the tensors.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -211,12 +211,33 @@ class SpatialConfig:
         }
 
 
-HEAD_FIELDS = ("dino_num_heads", "camera_num_heads", "dpt_layers")
+# Optional fields of `spatial_config`, with a value of the right type.
+HEAD_FIELDS = {"dino_num_heads": 16, "camera_num_heads": 16, "dpt_layers": (4, 11, 17, 23)}
 
 
-def _pick(source: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Fields of `source` that are among `names` and not null."""
-    return {name: source[name] for name in names if source.get(name) is not None}
+def read_fields(source: Mapping[str, Any], defaults: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Fields of `source` that `defaults` names and that are not null, of the type that the default has.
+
+    Raises:
+        BadInputError: a field has another type; `place` says where.
+    """
+    fields: dict[str, Any] = {}
+    for name, default in defaults.items():
+        value = source.get(name)
+        if value is None:
+            continue
+        if isinstance(default, tuple):
+            fits = isinstance(value, list) and all(type(item) is int for item in value)
+            value = tuple(value) if fits else value
+        elif isinstance(default, float):
+            fits = type(value) in (int, float)
+        else:
+            fits = type(value) is type(default)
+        if not fits:
+            kind = "list of integers" if isinstance(default, tuple) else type(default).__name__
+            raise BadInputError(f"{place}: {name} must be of type {kind}, got {value!r}")
+        fields[name] = value
+    return fields
 
 
 def parse_language(config: Mapping[str, Any]) -> LanguageConfig:
@@ -228,18 +249,19 @@ def parse_language(config: Mapping[str, Any]) -> LanguageConfig:
     """
     if config.get("use_sliding_window"):
         raise BadInputError("config.json: use_sliding_window must be false, as in every Spatial-MLLM checkpoint")
-    fields = _pick(config, [name for name in LanguageConfig.__dataclass_fields__ if name != "mrope_section"])
+    defaults = {name: value for name, value in vars(LanguageConfig()).items() if name != "mrope_section"}
+    fields = read_fields(config, defaults, "config.json")
     required = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
     if missing := [name for name in required if name not in fields]:
         raise BadInputError(f"config.json lacks {', '.join(missing)}: it must be the flat Qwen2.5-VL form")
     fields.setdefault("num_key_value_heads", fields["num_attention_heads"])
-    scaling = config.get("rope_scaling") or {}
-    kind = scaling.get("rope_type", scaling.get("type"))
-    if kind not in ("default", "mrope") or not scaling.get("mrope_section"):
-        raise BadInputError(
-            f"config.json: rope_scaling must be of type default or mrope with mrope_section, got {scaling}"
-        )
-    return LanguageConfig(mrope_section=tuple(scaling["mrope_section"]), **fields)
+    scaling = config.get("rope_scaling")
+    if not isinstance(scaling, Mapping) or scaling.get("rope_type", scaling.get("type")) not in ("default", "mrope"):
+        raise BadInputError(f"config.json: rope_scaling must be of type default or mrope, got {scaling!r}")
+    section = read_fields(scaling, {"mrope_section": (1,)}, "config.json: rope_scaling")
+    if not section:
+        raise BadInputError("config.json: rope_scaling lacks mrope_section")
+    return LanguageConfig(**fields, **section)
 
 
 def parse_vision(config: Mapping[str, Any]) -> VisionConfig:
@@ -247,23 +269,13 @@ def parse_vision(config: Mapping[str, Any]) -> VisionConfig:
     vision = config.get("vision_config")
     if not isinstance(vision, Mapping):
         raise BadInputError("config.json lacks vision_config: it must be the flat Qwen2.5-VL form")
-    fields = _pick(vision, list(VisionConfig.__dataclass_fields__))
-    if "in_channels" not in fields and "in_chans" in vision:
-        fields["in_channels"] = vision["in_chans"]  # the name in Qwen's own files
-    if "fullatt_block_indexes" in fields:
-        fields["fullatt_block_indexes"] = tuple(fields["fullatt_block_indexes"])
-    return VisionConfig(**fields)
+    if vision.get("in_channels") is None:
+        vision = {**vision, "in_channels": vision.get("in_chans")}  # the name in Qwen's own files
+    return VisionConfig(**read_fields(vision, vars(VisionConfig()), "config.json: vision_config"))
 
 
 def parse_tokens(config: Mapping[str, Any]) -> TokenIds:
     """Special token ids of a flat `config.json`."""
-    keys = {
-        "image": "image_token_id",
-        "video": "video_token_id",
-        "vision_start": "vision_start_token_id",
-        "vision_end": "vision_end_token_id",
-        "bos": "bos_token_id",
-        "eos": "eos_token_id",
-        "pad": "pad_token_id",
-    }
-    return TokenIds(**{name: config[key] for name, key in keys.items() if config.get(key) is not None})
+    stated = {f"{name}_token_id": value for name, value in vars(TokenIds()).items()}
+    fields = read_fields(config, stated, "config.json")
+    return TokenIds(**{name.removesuffix("_token_id"): value for name, value in fields.items()})

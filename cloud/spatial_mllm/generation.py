@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
+from shared.errors import BadInputError
+
 if TYPE_CHECKING:
     from cloud.spatial_mllm.model import ModelInputs, SpatialMLLM
 
@@ -50,7 +52,14 @@ def generate_greedy(
         eos_token_ids: tokens that end a row; empty means decode to the bound.
         pad_token_id: what an ended row is filled with.
         return_logits: keep the logits of each step.
+
+    Raises:
+        BadInputError: a row is padded on the right, or the bound is below 1.
     """
+    if max_new_tokens < 1:
+        raise BadInputError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
+    if inputs.attention_mask is not None and not bool(inputs.attention_mask[:, -1].all()):
+        raise BadInputError("prompts must be padded on the left: the last token of some row is padding")
     cache = DynamicCache()
     out = model.run(inputs, past_key_values=cache)
     B, L = inputs.input_ids.shape

@@ -187,8 +187,10 @@ class Processor:
         """Expand placeholders and pad on the left.
 
         Raises:
-            BadInputError: a row's placeholders and visuals do not match.
+            BadInputError: no row, or a row's placeholders and visuals do not match.
         """
+        if not rows:
+            raise BadInputError("a batch needs at least one prompt")
         tokens = self.config.tokens
         expanded = [self._expand(row) for row in rows]
         L = max(len(ids) for ids in expanded)

@@ -173,6 +173,14 @@ def test_generation_ends_each_row_at_its_end_token(tiny_model: SpatialMLLM, text
     assert set(stopped[0, first + 1 :].tolist()) <= {tiny_model.config.tokens.pad}
     both = tiny_model.generate(inputs, max_new_tokens=8, eos_token_ids=range(tiny_model.config.language.vocab_size))
     assert both.ids.shape == (2, 1)
+    with pytest.raises(BadInputError, match="at least 1"):
+        tiny_model.generate(inputs, max_new_tokens=0)
+    assert inputs.attention_mask is not None
+    padded_right = replace(inputs, attention_mask=inputs.attention_mask.flip(1))
+    with pytest.raises(BadInputError, match="padded on the left"):
+        tiny_model.generate(padded_right, max_new_tokens=1)
+    with pytest.raises(BadInputError, match="at least one prompt"):
+        processor.batch([])
 
 
 def test_prompts_and_visuals_must_match(tiny_model: SpatialMLLM, text_ids: list[int]) -> None:
