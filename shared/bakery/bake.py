@@ -71,7 +71,7 @@ class Bake(NamedTuple):
         seen = rays[None] * self.depth[..., None] - self.poses[:, None, None, :, 3]  # [8, 240, 320, 3]
         # The rows of the rotation are the camera's axes, so its transpose is applied by a product from the right.
         world = np.einsum("fhwc,fcd->fhwd", seen, self.poses[:, :, :3])  # [8, 240, 320, 3]
-        return (world - np.asarray(self.truth.item_centre_m, np.float32)).astype(np.float32)
+        return np.asarray(world - np.asarray(self.truth.item_centre_m), dtype=np.float32)
 
 
 def render_bake(seed: int, index: int) -> Bake:

@@ -82,7 +82,8 @@ class Capture(NamedTuple):
     def obstacles_in(self, frame: int) -> Floats:
         """What is there in one frame, float32 [k, 11]."""
         there = self.obstacles[:, FRAMES_MASK].astype(np.int64) >> frame & 1  # [K]
-        return self.obstacles[there == 1]
+        present: Floats = self.obstacles[there == 1]  # [k, 11]
+        return present
 
 
 def draw_capture(draws: Draws, item: Item) -> Capture:
@@ -223,32 +224,23 @@ def _gantry(draws: Draws, item: Item) -> list[float]:
 
 
 def _arm(draws: Draws, item: Item, frame: int) -> list[float]:
-    """Something over the camera that throws a shadow in one frame only."""
+    """Something out of view that throws a shadow in one frame only; the lower it is, the crisper."""
     turn = draws.angle()
     tip = item.extent * draws.between(-0.4, 0.5)
-    x, y = tip * math.cos(turn), tip * math.sin(turn)
     half_width = item.extent * draws.between(0.12, 0.35)
-    # The level is above the camera; softness grows with it, so a low one throws a crisp edge.
-    return [x, y, x + 3.0 * math.cos(turn), y + 3.0 * math.sin(turn), half_width] + [
-        draws.between(0.05, 0.20),
-        0.0,
-        0.0,
-        0.0,
-        0.0,
-        float(1 << frame),
-    ]
+    return [*_reaching_in(turn, tip), half_width, draws.between(0.05, 0.20), 0.0, 0.0, 0.0, 0.0, float(1 << frame)]
 
 
 def _paddle(draws: Draws, item: Item, frame: int) -> list[float]:
     """A baker's paddle reaching in from a side in one frame only: wood or steel."""
     turn = draws.angle()
     tip = item.extent * draws.between(0.25, 0.7)
-    x, y = tip * math.cos(turn), tip * math.sin(turn)
     half_width = item.extent * draws.between(0.22, 0.40)
     colour = (0.36, 0.23, 0.11) if draws.chance(0.5) else (0.30, 0.30, 0.31)
-    return [x, y, x + 3.0 * math.cos(turn), y + 3.0 * math.sin(turn), half_width] + [
-        draws.between(0.030, 0.045),
-        1.0,
-        *colour,
-        float(1 << frame),
-    ]
+    return [*_reaching_in(turn, tip), half_width, draws.between(0.030, 0.045), 1.0, *colour, float(1 << frame)]
+
+
+def _reaching_in(turn: float, tip: float) -> tuple[float, float, float, float]:
+    """Ends of a capsule that comes from 3 m away at the angle `turn` and ends `tip` metres from the middle."""
+    x, y = math.cos(turn), math.sin(turn)
+    return tip * x, tip * y, (tip + 3.0) * x, (tip + 3.0) * y

@@ -91,6 +91,6 @@ def field_at(field: npt.NDArray[np.float32], extent: float, x: float, y: float) 
     j = int(v)
     a = u - i
     b = v - j
-    top = field[j, i] * (1.0 - a) + field[j, i + 1] * a
-    bottom = field[j + 1, i] * (1.0 - a) + field[j + 1, i + 1] * a
+    top: float = field[j, i] * (1.0 - a) + field[j, i + 1] * a
+    bottom: float = field[j + 1, i] * (1.0 - a) + field[j + 1, i + 1] * a
     return top * (1.0 - b) + bottom * b

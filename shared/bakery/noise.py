@@ -53,13 +53,14 @@ def value_noise(table: npt.NDArray[np.float32], x: float, y: float) -> float:
     j0 = int(fy) & 255
     i1 = (i0 + 1) & 255
     j1 = (j0 + 1) & 255
-    u = np.float32(x - fx)
-    v = np.float32(y - fy)
-    u = u * u * (np.float32(3.0) - np.float32(2.0) * u)
-    v = v * v * (np.float32(3.0) - np.float32(2.0) * v)
-    a = table[j0, i0] + (table[j0, i1] - table[j0, i0]) * u
-    b = table[j1, i0] + (table[j1, i1] - table[j1, i0]) * u
-    return a + (b - a) * v
+    u = x - fx
+    v = y - fy
+    u = u * u * (3.0 - 2.0 * u)
+    v = v * v * (3.0 - 2.0 * v)
+    a: float = table[j0, i0] + (table[j0, i1] - table[j0, i0]) * u
+    b: float = table[j1, i0] + (table[j1, i1] - table[j1, i0]) * u
+    blended: float = a + (b - a) * v
+    return blended
 
 
 @jit(nogil=True, error_model="numpy")
@@ -75,14 +76,3 @@ def fbm(table: npt.NDArray[np.float32], x: float, y: float, octaves: int) -> flo
         x, y = 1.6 * x - 1.2 * y + 17.3, 1.2 * x + 1.6 * y + 41.7
         weight *= 0.5
     return total / norm
-
-
-@jit(nogil=True, error_model="numpy")
-def hash32(value: int) -> int:
-    """A well-mixed 32-bit hash of an integer (the finaliser of MurmurHash3)."""
-    h = value & 0xFFFFFFFF
-    h ^= h >> 16
-    h = (h * 0x85EBCA6B) & 0xFFFFFFFF
-    h ^= h >> 13
-    h = (h * 0xC2B2AE35) & 0xFFFFFFFF
-    return h ^ (h >> 16)

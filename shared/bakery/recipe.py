@@ -205,10 +205,8 @@ def _draw_baking(draws: Draws, item: Item) -> Baking:
 def _point_on(draws: Draws, item: Item, inner: float, outer: float) -> tuple[float, float]:
     """A point of the item between two shares of its radius, metres in the item's frame."""
     distance = item.radius * math.sqrt(draws.between(inner * inner, outer * outer))
-    if item.is_slice:
-        turn = item.slice_direction + item.slice_half_angle * draws.between(-1.0, 1.0)
-    else:
-        turn = draws.angle()
+    spread = item.slice_half_angle if item.is_slice else math.pi
+    turn = item.slice_direction + spread * draws.between(-1.0, 1.0)
     return item.centre_x + distance * math.cos(turn), item.centre_y + distance * math.sin(turn)
 
 
@@ -277,10 +275,9 @@ def _draw_toppings(draws: Draws, item: Item) -> npt.NDArray[np.float32]:
             size = length * draws.between(0.82, 1.2)
             x, y = _free_point(draws, item, rows, size)
             shade = draws.between(0.8, 1.2)
-            rows.append(
-                (kind, x, y, draws.angle(), size, height * draws.between(0.8, 1.25), *(shade * c for c in colour))
-                + (draws.unit(),)
-            )
+            red, green, blue = (shade * channel for channel in colour)
+            thickness = height * draws.between(0.8, 1.25)
+            rows.append((kind, x, y, draws.angle(), size, thickness, red, green, blue, draws.unit()))
     return np.array(rows, dtype=np.float32).reshape(-1, 10)
 
 

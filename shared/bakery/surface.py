@@ -167,7 +167,9 @@ def _dab_spots(spots: Floats, table: Floats, extent: float, leopard: Floats) -> 
 def _ramp(stops: Floats, bake: float, channel: int) -> float:
     position = min(4.999, max(0.0, 5.0 * bake))
     stop = int(position)
-    return stops[stop, channel] + (stops[stop + 1, channel] - stops[stop, channel]) * (position - stop)
+    low: float = stops[stop, channel]
+    high: float = stops[stop + 1, channel]
+    return low + (high - low) * (position - stop)
 
 
 @jit(nogil=True, error_model="numpy")
@@ -201,9 +203,11 @@ def _bake_dough(
                 dome = math.sqrt(s) * (0.85 + 0.5 * lumps)
             region = RIM if t < 0.95 else TOP
             height = item.base_height + (item.rim_height - item.base_height) * dome + 0.0006 * grain + bump
-            # Rounded outer edge; a cut is sharp.
+            # Rounded outer edge; a cut is sharper.
             if to_rim < 0.004:
                 height *= 0.35 + 0.65 * math.sqrt(to_rim / 0.004)
+            elif to_edge < 0.002:
+                height *= 0.45 + 0.55 * math.sqrt(to_edge / 0.002)
 
             browned = bake + 0.30 * patch + 0.10 * lumps + 0.05 * grain + 0.10 * dome * (top_of_bump - 0.15)
             red = _ramp(_DOUGH, browned, 0)
@@ -240,7 +244,9 @@ def _bake_dough(
                 # Cheese browns in spots: the spots run ahead of the field, the rest lags behind it.
                 mottling = fbm(table, 75.0 * u, 75.0 * v + 50.0, 3) - 0.5
                 spotted = smoothstep(0.04, 0.20, mottling + 0.10 * fine + 0.10 * top_of_bump) - 0.30
-                cheese_bake = bake + 0.20 * patch + style.mottle * 0.28 * spotted * smoothstep(0.15, 0.45, bake) + 0.06 * fine
+                cheese_bake = (
+                    bake + 0.20 * patch + style.mottle * 0.28 * spotted * smoothstep(0.15, 0.45, bake) + 0.06 * fine
+                )
                 thick = 0.86 + 0.9 * (blobs - 0.5) * (1.0 - 0.6 * melted) + 0.20 * shreds + 0.10 * fine
                 yellow = style.cheese_yellow
                 red += cover * (_ramp(_CHEESE, cheese_bake, 0) * min(1.1, thick + 0.10) - red)

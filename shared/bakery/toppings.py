@@ -69,7 +69,7 @@ def _basil(p: float, q: float, variant: float) -> tuple[float, float, float]:
 
 
 @jit(nogil=True, error_model="numpy")
-def lay_toppings(surface: "Surface", table: Floats, toppings: Floats) -> None:
+def lay_toppings(surface: Surface, table: Floats, toppings: Floats) -> None:
     """Write every topping of float32 [T, 10] (see `Recipe.toppings`) into the textures, in order."""
     extent = surface.extent
     texels = surface.height.shape[0]

@@ -43,9 +43,9 @@ from shared.jit import jit
 
 Floats = npt.NDArray[np.float32]
 
-_TEXELS_PER_STEP = 3.0
+_TEXELS_PER_STEP = 5.0
 """The relief is searched in steps of this many texels, for rims are a dozen texels wide."""
-_REFINEMENTS = 2
+_REFINEMENTS = 3
 _LAST = TEXELS - 1.001
 
 
@@ -82,8 +82,8 @@ def _height_at(height: Floats, u: float, v: float) -> float:
     j = int(v)
     a = u - i
     b = v - j
-    top = height[j, i] + (height[j, i + 1] - height[j, i]) * a
-    bottom = height[j + 1, i] + (height[j + 1, i + 1] - height[j + 1, i]) * a
+    top: float = height[j, i] + (height[j, i + 1] - height[j, i]) * a
+    bottom: float = height[j + 1, i] + (height[j + 1, i + 1] - height[j + 1, i]) * a
     return top + (bottom - top) * b
 
 
@@ -135,7 +135,8 @@ def _meet_relief(height: Floats, top: float, u0: float, v0: float, u1: float, v1
 @jit(nogil=True, error_model="numpy")
 def _belt_look(table: Floats, belt: Belt, x: float, y: float) -> tuple[float, float, float]:
     """Grey albedo, gloss and flour of the belt at a point that moves with it."""
-    grain = value_noise(table, 900.0 * x + belt.offset, 900.0 * y)
+    # A lattice cell a pixel: finer than the lens resolves, so it need not be smooth.
+    grain = float(table[math.floor(900.0 * x + belt.offset) & 255, math.floor(900.0 * y) & 255])
     flour = 0.0
     if belt.crumbs > 0.3:
         speck = value_noise(table, 330.0 * x, 330.0 * y + belt.offset)
@@ -153,8 +154,8 @@ def _belt_look(table: Floats, belt: Belt, x: float, y: float) -> tuple[float, fl
         gap = smoothstep(0.035, 0.07, abs(a - math.floor(a) - 0.5))
         brushed = value_noise(table, 60.0 * x, 1500.0 * y + belt.offset)
         return 0.01 + gap * belt.shade * (0.9 + 0.5 * brushed), 0.3 * gap, flour * gap
-    speckle = fbm(table, 140.0 * x + belt.offset, 140.0 * y, 2)
-    return belt.shade * (0.55 + 0.7 * speckle + 0.25 * grain), 0.05, flour
+    speckle = value_noise(table, 170.0 * x + belt.offset, 170.0 * y)
+    return belt.shade * (0.6 + 0.5 * speckle + 0.35 * grain), 0.0, flour
 
 
 @jit(nogil=True, error_model="numpy")
@@ -218,6 +219,7 @@ def draw_frame(
     drift = 0.9 * camera.times[frame]
     for row in range(FRAME_HEIGHT):
         b = (row - 0.5 * (FRAME_HEIGHT - 1)) * per_pixel
+        veil = 0.0
         for column in range(FRAME_WIDTH):
             a = (column - 0.5 * (FRAME_WIDTH - 1)) * per_pixel
             dx = r00 * a + r10 * b + r20
@@ -349,9 +351,11 @@ def draw_frame(
                     green += 0.95 * flare
                     blue += 0.82 * flare
             if faults.steam > 0.0:
-                wisp_x = 0.014 * column + faults.steam_x + 0.3 * drift
-                wisp_y = 0.014 * row + faults.steam_y + drift
-                veil = faults.steam * smoothstep(0.40, 0.75, fbm(table, wisp_x, wisp_y, 2))
+                if column & 3 == 0:
+                    # Steam has no edges: one look in four pixels is enough.
+                    wisp_x = 0.014 * column + faults.steam_x + 0.3 * drift
+                    wisp_y = 0.014 * row + faults.steam_y + drift
+                    veil = faults.steam * smoothstep(0.40, 0.75, fbm(table, wisp_x, wisp_y, 2))
                 red += veil * (0.42 - red)
                 green += veil * (0.42 - green)
                 blue += veil * (0.43 - blue)

@@ -1,0 +1,49 @@
+"""Contact sheets: many bakes on one picture, for a person to judge."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from shared.bakery.truth import FRAME_HEIGHT, FRAME_WIDTH, KEY_FRAME, BakeTruth
+from shared.errors import BadInputError
+
+COLUMNS = 5
+FRAMES_SHOWN = (1, KEY_FRAME, 6)
+"""Frames of each bake, left to right."""
+
+
+def write_sheet(path: Path, bakes: Iterable[tuple[npt.NDArray[np.uint8], BakeTruth]]) -> None:
+    """Draw bakes (frames uint8 [8, 240, 320, 3] and truth) COLUMNS in a row with their labels, and write `path`.
+
+    Raises BadInputError when the file's format is unknown or it cannot be written.
+    """
+    strips = [_strip(frames, truth) for frames, truth in bakes]
+    width, height = strips[0].size
+    sheet = Image.new("RGB", (COLUMNS * width, math.ceil(len(strips) / COLUMNS) * height))
+    for place, strip in enumerate(strips):
+        sheet.paste(strip, (place % COLUMNS * width, place // COLUMNS * height))
+    try:
+        sheet.save(path)
+    except (OSError, ValueError) as error:
+        raise BadInputError(f"cannot write the contact sheet {path}: {error}") from error
+
+
+def _strip(frames: npt.NDArray[np.uint8], truth: BakeTruth) -> Image.Image:
+    """The shown frames of one bake side by side at half size, with a caption."""
+    half = (FRAME_WIDTH // 2, FRAME_HEIGHT // 2)
+    strip = Image.new("RGB", (len(FRAMES_SHOWN) * half[0] + 4, half[1] + 16))
+    for place, frame in enumerate(FRAMES_SHOWN):
+        strip.paste(Image.fromarray(frames[frame]).resize(half, Image.Resampling.BOX), (place * half[0], 14))
+    where = "" if truth.char_sector is None else f" at {truth.char_sector} o'clock"
+    caption = (
+        f"{truth.bake_id} {truth.doneness} {truth.bake_index:.2f}  "
+        f"burnt {100 * truth.burnt_fraction:.0f} %, {truth.char_where}{where}"
+    )
+    ImageDraw.Draw(strip).text((2, 1), caption, fill=(255, 255, 255))
+    return strip
