@@ -74,7 +74,7 @@ class Screen:
 
     def _verdicts(self) -> Table:
         table = _table("line", "camera", "item", "verdict", "by", "state", "reason", "seconds")
-        for view in self._overview.latest:
+        for view in list(self._overview.latest):  # the refreshing thread reads what the event loop writes
             verdict = view.verdict
             label = f"{verdict.label} {verdict.confidence:.2f}"
             style = "bold red" if verdict.problem else None

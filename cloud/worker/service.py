@@ -81,7 +81,8 @@ class Worker:
                 if not self._in_hand:
                     serving.cancel()
         finally:
-            await self._say("offline")
+            if self._client.connected:  # else the will has said so
+                await self._say("offline")
 
     async def _serve(self, stop: asyncio.Event) -> None:
         async for message in self._client.messages():

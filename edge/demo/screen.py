@@ -76,11 +76,11 @@ class Screen:
         table = Table(expand=True)
         for heading, ratio in (("bake", 2), ("edge", 2), ("decision", 2), ("verdict", 3), ("times", 3), ("picture", 4)):
             table.add_column(heading, ratio=ratio, no_wrap=True, overflow="ellipsis")
-        for bake_id in self._rows:
+        for bake_id in tuple(self._rows):  # the refreshing thread reads what the event loop writes
             bake, picture, edge, decision, verdict, times = _cells(self._observer.bakes[bake_id], self._pictures)
             table.add_row(bake, edge, decision, verdict, times, picture)
         done = self._observer.finals
-        waiting = sum(seen.final is None for seen in self._observer.bakes.values())
+        waiting = sum(seen.final is None for seen in list(self._observer.bakes.values()))
         of = f" of {self._total}" if self._total else ""
         workers = ", ".join(sorted(self._observer.workers)) or "none"
         return Group(table, Text(f"{done}{of} final, {waiting} waiting for the cloud, workers online: {workers}"))
