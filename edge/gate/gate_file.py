@@ -68,5 +68,7 @@ def load_gate(path: Path, labels: int | None = None) -> GateFile:
 
 
 def save_gate(gate: GateFile, path: Path) -> None:
-    """Write `gate` as JSON with one key a line."""
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(gate), indent=1) + b"\n")
+    """Write `gate` as JSON, one key a line."""
+    fields = msgspec.to_builtins(gate)
+    lines = [f" {msgspec.json.encode(key).decode()}: {msgspec.json.encode(fields[key]).decode()}" for key in fields]
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
