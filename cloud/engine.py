@@ -23,7 +23,8 @@ from tokenizers import Tokenizer
 from cloud.answer import AnswerError, Findings, cannot_tell, doneness_span, parse_answer, verdict_of
 from cloud.spatial_mllm import SpatialMLLM
 from cloud.spatial_mllm.processor import Processor, PromptRow
-from cloud.vocabulary import chat, load_tokenizer, question_of
+from cloud.spatial_mllm.prompts import chat_prompt
+from cloud.vocabulary import load_tokenizer, question_of
 from shared.errors import BadInputError, MissingPartError
 from shared.messages import BakeVerdict, Provenance
 from shared.task import Task
@@ -137,7 +138,7 @@ class Engine:
         provenance = Provenance(
             model=self.name,
             weights_sha256=self.weights_sha256,
-            prompt_sha256=hashlib.sha256(chat(question_of(task), 1).encode()).hexdigest(),
+            prompt_sha256=hashlib.sha256(chat_prompt(question_of(task)).encode()).hexdigest(),
             frames_used=tuple(used),
             geometry=True,
             attention=self.model.attention,
@@ -155,15 +156,13 @@ class Engine:
     def _answer(self, frames: Sequence[NDArray[np.uint8]], task: Task) -> tuple[str, list[tuple[int, int, float]]]:
         """The model's text, and for each of its tokens: first and last character, log probability."""
         clip = self._processor.video(_one_size(frames))
-        prompt = self._tokenizer.encode(chat(question_of(task), 1), add_special_tokens=False).ids
+        prompt = self._tokenizer.encode(chat_prompt(question_of(task)), add_special_tokens=False).ids
         inputs = self._processor.batch([PromptRow(prompt, [clip], [SECONDS_PER_GRID])]).to(self.model.device)
-        made = self.model.generate(inputs, max_new_tokens=MAX_ANSWER_TOKENS, return_logits=True)
-        if made.logits is None:
-            raise AssertionError("logits were asked for")
+        made = self.model.generate(inputs, max_new_tokens=MAX_ANSWER_TOKENS)
         ids = made.ids[0]  # [n]
-        logs = made.logits[0].log_softmax(-1).gather(1, ids[:, None])[:, 0]  # [n]
-        ended = self.model.config.tokens.eos
-        written = [int(token) for token in ids if int(token) != ended]
+        logs = made.log_probabilities[0]  # [n]
+        ends = {*self.model.end_token_ids, self.model.config.tokens.pad}
+        written = [int(token) for token in ids if int(token) not in ends]
         spans = []
         before = 0
         for count, log in enumerate(logs.tolist()[: len(written)], start=1):

@@ -14,6 +14,7 @@ from typing import get_args
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from cloud.answer import BLISTER_MAX_MM, CRUST_MAX_MM
+from cloud.spatial_mllm.prompts import chat_prompt
 from shared.errors import BadInputError
 from shared.messages import CharPlace
 from shared.task import Task
@@ -35,17 +36,7 @@ FRAGMENTS = (
     "}",
 )
 PLACES = get_args(CharPlace)
-SYSTEM = "You are a helpful assistant."
 _WORD = r" ?[A-Za-z]+| ?[0-9]+|\n| |[^\sA-Za-z0-9]"
-
-
-def chat(question: str, visual_tokens: int, answer: str | None = None, pad: str = VIDEO_PAD) -> str:
-    """The chat as Qwen2.5-VL is trained on it, up to the assistant's turn, or with its `answer` and end mark."""
-    prompt = (
-        f"{IM_START}system\n{SYSTEM}{IM_END}\n{IM_START}user\n"
-        f"{VISION_START}{pad * visual_tokens}{VISION_END}\n{question}{IM_END}\n{IM_START}assistant\n"
-    )
-    return prompt if answer is None else f"{prompt}{answer}{IM_END}"
 
 
 def question_of(task: Task) -> str:
@@ -57,7 +48,7 @@ def build_tokenizer(task: Task) -> Tokenizer:
     """The vocabulary for `task`: its labels, its prompt's words and the answer's fragments and values."""
     numbers = {*range(101), *range(CRUST_MAX_MM + 1), *range(BLISTER_MAX_MM + 1)}
     split = "|".join([*(re.escape(fragment) for fragment in FRAGMENTS), _WORD])
-    scaffold = chat(question_of(task), 0)
+    scaffold = chat_prompt(question_of(task))
     for special in SPECIAL:
         scaffold = scaffold.replace(special, "\x00")
     words = [word for part in scaffold.split("\x00") for word in re.findall(split, part)]

@@ -37,19 +37,26 @@ class Learner:
         self.forward = TrainingForward(self.model, tokenizer, task)
         initialise(self.model, plan.seed)
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
-        self.optimiser = self._optimiser()
+        self.optimisers = self._optimisers()
 
-    def _optimiser(self) -> torch.optim.Optimizer:
-        named = [*self.model.named_parameters(), *self.heads.named_parameters()]
-        named = [(name, p) for name, p in named if p.requires_grad]
-        decayed = [p for name, p in named if p.ndim >= 2 and "embed" not in name and "token" not in name]
-        kept = {id(p) for p in decayed}
-        plain = [p for _, p in named if id(p) not in kept]
-        groups = [
-            {"params": decayed, "weight_decay": self.plan.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
-        ]
-        return torch.optim.AdamW(groups, lr=self.plan.learning_rate, betas=(0.9, 0.98))
+    def _optimisers(self) -> tuple[torch.optim.Muon, torch.optim.AdamW]:
+        """Muon (Jordan 2024, kellerjordan.github.io/posts/muon) for the matrices inside, AdamW for all the rest.
+
+        At equal steps Muon reached .81 where AdamW alone reached .68 (decision 0032).
+        """
+        plan = self.plan
+        named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+        matrices = [p for name, p in named if p.ndim == 2 and "embed" not in name and "token" not in name]
+        inside = {id(p) for p in matrices}
+        rest = [p for _, p in named if id(p) not in inside]
+        return (
+            torch.optim.Muon(
+                matrices, lr=plan.matrix_rate, weight_decay=plan.weight_decay, adjust_lr_fn="match_rms_adamw"
+            ),
+            torch.optim.AdamW(
+                [*rest, *self.heads.parameters()], lr=plan.learning_rate, betas=(0.9, 0.98), weight_decay=0.0
+            ),
+        )
 
     def begin(self, batch: Batch) -> None:
         """Fit the patch filters to the first clips; call once, before the first step of a fresh run."""
@@ -57,27 +64,27 @@ class Learner:
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
 
     def rate(self, step: int, progress: float) -> float:
-        """Learning rate: linear warm-up, then half a cosine over the run."""
+        """Share of the full learning rates: linear warm-up, then half a cosine over the run."""
         plan = self.plan
         warm = min(1.0, (step + 1) / plan.warmup_steps)
-        return (
-            plan.learning_rate
-            * warm
-            * (plan.final_rate + (1 - plan.final_rate) * 0.5 * (1 + math.cos(math.pi * progress)))
-        )
+        return warm * (plan.final_rate + (1 - plan.final_rate) * 0.5 * (1 + math.cos(math.pi * progress)))
 
     def step(self, batch: Batch, step: int, progress: float) -> dict[str, float]:
         """Learn from `batch`; returns the losses."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate(step, progress)
+        share = self.rate(step, progress)
+        for optimiser, full in zip(self.optimisers, (self.plan.matrix_rate, self.plan.learning_rate), strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = share * full
         losses, features = self.answer_losses(batch)
         auxiliary = self.heads.losses(features, batch)
         weight = 1 + (self.plan.auxiliary_end - 1) * progress
         loss = losses["answer"] + weight * total(auxiliary)
-        self.optimiser.zero_grad(set_to_none=True)
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own stub
         nn.utils.clip_grad_norm_([*self.model.parameters(), *self.heads.parameters()], self.plan.clip_norm)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         self._update_average(step)
         return {name: float(value.detach()) for name, value in {"loss": loss, **losses, **auxiliary}.items()}
 
@@ -124,7 +131,7 @@ class Learner:
             "model": dict(self.model.named_parameters()),
             "heads": self.heads.state_dict(),
             "average": self.average,
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -133,7 +140,8 @@ class Learner:
             self._assign(state["model"])
             self.heads.load_state_dict(state["heads"])
             self.average = {name: state["average"][name] for name in self.average}
-            self.optimiser.load_state_dict(state["optimiser"])
+            for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
+                optimiser.load_state_dict(saved)
         except (KeyError, RuntimeError, ValueError) as error:
             raise BadInputError(f"the unfinished run has another form: {error}") from None
 

@@ -35,7 +35,7 @@ class Sizes:
     spatial_depth: int = 1
     spatial_heads: int = 4
     hidden: int = 96
-    layers: int = 2
+    layers: int = 3
     heads: int = 4
 
 
@@ -54,16 +54,17 @@ class TrainingPlan:
 
     sizes: Sizes = field(default_factory=Sizes)
     pixels: PixelRange = field(default_factory=lambda: PixelRange(12_544, 16_800))  # 4:3 frames become 140x112
-    clips: int = 8192
+    clips: int = 12_288
     seed: int = 7
-    learning_rate: float = 1.5e-3
+    matrix_rate: float = 0.01  # Muon's
+    learning_rate: float = 1.5e-3  # AdamW's
     final_rate: float = 0.02  # share of the learning rate at the end
-    warmup_steps: int = 60
+    warmup_steps: int = 30
     weight_decay: float = 0.05
     clip_norm: float = 1.0
     average_decay: float = 0.998  # of the averaged weights, which are what is saved
     auxiliary_end: float = 0.3  # weight of the auxiliary losses at the end of the run; 1 at its start
-    phases: tuple[Phase, ...] = (Phase(0.5, 4, 16), Phase(1.0, 8, 16))
+    phases: tuple[Phase, ...] = (Phase(0.4, 2, 16), Phase(0.75, 4, 16), Phase(1.0, 8, 16))
 
     def phase(self, progress: float) -> Phase:
         """The phase at `progress` in 0..1."""

@@ -106,7 +106,9 @@ class Run:
         Leaves a state to resume from when interrupted or killed at any moment.
         """
         started = self._clock() - self.seconds
-        renderer = Renderer(self.store, (*self.validation[:1], *self.training, *self.validation[1:]), self._processes)
+        early, late = self.training[:6], self.training[6:]  # something to learn from, then all to measure by
+        order = (*self.validation[:1], *early, *self.validation[1:], *late)
+        renderer = Renderer(self.store, order, self._processes)
         try:
             self._await_first_shards(renderer, watch, started)
             saved = exported = self._clock()

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from shutil import disk_usage
 
@@ -125,7 +127,7 @@ class Renderer:
         for stale in store.folder.glob("*.part"):
             stale.unlink(missing_ok=True)
         self.total = len(wanted)
-        self._pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_leave_interrupts_to_parent)
+        self._pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_follow_parent)
         arguments = (store.folder.parent, store.pixels, store.task)
         self._jobs: list[Future[None]] = [self._pool.submit(_render_shard, *arguments, shard) for shard in missing]
 
@@ -153,8 +155,20 @@ class Renderer:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _leave_interrupts_to_parent() -> None:
+def _follow_parent() -> None:
+    """Begin a rendering process: Ctrl-C is the parent's to handle, and a killed parent takes it along.
+
+    The pool's own pipes stay open among the siblings, so they would wait for work for ever.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _render_shard(folder: Path, pixels: PixelRange, task: Task, shard: Shard) -> None:

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from cloud.answer import BLISTER_MAX_MM, CRUST_MAX_MM, Answer
+from cloud.spatial_mllm.prompts import chat_prompt
 from cloud.vocabulary import (
+    IM_END,
     SPECIAL,
     UNKNOWN,
     VIDEO_PAD,
     build_tokenizer,
-    chat,
     load_tokenizer,
     question_of,
     token_id,
@@ -44,8 +45,8 @@ def test_every_chat_comes_back_and_every_answer_has_16_tokens(
     doneness: str, burnt: int, char: str, hour: int | None, evenness: int, crust: int, blister: int
 ) -> None:
     answer = Answer(doneness, burnt, char, hour, 5 * evenness, crust, blister)  # type: ignore[arg-type]
-    prompt = chat(question_of(TASK), 5)
-    whole = chat(question_of(TASK), 5, answer.text())
+    prompt = chat_prompt(question_of(TASK)).replace(VIDEO_PAD, 5 * VIDEO_PAD)
+    whole = prompt + answer.text() + IM_END
     ids = encode(TOKENIZER, whole)
     assert TOKENIZER.decode(ids, skip_special_tokens=False) == whole
     assert token_id(TOKENIZER, UNKNOWN) not in ids
@@ -56,7 +57,7 @@ def test_every_chat_comes_back_and_every_answer_has_16_tokens(
 def test_the_file_gives_the_same_ids(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     TOKENIZER.save(str(path))
-    text = chat(question_of(TASK), 3, Answer("burnt", 40, "centre", None, 60, 20, 5).text())
+    text = chat_prompt(question_of(TASK)) + Answer("burnt", 40, "centre", None, 60, 20, 5).text()
     assert encode(load_tokenizer(path), text) == encode(TOKENIZER, text)
 
 
