@@ -23,9 +23,9 @@ from firmware_sim.rp2040 import layout
 from firmware_sim.rp2040.boot import BOOT2_BYTES, BOOT2_TARGET, choose_start
 from firmware_sim.rp2040.bootrom import BootRom
 from firmware_sim.rp2040.chip import Chip
-from firmware_sim.rp2040.core import run as run_core
 from firmware_sim.rp2040.image import Image, load_image
-from firmware_sim.rp2040.memory_map import memory_offset
+from firmware_sim.rp2040.machine import run_core
+from firmware_sim.rp2040.memory_map import locate
 from firmware_sim.rp2040.report import Breakpoint, FaultReport, Stop, read_fault
 from firmware_sim.rp2040.serial_port import SerialPort
 from shared.errors import BadInputError
@@ -81,17 +81,17 @@ class Board:
 
     def read_memory(self, address: int, size: int) -> bytes:
         """Bytes of ROM, SRAM or flash at an address. Raises BadInputError where there is no memory."""
-        offsets = [int(memory_offset(address + i)) for i in range(size)]
-        if min(offsets, default=0) < 0:
+        where = locate(address, size)
+        if where is None:
             raise BadInputError(f"no memory at 0x{address:08x}, {size} bytes")
-        return self.chip.mem.bytes[offsets].tobytes()
+        return self.chip.mem.bytes[where].tobytes()
 
     def write_memory(self, address: int, data: bytes) -> None:
         """Set bytes of SRAM or flash. Raises BadInputError where there is no memory."""
-        offsets = [int(memory_offset(address + i)) for i in range(len(data))]
-        if min(offsets, default=0) < 0:
+        where = locate(address, len(data))
+        if where is None:
             raise BadInputError(f"no memory at 0x{address:08x}, {len(data)} bytes")
-        self.chip.mem.bytes[offsets] = np.frombuffer(data, np.uint8)
+        self.chip.mem.bytes[where] = np.frombuffer(data, np.uint8)
         self.chip.forget_code()
 
     def load(self, source: str | Path | bytes | Image, *, address: int | None = None) -> None:
@@ -192,6 +192,18 @@ class Board:
         self.uart0.refill()
         self.uart1.refill()
         return sent
+
+    def stop_here(self, reason: str) -> Stop:
+        """A Stop of the present state, for a caller that interrupted `run`."""
+        self._exchange_serial()
+        return self._stop(reason, None, [], [])
+
+    def compile(self) -> None:
+        """Make sure that the core is compiled (or read from the cache) without running anything."""
+        S = self.chip.S
+        S[layout.END] = S[layout.CYCLES]
+        run_core(S, self.chip.mem, 0)
+        S[layout.END] = layout.NEVER
 
     def _stop(self, reason: str, immediate: int | None, events: list[Breakpoint], faults: list[FaultReport]) -> Stop:
         r0, r1, r2, r3 = (int(value) for value in self.chip.S[:4])

@@ -10,6 +10,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+import numpy as np
+
+from firmware_sim.rp2040.layout import CYCLES as CYCLE_INDEX
 from firmware_sim.rp2040.layout import (
     FLASH_OFFSET,
     FLASH_SIZE,
@@ -20,8 +23,7 @@ from firmware_sim.rp2040.layout import (
     Memory,
     State,
 )
-from firmware_sim.rp2040.layout import CYCLES as CYCLE_INDEX
-from firmware_sim.rp2040.memory_map import memory_offset
+from firmware_sim.rp2040.memory_map import locate
 
 MAGIC, FUNCTION_POINTER, DATA_POINTER, LOOKUP_POINTER = 0x10, 0x14, 0x16, 0x18
 FUNCTION_TABLE, DATA_TABLE, DATA, MARKERS = 0x40, 0x100, 0x140, 0x200
@@ -75,7 +77,7 @@ class BootRom:
         struct.pack_into("<2sH2sH", rom, DATA_TABLE, b"CR", DATA, b"GR", DATA + 32)
         rom[DATA : DATA + len(COPYRIGHT)] = COPYRIGHT
         rom[-2:] = struct.pack("<H", MARKER | 0xFF)  # running off the end is not a function
-        self.mem.bytes[:ROM_SIZE] = list(rom)
+        self.mem.bytes[:ROM_SIZE] = np.frombuffer(rom, np.uint8)
 
     def call(self, number: int) -> bool:
         """Run function `number` for core 0 and return to LR; False when there is none."""
@@ -95,10 +97,8 @@ class BootRom:
 
     def _offset(self, address: int, size: int) -> int | None:
         """Offset of [address, address + size) in the memory; None when it is not all there."""
-        offset = int(memory_offset(address))
-        if offset < 0 or size and int(memory_offset(address + size - 1)) != offset + size - 1:
-            return None
-        return offset
+        where = locate(address, size)
+        return where.start if isinstance(where, slice) else None
 
     def _lookup(self) -> int:
         """rom_table_lookup(table, code)."""

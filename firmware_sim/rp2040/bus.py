@@ -11,6 +11,7 @@ from firmware_sim.rp2040.blocks.ppb import ppb_read, ppb_write
 from firmware_sim.rp2040.blocks.sio import sio_read, sio_write
 from firmware_sim.rp2040.blocks.timer import timer_read, timer_write
 from firmware_sim.rp2040.blocks.uart import UARTDR, uart_read, uart_write
+from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.host_call import HOST_LOOK, HOST_READ, HOST_WRITE, call_host
 from firmware_sim.rp2040.layout import (
     CODE_PAGE_SHIFT,
@@ -33,14 +34,13 @@ from firmware_sim.rp2040.layout import (
     State,
 )
 from firmware_sim.rp2040.memory_map import memory_offset
-from shared.jit import jit
 
 COST_SHIFT = 32
 COST_MEMORY, COST_SIO, COST_APB_READ, COST_APB_WRITE = 2, 1, 4, 5
 UART0_PAGE, UART1_PAGE, TIMER_PAGE = 0x40034, 0x40038, 0x40054  # address >> 12 of the plain alias
 
 
-@jit
+@inner
 def read_register(S: State, address: int, now: int, look: bool) -> int:
     """Word at an aligned register address of APB or AHB-Lite, through any alias; negative: fault."""
     page = (address >> 12) & ~3  # the atomic aliases read like the plain one
@@ -61,7 +61,7 @@ def read_register(S: State, address: int, now: int, look: bool) -> int:
     return value
 
 
-@jit
+@inner
 def write_register(S: State, address: int, value: int, now: int) -> int:
     """Write a word to a register of APB or AHB-Lite; the alias says plain, XOR, SET or CLR. Negative: fault."""
     page = (address >> 12) & ~3
@@ -91,7 +91,7 @@ def write_register(S: State, address: int, value: int, now: int) -> int:
     return 0
 
 
-@jit
+@inner
 def lane(value: int, address: int, size: int) -> int:
     """The byte, halfword or word of a register that a narrow load picks."""
     if size == 4:
@@ -101,7 +101,7 @@ def lane(value: int, address: int, size: int) -> int:
     return (value >> ((address & 3) * 8)) & 0xFF
 
 
-@jit
+@inner
 def replicate(value: int, size: int) -> int:
     """Narrow stores appear on every lane of the bus, and registers take all 32 bits (datasheet 2.1.4)."""
     if size == 4:
@@ -111,7 +111,7 @@ def replicate(value: int, size: int) -> int:
     return (value & 0xFF) * 0x01010101
 
 
-@jit
+@inner
 def bus_read(S: State, mem: Memory, core: int, address: int, size: int, now: int) -> int:
     """Load `size` bytes: value | cost << COST_SHIFT, or the negated kind of fault (nothing changed then)."""
     if address & (size - 1):
@@ -141,7 +141,7 @@ def bus_read(S: State, mem: Memory, core: int, address: int, size: int, now: int
     return lane(value, address, size) | (cost << COST_SHIFT)
 
 
-@jit
+@inner
 def forget_code(decoded: Decoded, offset: int) -> None:
     """Drop the decoded entries around a store to a page that holds code (BL spans two halfwords)."""
     entry = (offset & ~3) >> 1
@@ -151,7 +151,7 @@ def forget_code(decoded: Decoded, offset: int) -> None:
         decoded[entry - 1] = 0
 
 
-@jit
+@inner
 def write_memory(mem: Memory, offset: int, size: int, value: int) -> None:
     """Store to the emulated memory at a checked offset."""
     if size == 4:
@@ -164,7 +164,7 @@ def write_memory(mem: Memory, offset: int, size: int, value: int) -> None:
         forget_code(mem.decoded, offset)
 
 
-@jit
+@inner
 def bus_write(S: State, mem: Memory, core: int, address: int, size: int, value: int, now: int) -> int:
     """Store `size` bytes: the cost, or the negated kind of fault (nothing changed then)."""
     if address & (size - 1):

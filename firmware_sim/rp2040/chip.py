@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import ctypes
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -16,18 +16,22 @@ from firmware_sim.rp2040.blocks.oscillators import ROSC, ROSC_HZ, XOSC, Oscillat
 from firmware_sim.rp2040.blocks.resets import REGISTERS as RESETS
 from firmware_sim.rp2040.blocks.resets import Resets
 from firmware_sim.rp2040.blocks.storage import STORAGE_BLOCKS
-from firmware_sim.rp2040.blocks.systick import systick_schedule
-from firmware_sim.rp2040.blocks.timer import timer_rebase, timer_schedule
 from firmware_sim.rp2040.blocks.watchdog import Watchdog
 from firmware_sim.rp2040.blocks.xip_ssi import XipSsi
 from firmware_sim.rp2040.decode import OP_REFETCH
 from firmware_sim.rp2040.host_call import HOST_DUE, HOST_FUNCTION, HOST_LOOK, HOST_READ
-from firmware_sim.rp2040.layout import Memory, State
+from firmware_sim.rp2040.layout import IntArray, Memory, State
+from firmware_sim.rp2040.machine import set_clocks
 from firmware_sim.rp2040.memory_map import BLOCKS, block_at
 from firmware_sim.rp2040.registers import RegisterBlock
 
 UART_IRQ = 20  # UART0; UART1 is 21
 SYSTEM_EXCEPTIONS = 0xFFFF  # bits of ENABLED that are always set
+
+
+def _zeros(length: int, kind: type[np.integer[Any]]) -> IntArray:
+    """Zeros of shape [length]."""
+    return cast(IntArray, np.zeros(length, kind))
 
 
 @dataclass(frozen=True)
@@ -44,16 +48,16 @@ class Chip:
     """One RP2040 after power-on. `warnings` collects what the model cannot do, each once."""
 
     def __init__(self) -> None:
-        self.S: State = np.zeros(layout.STATE_WORDS, np.int64)  # [STATE_WORDS]
-        buffer = np.zeros(layout.MEMORY_BYTES, np.uint8)  # [MEMORY_BYTES]
+        self.S = _zeros(layout.STATE_WORDS, np.int64)
+        buffer = _zeros(layout.MEMORY_BYTES, np.uint8)
         buffer[layout.FLASH_OFFSET :] = 0xFF  # erased
         self.mem = Memory(
             bytes=buffer,
-            halves=buffer.view(np.uint16),
-            words=buffer.view(np.uint32),
-            decoded=np.zeros(layout.DECODED_ENTRIES, np.int64),
-            pages=np.zeros(layout.CODE_PAGES + 1, np.uint8),
-            uarts=np.zeros(2 * layout.UART_BUFFER, np.uint8),
+            halves=cast(IntArray, buffer.view(np.uint16)),
+            words=cast(IntArray, buffer.view(np.uint32)),
+            decoded=_zeros(layout.DECODED_ENTRIES, np.int64),
+            pages=_zeros(layout.CODE_PAGES + 1, np.uint8),
+            uarts=_zeros(2 * layout.UART_BUFFER, np.uint8),
         )
         self.warnings: list[str] = []
         self.error: BaseException | None = None
@@ -124,13 +128,8 @@ class Chip:
 
     def _clocks_changed(self, cycle: int) -> None:
         """Take over the frequencies; TIMER and SysTick lose no fraction of a tick."""
-        S = self.S
-        timer_rebase(S, cycle)
-        S[layout.CLK_SYS_HZ] = self.clocks.sys_hz
-        S[layout.CLK_PERI_HZ] = self.clocks.peri_hz
-        S[layout.TICK_HZ] = self.watchdog.tick_hz(self.clocks.ref_hz)
-        timer_schedule(S, cycle)
-        systick_schedule(S, 0)
+        tick_hz = self.watchdog.tick_hz(self.clocks.ref_hz)
+        set_clocks(self.S, self.clocks.sys_hz, self.clocks.peri_hz, tick_hz, cycle)
 
     def _report(self, name: str, offset: int) -> None:
         """Say once that a register is not modelled."""
@@ -152,9 +151,9 @@ class Chip:
                 return block.load(offset, kind == HOST_LOOK)
             block.store(offset, value, cycle)
             self._plan()
-        except BaseException as error:  # noqa: BLE001 a ctypes callback cannot raise through compiled code
+        except BaseException as error:
             self.error = error
-            self.S[layout.EXIT] = layout.EXIT_HOST
+            self.S[layout.EXIT], self.S[layout.NEXT_EVENT] = layout.EXIT_HOST, cycle
         return 0
 
     def _plan(self) -> None:
@@ -173,7 +172,7 @@ class Chip:
     def snapshot(self) -> Snapshot:
         """Copy everything."""
         blocks = {name: copy.deepcopy(_memory_of(block)) for name, block in self.blocks.items()}
-        return Snapshot(self.S.copy(), self.mem.bytes.copy(), self.mem.uarts.copy(), blocks)
+        return Snapshot(cast(State, self.S.copy()), self.mem.bytes.copy(), self.mem.uarts.copy(), blocks)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot of this or another chip."""

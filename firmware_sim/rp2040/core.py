@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from firmware_sim.rp2040 import decode as d
 from firmware_sim.rp2040.bus import COST_SHIFT, bus_read, bus_write, forget_code
+from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.events import serve_events
 from firmware_sim.rp2040.exceptions import (
     call_supervisor,
@@ -58,14 +59,13 @@ from firmware_sim.rp2040.layout import (
 )
 from firmware_sim.rp2040.multiple import load_multiple, store_multiple
 from firmware_sim.rp2040.special_registers import read_special, write_special
-from shared.jit import jit
 
 SLEEP_WFI, SLEEP_WFE, DEAD = 1, 2, 3
 SRAM_TO_OFFSET = SRAM_OFFSET - SRAM_BASE
 FLASH_TO_OFFSET = FLASH_OFFSET - FLASH_BASE
 
 
-@jit
+@inner
 def wake(S: State, core: int) -> bool:
     """Whether a sleeping core goes on: WFI ignores PRIMASK, WFE waits for the event register as well."""
     if S[core + SLEEPING] == SLEEP_WFE and S[core + EVENT_REGISTER]:
@@ -76,7 +76,7 @@ def wake(S: State, core: int) -> bool:
     return S[core + SLEEPING] == 0
 
 
-@jit
+@inner
 def run(S: State, mem: Memory, core: int) -> int:
     """Run the core whose state begins at `core` until S[END], S[SLICE] or a reason to stop (EXIT_*)."""
     R = S[core : core + 32]

@@ -6,8 +6,8 @@ aliases of the flash share entries. Source: ARMv6-M Architecture Reference Manua
 
 from __future__ import annotations
 
+from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.layout import ROM_SIZE, ZERO
-from shared.jit import jit
 
 (
     OP_UNKNOWN,  # not decoded yet
@@ -97,13 +97,13 @@ from shared.jit import jit
 ) = range(84)
 
 
-@jit
+@inner
 def entry(op: int, a: int, b: int, c: int, imm: int) -> int:
     """Pack one table entry; imm is a signed 32-bit number."""
     return op | (a << 8) | (b << 16) | (c << 24) | (imm << 32)
 
 
-@jit
+@inner
 def decode_arithmetic(hw: int) -> int:
     """Entry of 0b000xxx and 0b001xxx: shifts by immediate, ADD, SUB, MOV and CMP."""
     top = hw >> 11
@@ -129,7 +129,7 @@ def decode_arithmetic(hw: int) -> int:
     return entry(op, register, register, ZERO, hw & 255)
 
 
-@jit
+@inner
 def decode_data_processing(hw: int) -> int:
     """Entry of 0b010000: sixteen register operations."""
     which = (hw >> 6) & 15
@@ -167,7 +167,7 @@ def decode_data_processing(hw: int) -> int:
     return entry(op, hw & 7, hw & 7, (hw >> 3) & 7, 0)
 
 
-@jit
+@inner
 def decode_special(hw: int) -> int:
     """Entry of 0b010001: ADD, CMP and MOV on high registers, BX and BLX."""
     which = (hw >> 8) & 3
@@ -193,7 +193,7 @@ def decode_special(hw: int) -> int:
     return entry(OP_ADD_SP if target == 13 else OP_ADD, target, first, source, 0)
 
 
-@jit
+@inner
 def decode_load_store(hw: int) -> int:
     """Entry of the single loads and stores, 0b01001 (literal) to 0b1001x (SP relative)."""
     top = hw >> 11
@@ -229,7 +229,7 @@ def decode_load_store(hw: int) -> int:
     return entry(OP_STR if top == 18 else OP_LDR, high, 13, ZERO, (hw & 255) * 4)
 
 
-@jit
+@inner
 def bit_count(registers: int) -> int:
     """Registers in a list."""
     count = 0
@@ -238,7 +238,7 @@ def bit_count(registers: int) -> int:
     return count
 
 
-@jit
+@inner
 def decode_miscellaneous(hw: int) -> int:
     """Entry of 0b1011: SP adjustment, extensions, PUSH, POP, CPS, REV, BKPT and hints."""
     which = (hw >> 8) & 15
@@ -287,7 +287,7 @@ def decode_miscellaneous(hw: int) -> int:
     return entry(OP_UNDEFINED, 0, 0, 0, 0)
 
 
-@jit
+@inner
 def decode_wide(hw: int, second: int) -> int:
     """Entry of the 32-bit instructions: BL, MRS, MSR and the barriers."""
     if (hw >> 11) == 30 and (second & 0xD000) == 0xD000:
@@ -305,7 +305,7 @@ def decode_wide(hw: int, second: int) -> int:
     return entry(OP_UNDEFINED, 0, 0, 0, 0)
 
 
-@jit
+@inner
 def decode(hw: int, second: int, pc: int) -> int:
     """Entry of the instruction `hw` (and `second`, the halfword behind it) at address `pc`. Never OP_UNKNOWN."""
     top = hw >> 11

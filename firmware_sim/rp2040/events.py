@@ -5,6 +5,7 @@ from __future__ import annotations
 from firmware_sim.rp2040.blocks.systick import systick_fire
 from firmware_sim.rp2040.blocks.timer import timer_fire
 from firmware_sim.rp2040.blocks.uart import RX_EVENT, TIMEOUT_EVENT, TX_EVENT, uart_fire
+from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.host_call import HOST_DUE, call_host
 from firmware_sim.rp2040.layout import (
     HOST_ADDRESS,
@@ -18,22 +19,21 @@ from firmware_sim.rp2040.layout import (
     Memory,
     State,
 )
-from shared.jit import jit
 
 
-@jit
+@inner
 def uart_next(S: State, u: int) -> int:
     """Cycle of the UART's next event."""
     return min(S[u + TX_EVENT], S[u + RX_EVENT], S[u + TIMEOUT_EVENT])
 
 
-@jit
+@inner
 def timer_next(S: State) -> int:
     """Cycle of the next alarm."""
     return min(S[TIMER_EVENT], S[TIMER_EVENT + 1], S[TIMER_EVENT + 2], S[TIMER_EVENT + 3])
 
 
-@jit
+@inner
 def serve_events(S: State, mem: Memory, core: int, now: int) -> None:
     """Do everything that is due at `now` and set NEXT_EVENT to what comes then."""
     while S[core + SYST_EVENT] <= now:

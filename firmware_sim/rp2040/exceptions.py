@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from firmware_sim.rp2040.blocks.ppb import SVCALL, highest_pending
 from firmware_sim.rp2040.bus import bus_read, bus_write
+from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.layout import (
     ACTIVE,
     CARRY,
@@ -48,7 +49,6 @@ from firmware_sim.rp2040.layout import (
     State,
 )
 from firmware_sim.rp2040.memory_map import memory_offset
-from shared.jit import jit
 
 ENTRY_CYCLES = 15  # Cortex-M0+ TRM 3.6.1: worst-case latency with zero wait states
 RETURN_CYCLES = 11  # with the 2 of BX: 13 from the return instruction to the interrupted one; docs/decisions/0041
@@ -59,7 +59,7 @@ SLEEP_ON_EXIT = 2  # SCR.SLEEPONEXIT
 SLEEP_WFI, DEAD = 1, 3
 
 
-@jit
+@inner
 def xpsr(S: State, core: int) -> int:
     """Flags, exception number and the Thumb bit as one word."""
     nz = S[core + NZ]
@@ -68,7 +68,7 @@ def xpsr(S: State, core: int) -> int:
     return value | (1 << 24) | S[core + IPSR]
 
 
-@jit
+@inner
 def set_flags(S: State, core: int, value: int) -> None:
     """Flags from the top four bits of a word."""
     negative, zero = value >> 31 & 1, value >> 30 & 1
@@ -77,7 +77,7 @@ def set_flags(S: State, core: int, value: int) -> None:
     S[core + OVERFLOW] = (value >> 28 & 1) << 31
 
 
-@jit
+@inner
 def update_priority(S: State, core: int) -> None:
     """Execution priority: the highest of the active exceptions."""
     best = THREAD_PRIORITY
@@ -89,7 +89,7 @@ def update_priority(S: State, core: int) -> None:
     S[core + EXECUTION_PRIORITY] = best
 
 
-@jit
+@inner
 def exception_to_take(S: State, core: int, ignore_primask: bool) -> int:
     """Pending exception that preempts what runs now; 0 when none does."""
     number = highest_pending(S, core)
@@ -101,14 +101,14 @@ def exception_to_take(S: State, core: int, ignore_primask: bool) -> int:
     return number if S[core + PRIORITY + number] < priority else 0
 
 
-@jit
+@inner
 def lock_up(S: State, core: int) -> None:
     """Nothing runs any more until a reset."""
     S[core + SLEEPING] = DEAD
     S[EXIT] = EXIT_LOCKUP
 
 
-@jit
+@inner
 def record_fault(S: State, core: int, kind: int, address: int) -> None:
     """Keep kind, address and registers for the report."""
     S[FAULT_KIND], S[FAULT_ADDRESS], S[FAULT_PC] = kind, address, S[core + PC]
@@ -117,7 +117,7 @@ def record_fault(S: State, core: int, kind: int, address: int) -> None:
     S[FAULT_REGISTERS + 16] = xpsr(S, core)
 
 
-@jit
+@inner
 def handler_address(S: State, mem: Memory, core: int, number: int) -> int:
     """Vector of an exception; 0 when no handler can run there: not Thumb, or no executable memory."""
     vector = bus_read(S, mem, core, (S[core + VTOR] + 4 * number) & WORD, 4, S[core + CYCLES])
@@ -128,7 +128,7 @@ def handler_address(S: State, mem: Memory, core: int, number: int) -> int:
     return target if memory_offset(target) >= 0 and target < DPRAM_BASE else 0
 
 
-@jit
+@inner
 def start_handler(S: State, core: int, number: int, handler: int, exc_return: int) -> None:
     """Mode, priorities and PC of the handler; the frame is on the stack already."""
     if S[core + CONTROL] & 2:
@@ -144,14 +144,14 @@ def start_handler(S: State, core: int, number: int, handler: int, exc_return: in
     update_priority(S, core)
 
 
-@jit
+@inner
 def frame_fits(address: int) -> bool:
     """Whether eight words can be stacked from `address` on."""
     offset = memory_offset(address)
     return SRAM_OFFSET <= offset < FLASH_OFFSET and memory_offset(address + FRAME_BYTES - 4) >= 0
 
 
-@jit
+@inner
 def stack_and_start(S: State, mem: Memory, core: int, number: int) -> int:
     """Stack eight words and go to the handler; FAULT_VECTOR or FAULT_STACKING when that cannot be done."""
     handler = handler_address(S, mem, core, number)
@@ -178,7 +178,7 @@ def stack_and_start(S: State, mem: Memory, core: int, number: int) -> int:
     return FAULT_NONE
 
 
-@jit
+@inner
 def take_fault(S: State, mem: Memory, core: int, kind: int, address: int) -> None:
     """HardFault at S[core + PC], or lock-up: inside HardFault and NMI, and when HardFault cannot be entered."""
     record_fault(S, core, kind, address)
@@ -187,7 +187,7 @@ def take_fault(S: State, mem: Memory, core: int, kind: int, address: int) -> Non
         lock_up(S, core)
 
 
-@jit
+@inner
 def take_exception(S: State, mem: Memory, core: int, number: int) -> None:
     """Enter the handler of a pending exception; S[core + PC] is where it returns to."""
     cause = stack_and_start(S, mem, core, number)
@@ -200,7 +200,7 @@ def take_exception(S: State, mem: Memory, core: int, number: int) -> None:
             take_fault(S, mem, core, cause, address & WORD)
 
 
-@jit
+@inner
 def call_supervisor(S: State, mem: Memory, core: int) -> None:
     """SVC: taken at once, or a HardFault where its priority does not suffice."""
     priority = S[core + EXECUTION_PRIORITY]
@@ -213,7 +213,7 @@ def call_supervisor(S: State, mem: Memory, core: int) -> None:
         take_fault(S, mem, core, FAULT_SVC_PRIORITY, S[core + PC])
 
 
-@jit
+@inner
 def return_is_valid(S: State, core: int, exc_return: int) -> bool:
     """Checks of ARMv6-M B1.5.8: a known code, an active exception, and the mode that the code says."""
     number = S[core + IPSR]
@@ -223,7 +223,7 @@ def return_is_valid(S: State, core: int, exc_return: int) -> bool:
     return (others != 0) == (exc_return == 0xFFFFFFF1)
 
 
-@jit
+@inner
 def return_from_exception(S: State, mem: Memory, core: int, exc_return: int) -> None:
     """Leave the handler: straight to the next one when it waits (tail-chaining), else unstack."""
     if not return_is_valid(S, core, exc_return):
@@ -242,7 +242,7 @@ def return_from_exception(S: State, mem: Memory, core: int, exc_return: int) -> 
     unstack(S, mem, core, exc_return)
 
 
-@jit
+@inner
 def unstack(S: State, mem: Memory, core: int, exc_return: int) -> None:
     """Restore the eight words of the frame; a bad stack pointer faults in the mode returned to."""
     if exc_return == 0xFFFFFFFD:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.decode import decode
 from firmware_sim.rp2040.layout import (
     CODE_PAGE_SHIFT,
@@ -20,12 +21,11 @@ from firmware_sim.rp2040.layout import (
     Memory,
 )
 from firmware_sim.rp2040.memory_map import memory_offset
-from shared.jit import jit
 
 SRAM_TO_OFFSET = SRAM_OFFSET - SRAM_BASE
 
 
-@jit
+@inner
 def code_window(pc: int) -> tuple[int, int, int]:
     """(low, high, bias) so that `(pc + bias) >> 1` is the entry of code at low <= pc < high; (0, 0, 0): none."""
     if SRAM_BASE <= pc < SRAM_BASE + SRAM_SIZE:
@@ -40,14 +40,14 @@ def code_window(pc: int) -> tuple[int, int, int]:
     return 0, 0, 0
 
 
-@jit
+@inner
 def fetch_fault(pc: int) -> int:
     """Kind of the fault when nothing can be fetched at `pc`."""
     peripheral = 0x40000000 <= pc < 0x60000000 or pc >= 0xA0000000
     return FAULT_EXECUTE_NEVER if peripheral else FAULT_UNMAPPED
 
 
-@jit
+@inner
 def decode_at(mem: Memory, pc: int, index: int) -> None:
     """Fill the table entry `index` with the instruction at `pc`."""
     offset = memory_offset(pc)

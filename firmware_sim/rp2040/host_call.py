@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -14,8 +15,7 @@ HOST_FUNCTION = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64,
 HOST_READ, HOST_WRITE, HOST_LOOK, HOST_DUE = 0, 1, 2, 3
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def call_host(typingctx: Any, function: Any, kind: Any, address: Any, value: Any, cycle: Any) -> Any:
+def _call_host(typingctx: Any, function: Any, kind: Any, address: Any, value: Any, cycle: Any) -> Any:
     """Call the HOST_FUNCTION at the address `function` (an integer)."""
     signature = types.int64(types.int64, types.int64, types.int64, types.int64, types.int64)
 
@@ -25,3 +25,6 @@ def call_host(typingctx: Any, function: Any, kind: Any, address: Any, value: Any
         return builder.call(builder.inttoptr(arguments[0], pointer), arguments[1:])
 
     return signature, generate
+
+
+call_host: Callable[[int, int, int, int, int], int] = intrinsic(_call_host)

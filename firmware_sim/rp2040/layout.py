@@ -9,16 +9,29 @@ The state holds a slice of CORE_STRIDE words a core, then the shared blocks. Onl
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
-State = NDArray[np.int64]  # [STATE_WORDS]
-Bytes = NDArray[np.uint8]  # [MEMORY_BYTES]
-Halves = NDArray[np.uint16]  # [MEMORY_BYTES / 2], the same buffer
-Words = NDArray[np.uint32]  # [MEMORY_BYTES / 4], the same buffer
-Decoded = NDArray[np.int64]  # [DECODED_ENTRIES]: one entry a halfword of memory
+if TYPE_CHECKING:
+
+    class IntArray(np.ndarray[tuple[int], np.dtype[Any]]):
+        """A one-dimensional integer array whose elements are plain ints to the type checker."""
+
+        @overload  # type: ignore[override]
+        def __getitem__(self, index: int, /) -> int: ...
+        @overload
+        def __getitem__(self, index: slice | list[int], /) -> IntArray: ...
+        def __getitem__(self, index: Any, /) -> Any: ...
+
+else:
+    IntArray = np.ndarray
+
+State = IntArray  # int64 [STATE_WORDS]
+Bytes = IntArray  # uint8
+Halves = IntArray  # uint16
+Words = IntArray  # uint32
+Decoded = IntArray  # int64 [DECODED_ENTRIES]: one entry a halfword of memory
 
 
 class Memory(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.layout import (
     DPRAM_BASE,
     DPRAM_OFFSET,
@@ -23,7 +24,6 @@ from firmware_sim.rp2040.layout import (
     XIP_SRAM_OFFSET,
     XIP_SRAM_SIZE,
 )
-from shared.jit import jit
 
 
 class Block(NamedTuple):
@@ -82,7 +82,7 @@ def block_at(address: int) -> Block | None:
     return None
 
 
-@jit
+@inner
 def memory_offset(address: int) -> int:
     """Offset in the emulated memory of a readable address, any alias; -1 when no memory is there."""
     if SRAM_BASE <= address < SRAM_BASE + SRAM_SIZE:
@@ -99,3 +99,12 @@ def memory_offset(address: int) -> int:
     if DPRAM_BASE <= address < DPRAM_BASE + DPRAM_SIZE:
         return address - DPRAM_BASE + DPRAM_OFFSET
     return -1
+
+
+def locate(address: int, size: int) -> slice | list[int] | None:
+    """Where [address, address + size) is in the emulated memory, for Python; None when not all of it is there."""
+    plain = memory_offset.py_func  # type: ignore[attr-defined]
+    if size and plain(address) >= 0 and plain(address + size - 1) == plain(address) + size - 1:
+        return slice(plain(address), plain(address) + size)
+    offsets = [plain(address + i) for i in range(size)]
+    return None if min(offsets, default=0) < 0 else offsets

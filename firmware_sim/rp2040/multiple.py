@@ -6,41 +6,44 @@ A fault leaves the registers as they were; words stored before it stay stored, a
 from __future__ import annotations
 
 from firmware_sim.rp2040.bus import COST_SHIFT, bus_read, bus_write
-from firmware_sim.rp2040.layout import FAULT_UNALIGNED, WORD, Memory, State
-from shared.jit import jit
+from firmware_sim.rp2040.compiled import inner
+from firmware_sim.rp2040.layout import FAULT_UNALIGNED, FAULT_UNMAPPED, WORD, Memory, State
+from firmware_sim.rp2040.memory_map import memory_offset
 
 
-@jit
+@inner
 def access_cost(value: int) -> int:
     """Cycles of one access beyond the first of the instruction: 1 for memory, more behind the APB bridge."""
     return max(1, (value >> COST_SHIFT) - 1)
 
 
-@jit
+@inner
 def load_multiple(S: State, mem: Memory, core: int, address: int, registers: int, now: int) -> int:
     """Load the registers of a bit set from `address` on; cycles, or minus (bad address << 8 | fault).
 
-    The PC, bit 15, goes to S[core + PC] as it was read. `S[core + ...]` changes only when every word was read.
+    The PC, bit 15, goes to S[core + PC] as it was read. Memory is checked before the first register changes.
     """
     if address & 3:
         return -(address << 8 | FAULT_UNALIGNED)
     cost, at = 1, address
-    loaded = [0] * 16
+    for i in range(16):  # reading registers has effects, so only memory is tried beforehand
+        if registers >> i & 1:
+            if memory_offset(at & WORD) < 0 and at >> 28 < 4:
+                return -((at & WORD) << 8 | FAULT_UNMAPPED)
+            at += 4
+    at = address
     for i in range(16):
         if registers >> i & 1:
             value = bus_read(S, mem, core, at & WORD, 4, now)
             if value < 0:
                 return -((at & WORD) << 8 | -value)
-            loaded[i] = value & WORD
+            S[core + i] = value & WORD
             cost += access_cost(value)
             at += 4
-    for i in range(16):
-        if registers >> i & 1:
-            S[core + i] = loaded[i]
     return cost
 
 
-@jit
+@inner
 def store_multiple(S: State, mem: Memory, core: int, address: int, registers: int, now: int) -> int:
     """Store the registers of a bit set from `address` on; cycles, or the negated fault as in load_multiple."""
     if address & 3:

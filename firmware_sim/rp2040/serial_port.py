@@ -5,6 +5,7 @@ from __future__ import annotations
 from firmware_sim.rp2040 import layout
 from firmware_sim.rp2040.blocks import uart
 from firmware_sim.rp2040.chip import Chip
+from firmware_sim.rp2040.machine import poll_uart
 
 
 class SerialPort:
@@ -57,7 +58,7 @@ class SerialPort:
         for i, byte in enumerate(chunk):
             ring[start + (tail + i) % layout.UART_IN_BYTES] = byte
         S[u + uart.IN_TAIL] = (tail + len(chunk)) % layout.UART_IN_BYTES
-        uart.uart_poll_host(S, u, int(S[layout.CYCLES]))
+        poll_uart(S, u, S[layout.CYCLES])
 
     def finish_sending(self) -> None:
         """The core is halted, the UART is not: what is in the shift register and the FIFO still goes out."""

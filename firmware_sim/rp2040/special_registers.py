@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.exceptions import set_flags, xpsr
 from firmware_sim.rp2040.layout import CONTROL, IPSR, OTHER_SP, PRIMASK, SP, State
-from shared.jit import jit
 
 MSP, PSP, PRIMASK_NUMBER, CONTROL_NUMBER = 8, 9, 16, 20
 
 
-@jit
+@inner
 def swap_stacks(S: State, core: int) -> None:
     """Exchange R13 with the banked stack pointer."""
     S[core + SP], S[core + OTHER_SP] = S[core + OTHER_SP], S[core + SP]
 
 
-@jit
+@inner
 def read_special(S: State, core: int, number: int) -> int:
     """Value of SYSm `number`; unknown ones read as 0."""
     if number < 8:
@@ -33,7 +33,7 @@ def read_special(S: State, core: int, number: int) -> int:
     return S[core + CONTROL] if number == CONTROL_NUMBER else 0
 
 
-@jit
+@inner
 def write_special(S: State, core: int, number: int, value: int) -> None:
     """Write SYSm `number`; the read-only ones ignore it."""
     on_process_stack = S[core + CONTROL] & 2

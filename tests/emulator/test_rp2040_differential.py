@@ -227,7 +227,7 @@ def compare(rng: random.Random, reference: Reference, emulated: Emulated) -> int
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
 def test_random_blocks_equal_unicorn(seed: int) -> None:
-    print(f"seed {seed}")
+    print(f"seed {seed}")  # noqa: T201 pytest shows it when the test fails
     rng = random.Random(seed)
     reference, emulated = Reference(), Emulated()
     done = 0

@@ -6,8 +6,8 @@ two lanes before the base is added (ACCUMx_ADD reads them), LANE0, LANE1 and FUL
 
 from __future__ import annotations
 
+from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.layout import WORD, State
-from shared.jit import jit
 
 ACCUM0, ACCUM1, BASE0, BASE1, BASE2, CTRL0, CTRL1 = 0, 1, 2, 3, 4, 5, 6
 RAW0, RAW1, LANE0, LANE1, FULL = 7, 8, 9, 10, 11
@@ -15,13 +15,13 @@ SIGNED, CROSS_INPUT, CROSS_RESULT, ADD_RAW = 1 << 15, 1 << 16, 1 << 17, 1 << 18
 BLEND, CLAMP = 1 << 21, 1 << 22
 
 
-@jit
+@inner
 def signed(value: int) -> int:
     """Two's complement of a 32-bit word."""
     return value - ((value & 0x80000000) << 1)
 
 
-@jit
+@inner
 def shift_and_mask(value: int, ctrl: int) -> int:
     """Right shift, mask and sign extension of one lane, as a word."""
     lsb, msb = (ctrl >> 5) & 31, (ctrl >> 10) & 31
@@ -31,13 +31,13 @@ def shift_and_mask(value: int, ctrl: int) -> int:
     return result & WORD
 
 
-@jit
+@inner
 def overflows(value: int, ctrl: int) -> bool:
     """Whether bits above MASK_MSB are lost."""
     return ((value >> (ctrl & 31)) & ~((2 << ((ctrl >> 10) & 31)) - 1)) != 0
 
 
-@jit
+@inner
 def interp_update(S: State, interp: int, index: int) -> None:
     """Compute every result from accumulators, bases and controls. `index` is 0 (blends) or 1 (clamps)."""
     ctrl0, ctrl1 = S[interp + CTRL0], S[interp + CTRL1]
@@ -69,7 +69,7 @@ def interp_update(S: State, interp: int, index: int) -> None:
     S[interp + FULL] = full & WORD
 
 
-@jit
+@inner
 def interp_pop(S: State, interp: int, index: int) -> None:
     """Write the lane results back to the accumulators, crossed where CROSS_RESULT says so."""
     lane0, lane1 = S[interp + LANE0], S[interp + LANE1]
@@ -78,7 +78,7 @@ def interp_pop(S: State, interp: int, index: int) -> None:
     interp_update(S, interp, index)
 
 
-@jit
+@inner
 def interp_read(S: State, interp: int, index: int, offset: int, look: bool) -> int:
     """Register at `offset` from INTERPn_ACCUM0; `look` pops nothing."""
     if offset <= 0x10:
@@ -97,7 +97,7 @@ def interp_read(S: State, interp: int, index: int, offset: int, look: bool) -> i
     return 0
 
 
-@jit
+@inner
 def interp_write(S: State, interp: int, index: int, offset: int, value: int) -> None:
     """Write the register at `offset` from INTERPn_ACCUM0."""
     if offset <= 0x10:

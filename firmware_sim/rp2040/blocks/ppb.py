@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from firmware_sim.rp2040.blocks.systick import systick_read, systick_write
+from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.layout import (
     ACTIVE,
     ENABLED,
@@ -17,7 +18,6 @@ from firmware_sim.rp2040.layout import (
     VTOR,
     State,
 )
-from shared.jit import jit
 
 SYST_CSR_OFFSET = 0x10
 NVIC_ISER, NVIC_ICER, NVIC_ISPR, NVIC_ICPR, NVIC_IPR0, NVIC_IPR7 = 0x100, 0x180, 0x200, 0x280, 0x400, 0x41C
@@ -37,13 +37,13 @@ IRQ_MASK = 0x03FFFFFF  # 26 interrupts are wired
 NMI, SVCALL, PENDSV, SYSTICK = 2, 11, 14, 15
 
 
-@jit
+@inner
 def pending_exceptions(S: State, core: int) -> int:
     """Bit set of exceptions that wait: latched, or held by a line whose handler does not run."""
     return S[core + LATCHED] | ((S[LINES] << 16) & ~S[core + ACTIVE])
 
 
-@jit
+@inner
 def highest_pending(S: State, core: int) -> int:
     """Number of the pending, enabled exception of the highest priority (lowest number on a tie); 0 when none."""
     waiting = pending_exceptions(S, core) & S[core + ENABLED]
@@ -56,7 +56,7 @@ def highest_pending(S: State, core: int) -> int:
     return best
 
 
-@jit
+@inner
 def priority_word(S: State, core: int, first: int) -> int:
     """Four priorities, two bits each at the top of their byte, of the exceptions from `first`."""
     value = 0
@@ -65,14 +65,14 @@ def priority_word(S: State, core: int, first: int) -> int:
     return value
 
 
-@jit
+@inner
 def set_priority_word(S: State, core: int, first: int, value: int) -> None:
     """Inverse of priority_word."""
     for i in range(4):
         S[core + PRIORITY + first + i] = (value >> (8 * i + 6)) & 3
 
 
-@jit
+@inner
 def icsr(S: State, core: int) -> int:
     """Interrupt Control and State Register."""
     pending = pending_exceptions(S, core)
@@ -82,7 +82,7 @@ def icsr(S: State, core: int) -> int:
     return value | (pending >> PENDSV & 1) << 28 | (pending >> NMI & 1) << 31
 
 
-@jit
+@inner
 def ppb_read(S: State, core: int, offset: int, now: int) -> int:
     """Register at `offset` from 0xE000E000, -1 when there is none."""
     if SYST_CSR_OFFSET <= offset <= 0x1C:
@@ -116,7 +116,7 @@ def ppb_read(S: State, core: int, offset: int, now: int) -> int:
     return -1
 
 
-@jit
+@inner
 def ppb_write(S: State, core: int, offset: int, value: int, now: int) -> int:
     """Write the register at `offset` from 0xE000E000; -1 when there is none."""
     if SYST_CSR_OFFSET <= offset <= 0x1C:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from firmware_sim.rp2040.blocks.interp import interp_read, interp_write, signed
+from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.layout import (
     CORE_ID,
     DIV_DIRTY,
@@ -23,7 +24,6 @@ from firmware_sim.rp2040.layout import (
     WORD,
     State,
 )
-from shared.jit import jit
 
 CPUID, GPIO_IN, GPIO_HI_IN, GPIO_OUT_REG, GPIO_HI_OUT_REG = 0x00, 0x04, 0x08, 0x10, 0x30
 FIFO_ST, SPINLOCK_ST = 0x50, 0x5C
@@ -34,7 +34,7 @@ DIVIDER_CYCLES = 8
 GPIO_MASK, GPIO_HI_MASK = 0x3FFFFFFF, 0x3F
 
 
-@jit
+@inner
 def divide(S: State, core: int, now: int) -> None:
     """Start a division; its results are those of the hardware, division by zero and overflow included."""
     dividend, divisor = S[core + DIV_DIVIDEND], S[core + DIV_DIVISOR]
@@ -56,19 +56,19 @@ def divide(S: State, core: int, now: int) -> None:
     S[core + DIV_DIRTY] = 1
 
 
-@jit
+@inner
 def gpio_in(S: State) -> int:
     """Levels of the 30 pins: what the chip drives where it drives, else what the outside drives."""
     return ((S[GPIO_OUT] & S[GPIO_OE]) | (S[GPIO_EXTERNAL] & ~S[GPIO_OE])) & GPIO_MASK
 
 
-@jit
+@inner
 def interp_base(S: State, core: int, index: int) -> int:
     """Index of the state of INTERP0 or INTERP1 of the core."""
     return INTERP + (S[core + CORE_ID] * 2 + index) * INTERP_STRIDE
 
 
-@jit
+@inner
 def sio_read(S: State, core: int, offset: int, now: int, look: bool) -> int:
     """Register at `offset`, -1 when there is none; `look` leaves POP, DIRTY and spinlocks as they are."""
     if INTERP0 <= offset < SPINLOCK0:
@@ -116,7 +116,7 @@ def sio_read(S: State, core: int, offset: int, now: int, look: bool) -> int:
     return -1
 
 
-@jit
+@inner
 def set_clear_xor(old: int, which: int, value: int) -> int:
     """New value of a register written through its plain, SET, CLR or XOR form (0 to 3)."""
     if which == 0:
@@ -128,7 +128,7 @@ def set_clear_xor(old: int, which: int, value: int) -> int:
     return old ^ value
 
 
-@jit
+@inner
 def sio_write(S: State, core: int, offset: int, value: int, now: int) -> int:
     """Write the register at `offset`; -1 when there is none."""
     which = (offset >> 2) & 3

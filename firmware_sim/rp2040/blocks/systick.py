@@ -6,6 +6,7 @@ watchdog's 1 us tick). Registers: SYST_CSR, SYST_RVR, SYST_CVR, SYST_CALIB.
 
 from __future__ import annotations
 
+from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.layout import (
     CLK_SYS_HZ,
     LATCHED,
@@ -20,13 +21,12 @@ from firmware_sim.rp2040.layout import (
     TICK_HZ,
     State,
 )
-from shared.jit import jit
 
 ENABLE, TICKINT, CLKSOURCE = 1, 2, 4
 EXCEPTION = 15
 
 
-@jit
+@inner
 def systick_step(S: State, core: int) -> int:
     """Cycles of one count: 1, or the watchdog's tick when CLKSOURCE is 0."""
     if S[core + SYST_CSR] & CLKSOURCE or S[TICK_HZ] == 0:
@@ -34,7 +34,7 @@ def systick_step(S: State, core: int) -> int:
     return max(1, S[CLK_SYS_HZ] // S[TICK_HZ])
 
 
-@jit
+@inner
 def systick_value(S: State, core: int, now: int) -> int:
     """SYST_CVR at the cycle `now`."""
     if not S[core + SYST_CSR] & ENABLE:
@@ -45,7 +45,7 @@ def systick_value(S: State, core: int, now: int) -> int:
     return max(0, S[core + SYST_LOADED] - (counts - 1))
 
 
-@jit
+@inner
 def systick_schedule(S: State, core: int) -> None:
     """Set the cycle at which the counter reaches zero next."""
     if S[core + SYST_CSR] & ENABLE and S[core + SYST_LOADED] > 0:
@@ -54,7 +54,7 @@ def systick_schedule(S: State, core: int) -> None:
         S[core + SYST_EVENT] = NEVER
 
 
-@jit
+@inner
 def systick_fire(S: State, core: int) -> None:
     """The counter is zero: flag it, pend the exception, begin the next period."""
     S[core + SYST_ZERO] = S[core + SYST_EVENT]
@@ -65,7 +65,7 @@ def systick_fire(S: State, core: int) -> None:
     systick_schedule(S, core)
 
 
-@jit
+@inner
 def systick_set_value(S: State, core: int, value: int, now: int) -> None:
     """Continue from `value` at the cycle `now`; 0 loads SYST_RVR at the next count."""
     S[core + SYST_VALUE] = value
@@ -74,7 +74,7 @@ def systick_set_value(S: State, core: int, value: int, now: int) -> None:
     systick_schedule(S, core)
 
 
-@jit
+@inner
 def systick_read(S: State, core: int, offset: int, now: int) -> int:
     """Register at `offset` from SYST_CSR."""
     if offset == 0:
@@ -88,7 +88,7 @@ def systick_read(S: State, core: int, offset: int, now: int) -> int:
     return 0x270F  # SYST_CALIB: 10 ms of the 1 us reference
 
 
-@jit
+@inner
 def systick_write(S: State, core: int, offset: int, value: int, now: int) -> None:
     """Write the register at `offset` from SYST_CSR."""
     if offset == 0:

@@ -5,6 +5,7 @@ us(t) = TIMER_BASE_US + ((t - TIMER_BASE_CYCLE) * TICK_HZ + TIMER_PHASE) // CLK_
 
 from __future__ import annotations
 
+from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.layout import (
     CLK_SYS_HZ,
     LINES,
@@ -26,14 +27,13 @@ from firmware_sim.rp2040.layout import (
     WORD,
     State,
 )
-from shared.jit import jit
 
 TIMEHW, TIMELW, TIMEHR, TIMELR = 0x00, 0x04, 0x08, 0x0C
 ALARM0, ALARM3, ARMED, TIMERAWH, TIMERAWL = 0x10, 0x1C, 0x20, 0x24, 0x28
 DBGPAUSE, PAUSE, INTR, INTE, INTF, INTS = 0x2C, 0x30, 0x34, 0x38, 0x3C, 0x40
 
 
-@jit
+@inner
 def timer_us(S: State, now: int) -> int:
     """The 64-bit count at the cycle `now`."""
     if S[TIMER_PAUSE]:
@@ -41,7 +41,7 @@ def timer_us(S: State, now: int) -> int:
     return S[TIMER_BASE_US] + ((now - S[TIMER_BASE_CYCLE]) * S[TICK_HZ] + S[TIMER_PHASE]) // S[CLK_SYS_HZ]
 
 
-@jit
+@inner
 def timer_rebase(S: State, now: int) -> None:
     """Make `now` the base, losing no fraction: before a clock changes, and now and then against overflow."""
     if not S[TIMER_PAUSE]:
@@ -51,7 +51,7 @@ def timer_rebase(S: State, now: int) -> None:
     S[TIMER_BASE_CYCLE] = now
 
 
-@jit
+@inner
 def timer_schedule(S: State, now: int) -> None:
     """Compute the cycle of every armed alarm: when the low word of the counter equals it."""
     for alarm in range(4):
@@ -63,13 +63,13 @@ def timer_schedule(S: State, now: int) -> None:
             S[TIMER_EVENT + alarm] = max(now, S[TIMER_BASE_CYCLE] + (needed + S[TICK_HZ] - 1) // S[TICK_HZ])
 
 
-@jit
+@inner
 def timer_lines(S: State) -> None:
     """Drive TIMER_IRQ_0 to TIMER_IRQ_3."""
     S[LINES] = (S[LINES] & ~15) | ((S[TIMER_INTR] & S[TIMER_INTE]) | S[TIMER_INTF])
 
 
-@jit
+@inner
 def timer_fire(S: State, now: int) -> None:
     """Alarms that are due disarm themselves and raise INTR."""
     for alarm in range(4):
@@ -80,7 +80,7 @@ def timer_fire(S: State, now: int) -> None:
     timer_lines(S)
 
 
-@jit
+@inner
 def timer_read(S: State, offset: int, now: int, look: bool) -> int:
     """Register at `offset`; `look` leaves the TIMEHR latch alone."""
     if offset == TIMEHR:
@@ -111,7 +111,7 @@ def timer_read(S: State, offset: int, now: int, look: bool) -> int:
     return 0
 
 
-@jit
+@inner
 def timer_write(S: State, offset: int, value: int, now: int) -> None:
     """Write the register at `offset`."""
     if offset == TIMELW:

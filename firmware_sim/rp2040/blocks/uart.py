@@ -8,6 +8,7 @@ emulator helps nobody.
 
 from __future__ import annotations
 
+from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.layout import (
     CLK_PERI_HZ,
     CLK_SYS_HZ,
@@ -21,7 +22,6 @@ from firmware_sim.rp2040.layout import (
     Bytes,
     State,
 )
-from shared.jit import jit
 
 UARTDR, UARTRSR, UARTFR, UARTILPR, UARTIBRD, UARTFBRD, UARTLCR_H, UARTCR = (
     0x00,
@@ -49,13 +49,13 @@ RX_INT, TX_INT, RT_INT, OE_INT = 1 << 4, 1 << 5, 1 << 6, 1 << 10
 TIMEOUT_BITS = 32
 
 
-@jit
+@inner
 def uart_depth(S: State, u: int) -> int:
     """32 with FIFOs enabled (FEN), else one character."""
     return 32 if S[u + LCR_H] & 0x10 else 1
 
 
-@jit
+@inner
 def uart_level(S: State, u: int, field: int) -> int:
     """Characters at which the FIFO interrupts: 1/8, 1/4, 1/2, 3/4 or 7/8 of 32; 1 without FIFOs."""
     if not S[u + LCR_H] & 0x10:
@@ -72,19 +72,19 @@ def uart_level(S: State, u: int, field: int) -> int:
     return 28
 
 
-@jit
+@inner
 def uart_tx_level(S: State, u: int) -> int:
     """Falling to this many characters interrupts; without FIFOs that is 0."""
     return uart_level(S, u, 0) if S[u + LCR_H] & 0x10 else 0
 
 
-@jit
+@inner
 def uart_runs(S: State, u: int) -> bool:
     """Whether the UART is enabled, clocked and has a baud rate."""
     return (S[u + CR] & ENABLE) != 0 and S[CLK_PERI_HZ] > 0 and S[u + IBRD] > 0
 
 
-@jit
+@inner
 def uart_bit_cycles(S: State, u: int, bits: int) -> int:
     """Cycles of clk_sys that `bits` bits take: 16 * (IBRD + FBRD / 64) of clk_peri each."""
     if not uart_runs(S, u):
@@ -95,14 +95,14 @@ def uart_bit_cycles(S: State, u: int, bits: int) -> int:
     return max(1, quarter * S[CLK_SYS_HZ] // (4 * S[CLK_PERI_HZ]))
 
 
-@jit
+@inner
 def uart_character_cycles(S: State, u: int) -> int:
     """Cycles of a character: start, 5-8 data, parity and stop bits."""
     lcr = S[u + LCR_H]
     return uart_bit_cycles(S, u, 1 + 5 + ((lcr >> 5) & 3) + ((lcr >> 1) & 1) + 1 + ((lcr >> 3) & 1))
 
 
-@jit
+@inner
 def uart_lines(S: State, u: int) -> None:
     """Drive the interrupt line."""
     bit = 1 << S[u + IRQ]
@@ -112,7 +112,7 @@ def uart_lines(S: State, u: int) -> None:
         S[LINES] &= ~bit
 
 
-@jit
+@inner
 def uart_start_next(S: State, u: int, now: int) -> None:
     """Move the next character of the FIFO into the shift register."""
     if S[u + TX_BUSY] or S[u + TX_COUNT] == 0:
@@ -126,7 +126,7 @@ def uart_start_next(S: State, u: int, now: int) -> None:
     S[u + TX_EVENT] = now + uart_character_cycles(S, u)
 
 
-@jit
+@inner
 def uart_receive(S: State, u: int, value: int, now: int) -> None:
     """A character arrived."""
     if S[u + RX_COUNT] >= uart_depth(S, u):
@@ -142,14 +142,14 @@ def uart_receive(S: State, u: int, value: int, now: int) -> None:
     S[u + TIMEOUT_EVENT] = now + uart_bit_cycles(S, u, TIMEOUT_BITS) if S[u + LCR_H] & 0x10 else NEVER
 
 
-@jit
+@inner
 def uart_poll_host(S: State, u: int, now: int) -> None:
     """Schedule the next character from the host, once the receiver is enabled."""
     if S[u + RX_EVENT] == NEVER and S[u + IN_HEAD] != S[u + IN_TAIL] and uart_runs(S, u) and S[u + CR] & RXE:
         S[u + RX_EVENT] = now + uart_character_cycles(S, u)
 
 
-@jit
+@inner
 def uart_fire(S: State, uarts: Bytes, u: int, buffer: int, now: int) -> None:
     """Do what is due at the cycle `now`; `buffer` is where the UART's part of `uarts` begins."""
     if S[u + TX_EVENT] <= now:
@@ -175,7 +175,7 @@ def uart_fire(S: State, uarts: Bytes, u: int, buffer: int, now: int) -> None:
     uart_lines(S, u)
 
 
-@jit
+@inner
 def uart_read(S: State, u: int, offset: int, now: int, look: bool) -> int:
     """Register at `offset`, -1 when there is none; `look` takes nothing from the FIFO."""
     if offset == UARTFR:
@@ -212,7 +212,7 @@ def uart_read(S: State, u: int, offset: int, now: int, look: bool) -> int:
     return 0 if offset == UARTICR else -1
 
 
-@jit
+@inner
 def uart_send(S: State, u: int, value: int, now: int) -> None:
     """A character was written to UARTDR; one too many is lost, as on the chip."""
     if S[u + TX_COUNT] >= uart_depth(S, u):
@@ -226,7 +226,7 @@ def uart_send(S: State, u: int, value: int, now: int) -> None:
     uart_start_next(S, u, now)
 
 
-@jit
+@inner
 def uart_write(S: State, u: int, offset: int, value: int, now: int) -> int:
     """Write the register at `offset`; -1 when there is none."""
     if offset == UARTDR:

@@ -1,0 +1,129 @@
+"""One run of a firmware file for the command line: text to stdout as it comes, or one JSON object at the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from firmware_sim.rp2040.board import Board
+from firmware_sim.rp2040.image import load_image
+from firmware_sim.rp2040.report import Stop
+from shared.errors import BadInputError
+
+QUIET_START_S = 2.0  # a start from the cache is faster than this
+FAILED = ("fault", "lockup", "reset", "interrupted")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of `crustwatch emu run`."""
+
+    bkpt_log: bool = False
+    as_json: bool = False
+    max_cycles: int | None = None
+    timeout_s: float | None = None
+    until_text: str | None = None
+    uart_in: Path | None = None
+
+
+def compile_core(board: Board) -> None:
+    """Compile the core or read it from the cache; the first time takes long, and stderr says so."""
+    timer = threading.Timer(QUIET_START_S, say, ["compiling the emulator core, once, ~20 s"])
+    timer.daemon = True
+    timer.start()
+    try:
+        board.compile()
+    finally:
+        timer.cancel()
+
+
+def read_uart_input(path: Path | None) -> bytes:
+    """Bytes to send to the chip. Raises BadInputError."""
+    if path is None:
+        return b""
+    if str(path) == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadInputError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def write_stdout(data: bytes) -> None:
+    """UART bytes to the terminal, unchanged."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def say(line: str) -> None:
+    """A remark about the run: stderr, so that stdout holds the UART's text alone."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def run_file(path: Path, options: RunOptions) -> int:
+    """Run a file; the exit code. Raises BadInputError."""
+    image = load_image(path)
+    sending = read_uart_input(options.uart_in)
+    board = Board()
+    board.load(image)
+    board.uart0.write(sending)
+    compile_core(board)
+    try:
+        stop = board.run(
+            max_cycles=options.max_cycles,
+            until_text=options.until_text,
+            bkpt_log=options.bkpt_log,
+            timeout_s=options.timeout_s,
+            on_uart0=None if options.as_json else write_stdout,
+        )
+    except KeyboardInterrupt:
+        stop = board.stop_here("interrupted")
+    if options.as_json:
+        print(json.dumps(result_object(board, stop)))  # noqa: T201
+    else:
+        tell(board, stop)
+    wanted_text = options.until_text is not None and stop.reason != "text"
+    return 1 if stop.reason in FAILED or wanted_text else 0
+
+
+def result_object(board: Board, stop: Stop) -> dict[str, Any]:
+    """What --json prints."""
+    return {
+        "stop_reason": stop.reason,
+        "immediate": stop.immediate,
+        "r0": stop.r0,
+        "r1": stop.r1,
+        "r2": stop.r2,
+        "r3": stop.r3,
+        "pc": stop.pc,
+        "cycles": stop.cycles,
+        "instructions": stop.instructions,
+        "clock_hz": board.clock_hz,
+        "uart0": board.uart0.sent.decode("utf-8", "replace"),
+        "events": [asdict(event) for event in stop.events],
+        "faults": [asdict(fault) for fault in stop.faults],
+        "warnings": board.warnings,
+    }
+
+
+def tell(board: Board, stop: Stop) -> None:
+    """The end of a run in words."""
+    if board.uart0.sent and not board.uart0.sent.endswith(b"\n"):
+        write_stdout(b"\n")
+    for event in stop.events:
+        say(f"bkpt {event.immediate}: r0 0x{event.r0:08x}, cycle {event.cycle}")
+    for warning in board.warnings:
+        say(f"warning: {warning}")
+    for fault in stop.faults:
+        say(str(fault))
+    reason = stop.reason
+    if stop.immediate is not None:
+        reason += f" {stop.immediate}"
+    say(
+        f"stopped: {reason}, pc 0x{stop.pc:08x}, r0-r3 {stop.r0:08x} {stop.r1:08x} {stop.r2:08x} {stop.r3:08x}, "
+        f"{stop.cycles} cycles, {stop.instructions} instructions"
+    )
