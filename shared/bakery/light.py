@@ -72,7 +72,7 @@ def draw_light(draws: Draws) -> Light:
 @jit(nogil=True, error_model="numpy")
 def light_surface(surface: Surface, light: Light) -> Floats:
     """The lit texture, float32 [TEXELS, TEXELS, 8] in the channels above; outside the item only LAMP_SEEN counts."""
-    lit = np.empty((TEXELS, TEXELS, 8), np.float32)
+    lit = np.zeros((TEXELS, TEXELS, 8), np.float32)
     height = surface.height
     texel = 2.0 * surface.extent / (TEXELS - 1)
     hollow_reach = max(2, int(0.004 / texel))
