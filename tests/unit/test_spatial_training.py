@@ -109,6 +109,17 @@ def test_the_first_iteration_of_the_camera_head_starts_empty(model: SpatialMLLM)
     assert last is None
 
 
+def test_a_field_of_view_is_never_negative(model: SpatialMLLM) -> None:
+    head = model.vggt.camera_head
+    assert head is not None
+    images = torch.rand(1, 2, 3, 56, 56, generator=torch.Generator().manual_seed(3))  # [B, S, 3, H, W]
+    with torch.no_grad():
+        head.pose_branch.fc2.bias.fill_(-5.0)
+        poses = head(model.vggt.aggregator(images))
+    assert all(bool((pose[..., 7:] == 0).all()) for pose in poses)
+    assert all(bool((pose[..., :7] < 0).all()) for pose in poses)  # only the field of view is cut
+
+
 def test_freeze(model: SpatialMLLM, batch: tuple[ModelInputs, Tensor]) -> None:
     model.freeze(["visual.blocks", "visual.patch_embed", "spatial_encoder"])
     inputs, labels = batch
