@@ -224,7 +224,11 @@ def _check_tied(state: dict[str, Tensor]) -> None:
 
 
 def save_model(model: "SpatialMLLM", folder: str | Path) -> None:
-    """Write `config.json` and `model.safetensors` (a tied output layer is left out, as the reference does)."""
+    """Write `config.json` and `model.safetensors` (a tied output layer is left out, as the reference does).
+
+    The weights replace an older file only when complete: its tensors may be mapped into a running process, which would
+    die if the file shrank under it.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     config = model.config.to_json() | {"torch_dtype": str(model.dtype).removeprefix("torch.")}
@@ -232,4 +236,6 @@ def save_model(model: "SpatialMLLM", folder: str | Path) -> None:
     if model.config.language.tie_word_embeddings:
         state = {name: tensor for name, tensor in state.items() if name != TIED_KEY}
     (folder / CONFIG_NAME).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / WEIGHTS_NAME, {"format": "pt"})
+    partial = folder / (WEIGHTS_NAME + ".partial")
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, partial, {"format": "pt"})
+    partial.replace(folder / WEIGHTS_NAME)

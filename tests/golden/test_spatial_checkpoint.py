@@ -96,6 +96,8 @@ def test_save_and_load_again(tiny_model: SpatialMLLM, tmp_path: Path) -> None:
     assert again.config == tiny_model.config
     assert same_weights(again, tiny_model)
     assert TIED_KEY not in load_file(tmp_path / "model.safetensors")
+    again.save_folder(tmp_path)  # over the file that its own tensors are mapped from
+    assert same_weights(SpatialMLLM.from_folder(tmp_path), tiny_model)
 
 
 def test_sharded_checkpoint(tiny_folder: Path, tiny_model: SpatialMLLM, tmp_path: Path) -> None:
