@@ -17,7 +17,7 @@ from shared.bakery import FRAME_COUNT
 
 GAIN_COLOUR = 0.03  # standard deviation of the white balance's error that is added, per channel
 GAIN_LIGHT = 0.08  # likewise of the exposure's
-STILL_SHARE = 0.06  # share of batches of one doubled frame: photographs
+STILL_SHARE = 0.08  # of the batches show one doubled frame: photographs
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Batch:
 
 
 def choose_frames(count: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """`count` of the eight frames in order: evenly spread with a random phase, or one doubled."""
-    if count == 2 and random.random() < STILL_SHARE * 3:
+    """`count` of the eight frames in order, evenly spread with a random phase; now and then one frame doubled."""
+    if random.random() < STILL_SHARE:
         return np.repeat(random.integers(FRAME_COUNT), 2)  # [2]
     edges = np.linspace(0, FRAME_COUNT, count + 1).astype(np.int64)  # [count + 1]
     return np.array([random.integers(low, high) for low, high in pairwise(edges)])  # [count]

@@ -27,14 +27,14 @@ VALIDATION_SEED = 2090
 class Sizes:
     """Widths and depths of the model."""
 
-    vision_width: int = 64
+    vision_width: int = 96
     vision_depth: int = 2
     vision_heads: int = 4
     spatial_width: int = 64
-    trunk_depth: int = 1
+    trunk_depth: int = 2
     spatial_depth: int = 1
     spatial_heads: int = 4
-    hidden: int = 96
+    hidden: int = 128
     layers: int = 3
     heads: int = 4
 
@@ -54,7 +54,7 @@ class TrainingPlan:
 
     sizes: Sizes = field(default_factory=Sizes)
     pixels: PixelRange = field(default_factory=lambda: PixelRange(12_544, 16_800))  # 4:3 frames become 140x112
-    clips: int = 12_288
+    clips: int = 8192
     seed: int = 7
     matrix_rate: float = 0.01  # Muon's
     learning_rate: float = 1.5e-3  # AdamW's
@@ -64,7 +64,7 @@ class TrainingPlan:
     clip_norm: float = 1.0
     average_decay: float = 0.998  # of the averaged weights, which are what is saved
     auxiliary_end: float = 0.3  # weight of the auxiliary losses at the end of the run; 1 at its start
-    phases: tuple[Phase, ...] = (Phase(0.4, 2, 16), Phase(0.75, 4, 16), Phase(1.0, 8, 16))
+    phases: tuple[Phase, ...] = (Phase(0.4, 2, 8), Phase(0.75, 4, 8), Phase(1.0, 8, 8))
 
     def phase(self, progress: float) -> Phase:
         """The phase at `progress` in 0..1."""
