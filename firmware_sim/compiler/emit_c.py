@@ -26,6 +26,7 @@ from shared.errors import BadInputError
 
 GATE_LUT_SIZE = 256  # nn.h, NN_GATE_LUT_SIZE
 MAX_LABELS = 16  # nn.h, NN_MAX_LABELS
+WORK_WORDS = 1536  # nn.h, NN_WORK_WORDS
 Q15 = 32768
 NEVER_ALONE = 65535  # a threshold that no probability reaches
 VALUES_A_LINE = 24
@@ -40,6 +41,8 @@ def emit_c(tflite: bytes, *, gate_lut: Sequence[int], tau_q15: Sequence[int], or
     if graph.labels > MAX_LABELS:
         raise BadInputError(f"{origin}: {graph.labels} labels; the firmware holds at most {MAX_LABELS}")
     _check_gate(graph, gate_lut, tau_q15)
+    for operator in graph.operators:
+        _check_kernel_limits(operator, graph, origin)
     arena = plan(graph)
     operators = [operator for operator in graph.operators if not isinstance(operator, Reshape)]
     height, width, channels = graph.input_tensor.shape
@@ -82,6 +85,21 @@ def emit_c(tflite: bytes, *, gate_lut: Sequence[int], tau_q15: Sequence[int], or
     return "\n".join(lines)
 
 
+def _check_kernel_limits(operator: Operator, graph: Graph, origin: str) -> None:
+    """What the kernels rely on (nn.h): two products fit 16 bits, and their work area holds a window or its rows."""
+    if not isinstance(operator, Conv2D | DepthwiseConv2D):
+        return
+    name = graph.tensors[operator.output].name
+    if operator.weights.min(initial=0) < -127:
+        raise BadInputError(f"{origin}: {name}: a weight of -128, which TFLite's int8 quantisation does not have")
+    window, width = operator.window, graph.tensors[operator.output].shape[1]
+    words = operator.weights[0].size
+    if isinstance(operator, DepthwiseConv2D):
+        words = window.height * ((width - 1) * window.stride_w + window.width)
+    if words > WORK_WORDS:
+        raise BadInputError(f"{origin}: {name}: its window needs {words} words; the kernels have {WORK_WORDS}")
+
+
 def _check_gate(graph: Graph, gate_lut: Sequence[int], tau_q15: Sequence[int]) -> None:
     if len(gate_lut) != GATE_LUT_SIZE or gate_lut[0] != Q15 or not all(0 <= entry <= Q15 for entry in gate_lut):
         raise BadInputError(f"the gate's table has {GATE_LUT_SIZE} entries from 0 to {Q15}, the first {Q15}")
@@ -105,12 +123,20 @@ def folded_bias(operator: Conv2D | DepthwiseConv2D, zero_point: int) -> NDArray[
     return operator.bias.astype(np.int64) - zero_point * sums
 
 
+def weight_rows(operator: Conv2D | DepthwiseConv2D) -> NDArray[np.int8]:
+    """Weights as nn.h has them: int8 [O, n] with n = kh * kw * I filled up to whole words, or int8 [kh * kw, O]."""
+    if isinstance(operator, DepthwiseConv2D):
+        return operator.weights.reshape(-1, operator.weights.shape[-1])
+    rows = operator.weights.reshape(len(operator.weights), -1)  # [O, kh * kw * I]
+    return np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4)))
+
+
 def _layer_tables(position: int, operator: Operator, graph: Graph) -> list[str]:
     lines = []
     if isinstance(operator, Conv2D | DepthwiseConv2D):
-        size = operator.weights.size
-        declaration = f"static const int8_t weights_{position}[{size}] __attribute__((aligned(4)))"
-        lines += _array(declaration, operator.weights.ravel().tolist())
+        weights = weight_rows(operator).ravel()
+        declaration = f"static const int8_t weights_{position}[{weights.size}] __attribute__((aligned(4)))"
+        lines += _array(declaration, weights.tolist())
         bias = folded_bias(operator, graph.tensors[operator.input].zero_point)  # [O]
         lines += _array(f"static const int32_t bias_{position}[{bias.size}]", bias.tolist())
     if isinstance(operator, Conv2D | DepthwiseConv2D | Add):

@@ -85,6 +85,9 @@ def _rescale(source: Source, weights: Constant, axis: int, into: Tensor, out: Te
     return Rescale(np.array(multipliers, np.int32), np.array(exponents, np.int8))  # [O], [O]
 
 
+SUM_MAX = INT32_MAX - 1024  # the firmware adds up to 511 before its last halving (requantise_m0.S)
+
+
 def _prove_int32(
     source: Source, weights: NDArray[np.int8], bias: NDArray[np.int32], into: Tensor, rescale: Rescale
 ) -> None:
@@ -98,7 +101,7 @@ def _prove_int32(
     largest_step = max(into.zero_point + 128, 127 - into.zero_point)  # of |x - zero_point|
     worst = np.maximum(np.abs(bias.astype(np.int64)) + magnitude * largest_step, folded + magnitude * 128)  # [O]
     left = np.maximum(rescale.exponent.astype(np.int64), 0)
-    if (rescale.exponent > MAX_EXPONENT).any() or (worst > (INT32_MAX >> left)).any():
+    if (rescale.exponent > MAX_EXPONENT).any() or (worst > (SUM_MAX >> left)).any():
         raise source.error("its sums can leave int32: weights, bias or rescale factor are too large", source.inputs[1])
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from firmware_sim.firmware import FOLDER
 from shared.errors import BadInputError, CrustwatchError, MissingPartError
 
-_PARTS = ("service", "packet", "crc32", "gate", "network", "conv", "depthwise", "elementwise")
+_PARTS = ("service", "packet", "crc32", "gate", "network", "conv", "depthwise", "elementwise", "pair", "requantise")
 _WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 _SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
 

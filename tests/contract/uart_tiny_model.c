@@ -2,7 +2,7 @@
  * identity (multiplier 2^30, shift 1: times one) with labels red, green, blue and a constant 0. */
 #include "nn.h"
 
-static const int8_t weights_1[12] __attribute__((aligned(4))) = {1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0};
+static const int8_t weights_1[16] __attribute__((aligned(4))) = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0};
 static const int32_t bias_1[4] = {0, 0, 0, 0};
 static const int32_t multiplier_1[4] = {1 << 30, 1 << 30, 1 << 30, 1 << 30};
 static const int8_t shift_1[4] = {1, 1, 1, 1};

@@ -1,72 +1,133 @@
-/* DEPTHWISE_CONV_2D: a channel at a time within a pixel; windows that lie inside the input take the 3x3 fast path. */
+/* DEPTHWISE_CONV_2D: a channel at a time. Output rows r and r + half are a pair of pixels in every column, so a band
+ * of input rows is packed once, padding included, and the windows slide over it without a test for the border. */
+#include <stdbool.h>
+
 #include "kernels.h"
+#include "pair.h"
 #include "requantise.h"
 
-/* Sum of one window of one channel, border or not: taps outside the input read its zero point. `corner` is the
- * window's first tap and may lie outside; it is only dereferenced for taps inside. */
-static int32_t window_sum(const struct nn_layer *layer, const int8_t *input, int32_t y0, int32_t x0, uint32_t in_channel,
-                          const int8_t *weights)
+/* One output channel of a layer, and how its input is packed. */
+struct plane {
+    const struct nn_layer *layer;
+    const int8_t *input;  /* [0][0] of its input channel; pixels are in_c bytes apart */
+    int8_t *output;       /* [0][0] of the channel; pixels are out_c bytes apart */
+    uint32_t half;        /* the second row of a pair of output rows is this far below the first */
+    uint32_t width;       /* words of a packed row: what the windows of one output row cover */
+    int32_t weights[9];   /* of a 3x3 window */
+    const int8_t *any_weights; /* of any other, out_c bytes apart */
+    struct requantisation requantisation;
+};
+
+/* Value of the channel at input row y, column x; the zero point outside. */
+static int32_t tap(const struct plane *plane, int32_t y, int32_t x)
 {
-    int32_t sum = 0;
-    for (int32_t ky = 0; ky < layer->kernel_h; ky++) {
-        for (int32_t kx = 0; kx < layer->kernel_w; kx++, weights += layer->out_c) {
-            int32_t y = y0 + ky, x = x0 + kx, value = layer->input_zero_point;
-            if (y >= 0 && y < layer->in_h && x >= 0 && x < layer->in_w)
-                value = input[((uint32_t)y * layer->in_w + (uint32_t)x) * layer->in_c + in_channel];
-            sum += value * *weights;
-        }
-    }
-    return sum;
+    const struct nn_layer *layer = plane->layer;
+    if (y < 0 || y >= layer->in_h || x < 0 || x >= layer->in_w)
+        return layer->input_zero_point;
+    return plane->input[((uint32_t)y * layer->in_w + (uint32_t)x) * layer->in_c];
 }
 
-/* One inner pixel of a 3x3 layer with depth multiplier 1: all channels. `x` is the window's first tap, rows are
- * `row` bytes apart. */
-static void inner_3x3(const struct nn_layer *layer, const int8_t *x, uint32_t row, int8_t *out)
+/* Pack `rows` input rows from row y on, each with the row that belongs to the second of the pair. */
+static void pack(const struct plane *plane, int32_t y, uint32_t rows)
 {
-    const int8_t *w = layer->weights;
-    const int32_t *bias = layer->bias, *multiplier = layer->multiplier;
-    const int8_t *shift = layer->shift;
-    int32_t zero = layer->output_zero_point, low = layer->act_min, high = layer->act_max;
-    uint32_t c = layer->out_c;
-    for (uint32_t channel = 0; channel < c; channel++, x++, w++) {
-        const int8_t *x0 = x, *x1 = x + row, *x2 = x1 + row, *v = w;
-        int32_t sum = *bias++;
-        for (uint32_t kx = 0, at = 0; kx < 3; kx++, at += c, v += c) {
-            sum += x0[at] * v[0];
-            sum += x1[at] * v[3 * c];
-            sum += x2[at] * v[6 * c];
+    const struct nn_layer *layer = plane->layer;
+    int32_t *out = pair_words;
+    int32_t distance = (int32_t)(plane->half * layer->stride_h), in_h = layer->in_h, in_w = layer->in_w;
+    uint32_t step = layer->in_c;
+    int32_t x_end = (int32_t)plane->width - layer->pad_left, x_inside = x_end < in_w ? x_end : in_w;
+    for (; rows; rows--, y++) {
+        int32_t x = -(int32_t)layer->pad_left;
+        if (y >= 0 && y + distance < in_h) {
+            for (; x < 0; x++)
+                *out++ = pair(layer->input_zero_point, layer->input_zero_point);
+            const int8_t *a = plane->input + (uint32_t)(y * in_w) * step;
+            const int8_t *b = a + (uint32_t)(distance * in_w) * step;
+            for (; x < x_inside; x++, a += step, b += step)
+                *out++ = pair(*a, *b);
         }
-        *out++ = clamp(requantise(sum, *multiplier++, *shift++) + zero, low, high);
+        for (; x < x_end; x++)
+            *out++ = pair(tap(plane, y, x), tap(plane, y + distance, x));
+    }
+}
+
+/* Sums of `pairs` windows of any size from the packed rows at `x`, as pair_slide_3x3 gives them. */
+static void slide_any(const struct plane *plane, const int32_t *x, uint32_t pairs, int32_t *sums)
+{
+    const struct nn_layer *layer = plane->layer;
+    for (uint32_t i = 0; i < pairs; i++, x += layer->stride_w) {
+        const int8_t *w = plane->any_weights;
+        uint32_t whole = 0;
+        int32_t second = 0;
+        for (uint32_t ky = 0; ky < layer->kernel_h; ky++)
+            for (uint32_t kx = 0; kx < layer->kernel_w; kx++, w += layer->out_c) {
+                int32_t product = x[ky * plane->width + kx] * *w;
+                whole += (uint32_t)product;
+                second += (product + 0x8000) >> 16;
+            }
+        sums[i] = (int32_t)(whole - ((uint32_t)second << 16));
+        sums[pairs + i] = second;
+    }
+}
+
+/* One pair of output rows from the packed rows at `x`; `second` is NULL when there is no second row. */
+static void output_rows(const struct plane *plane, const int32_t *x, int8_t *first, int8_t *second)
+{
+    const struct nn_layer *layer = plane->layer;
+    uint32_t step = layer->out_c, left = layer->out_w;
+    while (left) {
+        uint32_t pairs = left < PAIR_SUMS / 2 ? left : PAIR_SUMS / 2;
+        if (plane->any_weights) {
+            slide_any(plane, x, pairs, pair_sums);
+        } else {
+            struct pair_rows rows = {.x = x, .width = plane->width, .stride = layer->stride_w, .w = plane->weights};
+            pair_slide_3x3(&rows, pairs, pair_sums);
+        }
+        requantise_sums(&plane->requantisation, pair_sums, pairs, first, step);
+        first += pairs * step;
+        if (second) {
+            requantise_sums(&plane->requantisation, pair_sums + pairs, pairs, second, step);
+            second += pairs * step;
+        }
+        x += pairs * layer->stride_w;
+        left -= pairs;
+    }
+}
+
+static void channel(const struct plane *plane)
+{
+    const struct nn_layer *layer = plane->layer;
+    uint32_t stride = layer->stride_h, row_bytes = (uint32_t)layer->out_w * layer->out_c;
+    /* Output rows whose input rows fit the work area at once; nn.h promises one. */
+    uint32_t band = (NN_WORK_WORDS / plane->width - layer->kernel_h) / stride + 1;
+    for (uint32_t row = 0; row < plane->half; row += band) {
+        uint32_t rows = plane->half - row < band ? plane->half - row : band;
+        pack(plane, (int32_t)(row * stride) - layer->pad_top, (rows - 1) * stride + layer->kernel_h);
+        for (uint32_t i = 0; i < rows; i++) {
+            int8_t *first = plane->output + (row + i) * row_bytes;
+            int8_t *second = row + i + plane->half < layer->out_h ? first + plane->half * row_bytes : 0;
+            output_rows(plane, pair_words + i * stride * plane->width, first, second);
+        }
     }
 }
 
 void depthwise_conv_2d(const struct nn_layer *layer, int8_t *arena)
 {
-    const int8_t *input = arena + layer->input_offset;
-    int8_t *out = arena + layer->output_offset;
-    uint32_t row = (uint32_t)layer->in_w * layer->in_c;
-    int fast = layer->kernel_h == 3 && layer->kernel_w == 3 && layer->depth_multiplier == 1;
-    for (int32_t out_y = 0; out_y < layer->out_h; out_y++) {
-        int32_t y0 = out_y * layer->stride_h - layer->pad_top;
-        int rows_inside = y0 >= 0 && y0 + layer->kernel_h <= layer->in_h;
-        for (int32_t out_x = 0; out_x < layer->out_w; out_x++, out += layer->out_c) {
-            int32_t x0 = out_x * layer->stride_w - layer->pad_left;
-            if (fast && rows_inside && x0 >= 0 && x0 + 3 <= layer->in_w) {
-                inner_3x3(layer, input + (uint32_t)y0 * row + (uint32_t)x0 * layer->in_c, row, out);
-                continue;
-            }
-            uint32_t in_channel = 0, copy = 0;
-            for (uint32_t channel = 0; channel < layer->out_c; channel++) {
-                int32_t sum = layer->bias[channel];
-                sum += window_sum(layer, input, y0, x0, in_channel, layer->weights + channel);
-                out[channel] = clamp(requantise(sum, layer->multiplier[channel], layer->shift[channel]) +
-                                         layer->output_zero_point,
-                                     layer->act_min, layer->act_max);
-                if (++copy == layer->depth_multiplier) {
-                    copy = 0;
-                    in_channel++;
-                }
-            }
-        }
+    struct plane plane = {
+        .layer = layer,
+        .half = (layer->out_h + 1u) / 2u,
+        .width = (layer->out_w - 1u) * layer->stride_w + layer->kernel_w,
+        .requantisation = {.zero_point = layer->output_zero_point, .low = layer->act_min, .high = layer->act_max},
+    };
+    bool is_3x3 = layer->kernel_h == 3 && layer->kernel_w == 3;
+    for (uint32_t c = 0; c < layer->out_c; c++) {
+        plane.input = arena + layer->input_offset + c / layer->depth_multiplier;
+        plane.output = arena + layer->output_offset + c;
+        plane.any_weights = is_3x3 ? 0 : layer->weights + c;
+        for (uint32_t i = 0; is_3x3 && i < 9; i++)
+            plane.weights[i] = layer->weights[i * layer->out_c + c];
+        plane.requantisation.bias = layer->bias[c];
+        plane.requantisation.multiplier = layer->multiplier[c];
+        plane.requantisation.shift = layer->shift[c];
+        channel(&plane);
     }
 }

@@ -5,8 +5,9 @@
  *
  * Layouts (row-major, one byte an element):
  *   activations   [h][w][c]           int8, at an offset of the arena
- *   CONV_2D       [out_c][kh][kw][in_c]   (TFLite's OHWI)
+ *   CONV_2D       [out_c][kh][kw][in_c]   (TFLite's OHWI), each output channel's row filled with zeros to whole words
  *   DEPTHWISE     [kh][kw][out_c]         (TFLite's 1HWC), out_c = in_c * depth_multiplier
+ * Weights are -127 to 127, as TFLite's quantisation has them; the kernels rely on it (pair.h).
  *
  * The caller of the emitter has already checked every bound below; the kernels do not check again.
  */
@@ -29,9 +30,9 @@ enum nn_op {
 /* Entries of the gate's table: one for each difference max(logit) - logit of two int8 values. */
 #define NN_GATE_LUT_SIZE 256
 
-/* Most elements of one CONV_2D window (kernel_h * kernel_w * in_c) that is not 1x1 at stride 1: bounds the
- * kernels' patch buffer. */
-#define NN_MAX_PATCH 1152
+/* Words of the kernels' work area. A CONV_2D window (kernel_h * kernel_w * in_c elements) and kernel_h rows of
+ * (out_w - 1) * stride_w + kernel_w elements of a DEPTHWISE_CONV_2D fit in it, an element a word. */
+#define NN_WORK_WORDS 1536
 
 struct nn_layer {
     uint8_t op; /* enum nn_op */

@@ -40,4 +40,20 @@ static inline int8_t clamp(int32_t value, int32_t low, int32_t high)
     return (int8_t)(value < low ? low : value > high ? high : value);
 }
 
+/* What turns one output channel's sums into activations. */
+struct requantisation {
+    int32_t bias; /* added to the sum */
+    int32_t multiplier;
+    int32_t shift;
+    int32_t zero_point;
+    int32_t low, high; /* the activation's range */
+};
+
+/* out[i * step] = clamp(requantise(bias + sums[i], multiplier, shift) + zero_point, low, high) for i < count.
+ * requantise.c for any shift; requantise_m0.S for shift < 0, which nearly all channels of all networks have. */
+void requantise_sums(const struct requantisation *channel, const int32_t *sums, uint32_t count, int8_t *out,
+                     uint32_t step);
+void requantise_sums_right(const struct requantisation *channel, const int32_t *sums, uint32_t count, int8_t *out,
+                           uint32_t step);
+
 #endif
