@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from firmware_sim.firmware.build import Sizes
 
-app = typer.Typer(no_args_is_help=True, help="Build the RP2040 firmware of a model.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Build the RP2040 firmware of a model.")
 
 ModelOption = Annotated[
     Path | None, typer.Option("--model", help="Folder with model.tflite and gate.json; default: the pizza model.")
