@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Render clips of pizzas on a belt, with the truth about each.")
+app = typer.Typer(help="Render clips of pizzas on a belt, with the truth about each.", add_completion=False)
 
 
 @app.command()
