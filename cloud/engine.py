@@ -24,6 +24,7 @@ from cloud.answer import AnswerError, Findings, cannot_tell, doneness_span, pars
 from cloud.spatial_mllm import SpatialMLLM
 from cloud.spatial_mllm.processor import Processor, PromptRow
 from cloud.spatial_mllm.prompts import chat_prompt
+from cloud.spatial_mllm.sampling import even_indices, space_aware_frames
 from cloud.vocabulary import load_tokenizer, question_of
 from shared.errors import BadInputError, MissingPartError
 from shared.messages import BakeVerdict, Provenance
@@ -125,21 +126,24 @@ class Engine:
     def verdict(self, frames: Sequence[NDArray[np.uint8]], times_s: Sequence[float], task: Task) -> BakeVerdict:
         """The verdict on frames uint8 [H, W, 3] RGB taken at `times_s`, any number and size.
 
-        Of more frames than the task's clips have, that many are taken evenly spread in time order. A single one is
-        looked at as a still. An answer that breaks its form gives `cannot_tell` with the reason.
+        Of more frames than the task's clips have, that many are chosen: by the space that they show when the
+        checkpoint has the heads for it, else evenly. A single one is looked at as a still. An answer that breaks its
+        form gives `cannot_tell` with the reason.
 
         Raises BadInputError for an empty clip, other dtypes or shapes, frames longer than 16:1, and times that are
         not one finite number a frame.
         """
         started = self._clock()
         _check(frames, times_s)
-        used = choose(times_s, task.escalation.frames)
-        text, confidences = self._answer([frames[index] for index in used], task)
+        in_time = sorted(range(len(frames)), key=lambda index: (times_s[index], index))
+        shown = _one_size([frames[index] for index in in_time])
+        places = self._choose(shown, task.escalation.frames)
+        text, confidences = self._answer([shown[place] for place in places], task)
         provenance = Provenance(
             model=self.name,
             weights_sha256=self.weights_sha256,
             prompt_sha256=hashlib.sha256(chat_prompt(question_of(task)).encode()).hexdigest(),
-            frames_used=tuple(used),
+            frames_used=tuple(in_time[place] for place in places),
             geometry=True,
             attention=self.model.attention,
             device=str(self.model.device),
@@ -153,9 +157,16 @@ class Engine:
         confidence = math.exp(sum(log for first, last, log in confidences if first < end and last > start))
         return verdict_of(Findings(answer, min(1.0, confidence)), provenance)
 
+    def _choose(self, frames: Sequence[NDArray[np.uint8]], most: int) -> list[int]:
+        """Indices of at most `most` of `frames`, ascending."""
+        vggt = self.model.vggt
+        if len(frames) <= most or vggt.camera_head is None or vggt.point_head is None:
+            return even_indices(len(frames), most)
+        return space_aware_frames(vggt, frames, most)
+
     def _answer(self, frames: Sequence[NDArray[np.uint8]], task: Task) -> tuple[str, list[tuple[int, int, float]]]:
         """The model's text, and for each of its tokens: first and last character, log probability."""
-        clip = self._processor.video(_one_size(frames))
+        clip = self._processor.video(frames)
         prompt = self._tokenizer.encode(chat_prompt(question_of(task)), add_special_tokens=False).ids
         inputs = self._processor.batch([PromptRow(prompt, [clip], [SECONDS_PER_GRID])]).to(self.model.device)
         made = self.model.generate(inputs, max_new_tokens=MAX_ANSWER_TOKENS)
@@ -173,14 +184,6 @@ class Engine:
 
     def _text(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=False))
-
-
-def choose(times_s: Sequence[float], most: int) -> list[int]:
-    """Indices of at most `most` frames in time order, evenly spread (linspace, truncated: as the reference does)."""
-    order = sorted(range(len(times_s)), key=lambda index: (times_s[index], index))
-    if len(order) <= most:
-        return order
-    return [order[int(place)] for place in np.linspace(0, len(order) - 1, most)]
 
 
 def _check(frames: Sequence[NDArray[np.uint8]], times_s: Sequence[float]) -> None:

@@ -42,6 +42,10 @@ class AuxiliaryHeads(nn.Module):
         self.camera = nn.Linear(aggregator_width, 12)
         self.fused = nn.Linear(hidden, 2 * 16 * 3)  # 2 frames x 4x4 cells x (coverage, burn, bake)
         self.index = nn.Linear(hidden, BINS)
+        # residual streams grow to a spread of 5, on which a linear read-out would follow every step of its own
+        self.patch_norm, self.camera_norm, self.fused_norm = (
+            nn.LayerNorm(width, elementwise_affine=False) for width in (aggregator_width, aggregator_width, hidden)
+        )
 
     def losses(self, features: Features, batch: Batch) -> dict[str, Tensor]:
         """Named scalar losses."""
@@ -49,13 +53,13 @@ class AuxiliaryHeads(nn.Module):
         coverage = maps[..., 0]  # [B, S, 2h, 2w]
         B, S, h, w, _ = features.patches.shape
 
-        dense = self.patch(features.patches).view(B, S, h, w, 2, 2, 7)  # [B, S, h, w, 2, 2, 7]
+        dense = self.patch(self.patch_norm(features.patches)).view(B, S, h, w, 2, 2, 7)  # [B, S, h, w, 2, 2, 7]
         dense = dense.permute(0, 1, 2, 4, 3, 5, 6).reshape(B, S, 2 * h, 2 * w, 7)  # [B, S, 2h, 2w, 7]
         depth = (batch.maps("depth") - DEPTH_CENTRE_M) / DEPTH_SCALE_M  # [B, S, 2h, 2w]
         points = batch.points() / torch.tensor(POINT_SCALE_M)  # [B, S, 2h, 2w, 3]
         on = coverage.sum().clamp_min(1)
 
-        per_frame = self.fused(features.fused).view(B, S // 2, h // 2, w // 2, 2, 4, 4, 3)
+        per_frame = self.fused(self.fused_norm(features.fused)).view(B, S // 2, h // 2, w // 2, 2, 4, 4, 3)
         per_frame = per_frame.permute(0, 1, 4, 2, 5, 3, 6, 7).reshape(B, S, 2 * h, 2 * w, 3)  # [B, S, 2h, 2w, 3]
 
         first = batch.maps("poses")[:, :1]  # [B, 1, 3, 4]
@@ -68,7 +72,7 @@ class AuxiliaryHeads(nn.Module):
             "spatial_maps": _map_loss(dense[..., :3], maps),
             "depth": F.smooth_l1_loss(dense[..., 3], depth),
             "points": (F.smooth_l1_loss(dense[..., 4:], points, reduction="none").mean(-1) * coverage).sum() / on,
-            "pose": F.smooth_l1_loss(self.camera(features.cameras), pose),
+            "pose": F.smooth_l1_loss(self.camera(self.camera_norm(features.cameras)), pose),
             "fused_maps": _map_loss(per_frame, maps),
             "bake_index": F.cross_entropy(self.index(features.answer), histogram),
         }

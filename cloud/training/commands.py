@@ -17,6 +17,8 @@ from shared.bakery.bake import iter_bakes
 from shared.errors import BadInputError
 from shared.task import load_task
 
+LINE_EVERY_S = 60.0  # between two lines when there is no terminal for a bar
+
 
 def run_training(
     out: Path, minutes: float, resume: bool, clips: int, cache: Path | None, threads: int, renderers: int
@@ -45,11 +47,16 @@ def run_training(
     ) as progress:
         bar = progress.add_task("training", total=1.0, state="rendering the first clips")
 
+        said = [-LINE_EVERY_S]  # seconds of the run at the latest line of a log
+
         def watch(now: Report) -> None:
             losses = f"loss {now.losses['loss']:.2f}, doneness {now.losses['doneness']:.2f}" if now.losses else ""
             known = "" if now.validation is None else f", validation {now.validation}"
             state = f"step {now.step}, {now.clips_rendered} clips rendered, {now.clips_seen} seen; {losses}{known}"
             progress.update(bar, completed=now.progress, state=state)
+            if not console.is_terminal and now.seconds - said[0] >= LINE_EVERY_S:
+                said[0] = now.seconds
+                console.print(f"{now.seconds / 60:.1f} min, {100 * now.progress:.1f} %: {state}", soft_wrap=True)
 
         try:
             result = run.go(watch)

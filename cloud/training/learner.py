@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,10 +63,11 @@ class Learner:
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
 
     def rate(self, step: int, progress: float) -> float:
-        """Share of the full learning rates: linear warm-up, then half a cosine over the run."""
-        plan = self.plan
-        warm = min(1.0, (step + 1) / plan.warmup_steps)
-        return warm * (plan.final_rate + (1 - plan.final_rate) * 0.5 * (1 + math.cos(math.pi * progress)))
+        """Share of the full learning rates: linear warm-up, then linear to nothing over the run.
+
+        At a constant rate the loss stays where the steps' noise holds it (decision 0032).
+        """
+        return min(1.0, (step + 1) / self.plan.warmup_steps) * (1 - progress)
 
     def step(self, batch: Batch, step: int, progress: float) -> dict[str, float]:
         """Learn from `batch`; returns the losses."""

@@ -56,15 +56,14 @@ class TrainingPlan:
     pixels: PixelRange = field(default_factory=lambda: PixelRange(12_544, 16_800))  # 4:3 frames become 140x112
     clips: int = 8192
     seed: int = 7
-    matrix_rate: float = 0.01  # Muon's
-    learning_rate: float = 1.5e-3  # AdamW's
-    final_rate: float = 0.02  # share of the learning rate at the end
+    matrix_rate: float = 0.005  # Muon's
+    learning_rate: float = 7.5e-4  # AdamW's
     warmup_steps: int = 30
     weight_decay: float = 0.05
     clip_norm: float = 1.0
     average_decay: float = 0.998  # of the averaged weights, which are what is saved
     auxiliary_end: float = 0.3  # weight of the auxiliary losses at the end of the run; 1 at its start
-    phases: tuple[Phase, ...] = (Phase(0.4, 2, 8), Phase(0.75, 4, 8), Phase(1.0, 8, 8))
+    phases: tuple[Phase, ...] = (Phase(0.6, 4, 8), Phase(1.0, 8, 8))
 
     def phase(self, progress: float) -> Phase:
         """The phase at `progress` in 0..1."""
