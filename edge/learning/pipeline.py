@@ -124,7 +124,7 @@ def _train_networks(
             plan,
             folder=checkpoints,
             resume=resume,
-            identity={**settings.as_json(), "task": task.name},
+            identity={**settings.of_weights(), "task": task.name},
             after_batch=reporter.stage(f"training ({plan.phase})", steps),
             after_epoch=reporter.epoch,
         )

@@ -96,7 +96,7 @@ class TfliteFile:
         except (struct.error, IndexError, ValueError, TypeError, AttributeError, OverflowError, MemoryError) as error:
             raise BadInputError(f"{origin}: damaged .tflite file: {error}") from None
         self._schema = schema
-        self._codes = [c for c in model.operatorCodes or [] if c is not None]
+        self._codes = model.operatorCodes or []
         self._buffers = model.buffers or []
         if len(model.subgraphs or []) != 1:
             raise BadInputError(f"{origin}: has {len(model.subgraphs or [])} subgraphs; one is supported")
