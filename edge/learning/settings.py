@@ -32,6 +32,6 @@ class Settings:
         return asdict(self)
 
     def of_weights(self) -> dict[str, Any]:
-        """The part that decides the weights: a checkpoint belongs to it. The gate can be fitted anew without training."""
+        """The part that decides the weights: a checkpoint belongs to it. The gate is fitted without them."""
         gate_only = ("held_out_seed", "held_out_bakes", "test_seed", "test_bakes", "target_selective_error")
         return {name: value for name, value in asdict(self).items() if name not in gate_only}
