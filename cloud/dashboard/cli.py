@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Watch all lines of a broker in the terminal.")
+app = typer.Typer(add_completion=False)
 
 
-@app.callback(invoke_without_command=True)
+@app.command()
 def watch(
     broker: Annotated[
         str, typer.Option(envvar="CRUSTWATCH_BROKER", help="mqtt://host:port or mqtts://user:password@host:port")

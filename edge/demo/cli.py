@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Run the whole line on this machine: board, gateway, broker and cloud worker.")
+app = typer.Typer(add_completion=False)
 
 
-@app.callback(invoke_without_command=True)
+@app.command()
 def demo(
     bakes: Annotated[
         int | None, typer.Option(min=1, help="How many; 60 rendered ones, or all of --input, without.")

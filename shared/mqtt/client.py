@@ -97,7 +97,11 @@ class MqttClient:
         Returns False when the broker says that nobody subscribes to the topic (MQTT 5 reason 0x10), else True.
         Raises LinkDownError when the connection is or goes down first, RefusedError when the broker refuses.
         """
-        return await self._live().publish(topic, payload, qos, retain, properties)
+        try:
+            return await self._live().publish(topic, payload, qos, retain, properties)
+        except LinkDownError:
+            await asyncio.sleep(0)  # a caller that tries again must not keep the loop from repairing the link
+            raise
 
     async def messages(self) -> AsyncIterator[Incoming]:
         """Received messages, for ever, across reconnections."""
@@ -130,12 +134,13 @@ class MqttClient:
 
     async def _connect(self) -> None:
         self._serial += 1
-        connection = Connection(self.config, self._serial, self._receive)
+        connection = Connection(self.config, self._serial, self._receive, self._up.clear)
         self._connection = connection
         try:
             await connection.open()
             for topic_filter in self._filters:
                 await connection.subscribe(topic_filter)
+            connection.check()
         except BaseException:
             await connection.close()
             raise
@@ -146,9 +151,8 @@ class MqttClient:
     async def _supervise(self) -> None:
         failures = 0
         while True:
-            if self._connection is not None and self.connected:
+            if self._connection is not None and failures == 0:
                 reason = await self._connection.wait_lost()
-                self._up.clear()
                 log.warning("connection to %s lost: %s", self.config.address, reason)
                 if self.on_down is not None:
                     self.on_down(reason)

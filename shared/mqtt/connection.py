@@ -30,10 +30,13 @@ _HOUSEKEEPING_S = 1.0  # how often keep-alive is looked after
 class Connection:
     """A connection that is opened once, and once lost stays lost."""
 
-    def __init__(self, config: MqttConfig, serial: int, receive: Callable[[Incoming], None]) -> None:
+    def __init__(
+        self, config: MqttConfig, serial: int, receive: Callable[[Incoming], None], lost: Callable[[], None]
+    ) -> None:
         self.serial = serial
         self._config = config
         self._receive = receive
+        self._tell_lost = lost  # called at once, before anybody else can try to use this connection
         self._loop = asyncio.get_running_loop()
         self._accepted: asyncio.Future[None] = self._loop.create_future()
         self._lost: asyncio.Future[str] = self._loop.create_future()
@@ -106,6 +109,11 @@ class Connection:
         """Wait until the connection is gone; returns why."""
         return await asyncio.shield(self._lost)
 
+    def check(self) -> None:
+        """Raise LinkDownError when the connection is gone."""
+        if self._lost.done():
+            raise LinkDownError(f"connection to the broker lost: {self._lost.result()}")
+
     async def close(self) -> None:
         """Disconnect in order when still connected; never raises."""
         if not self._lost.done() and self._reading is not None:
@@ -131,8 +139,7 @@ class Connection:
 
     async def publish(self, topic: str, payload: bytes, qos: int, retain: bool, properties: Properties | None) -> bool:
         """Publish; at QoS 1 wait for PUBACK. False: no subscriber matches. Raises as `MqttClient.publish`."""
-        if self._lost.done():
-            raise LinkDownError(f"connection lost: {self._lost.result()}")
+        self.check()
         info = self._client.publish(
             topic, payload, qos=qos, retain=retain, properties=properties.to_paho() if properties else None
         )
@@ -191,6 +198,7 @@ class Connection:
     def _end(self, reason: str) -> None:
         if not self._lost.done():
             self._lost.set_result(reason)
+            self._tell_lost()
         for reply in self._waiting.values():
             if not reply.done():
                 reply.set_exception(LinkDownError(f"connection to the broker lost: {reason}"))
