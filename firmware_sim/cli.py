@@ -75,3 +75,33 @@ def size(
     if not (out / "firmware.elf").is_file():
         raise BadInputError(f"{out}: no firmware.elf in it: crustwatch firmware build --out {out}")
     _print(measure(out), out, as_json)
+
+
+@app.command()
+def speed(
+    model: ModelOption = None,
+    firmware: Annotated[
+        Path | None, typer.Option("--firmware", help="ELF or UF2 file; default: the ready-built one.")
+    ] = None,
+    frames: Annotated[int, typer.Option("--frames", min=1, help="Frames to classify.")] = 10,
+    as_json: JsonOption = False,
+) -> None:
+    """Classify frames on the emulated chip and print cycles, milliseconds and cycles a multiply-accumulate.
+
+    Example: crustwatch firmware speed --frames 20
+    """
+    import msgspec
+
+    from firmware_sim.firmware.build import DEFAULT_MODEL
+    from firmware_sim.firmware.speed import measure_speed
+
+    found = measure_speed(model or DEFAULT_MODEL, firmware, frames)
+    if as_json:
+        typer.echo(msgspec.json.encode(found).decode())
+        return
+    typer.echo(f"{found.frames} frames on the emulated RP2040 at {found.clock_hz / 1e6:g} MHz (emulated figures)")
+    typer.echo(
+        f"  inference  {found.inference_ms:.1f} ms, {found.cycles_median:,} cycles, most {found.cycles_largest:,}"
+    )
+    typer.echo(f"  network    {found.macs:,} multiply-accumulates, {found.cycles_per_mac} cycles each")
+    typer.echo(f"  stack      {found.stack_bytes} bytes of 4,096 used")

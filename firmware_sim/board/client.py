@@ -64,7 +64,7 @@ class BoardClient:
         self._frame = 0
         self._chunk_bytes = CHUNK_MAX
         self._sent_until_s = 0.0  # when the last byte written will have left
-        self._inference_s = 0.0  # of the last frame
+        self._inference_s = 0.2  # of the last frame; a guess before the first
         self._gone = False
         self.resent_bytes = 0
         self.damaged_packets = 0

@@ -6,6 +6,7 @@ import hashlib
 import os
 import pty
 import select
+import subprocess
 import sys
 import threading
 import tty
@@ -217,3 +218,14 @@ def test_a_board_that_was_reset_gets_its_thresholds_again(images: NDArray[np.uin
         line.reopen()  # a reset that the host does not see
         assert not device.classify(images[0]).sure
         assert device.statistics().frames == 2  # the first decision was made by other thresholds, and done again
+
+
+def test_a_gateway_with_a_real_board_needs_no_numba_and_no_torch() -> None:
+    """Its import chain, in a fresh interpreter: pyserial, numpy and msgspec are all it installs."""
+    script = (
+        "import sys, edge.devices, firmware_sim.board.serial_port\n"
+        "heavy = {'numba', 'torch', 'elftools', 'onnxruntime', 'ai_edge_litert'} & set(sys.modules)\n"
+        "sys.exit(', '.join(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -14,13 +14,16 @@ from typer.testing import CliRunner
 
 from edge.devices import open_device
 from edge.devices.model import DEFAULT_MODEL
+from edge.gate.gate_file import load_gate, save_gate
+from edge.gate.integer import exponential_table
 from firmware_sim.cli import app
 from firmware_sim.firmware import PREBUILT
 from firmware_sim.firmware.boot2 import BOOT2_BYTES, assembly, boot_crc, seal
 from firmware_sim.firmware.build import Sizes, build, measure, model_c
 from firmware_sim.firmware.host import build_host_library
+from firmware_sim.firmware.speed import measure_speed
 from firmware_sim.firmware.uf2 import FAMILY_RP2040, uf2_blocks
-from shared.errors import BadInputError, CrustwatchError, MissingPartError
+from shared.errors import BadInputError, CrustwatchError, DeviceError, MissingPartError
 
 needs_compiler = pytest.mark.skipif(
     shutil.which("arm-none-eabi-gcc") is None, reason="arm-none-eabi-gcc is not installed"
@@ -151,3 +154,38 @@ def test_errors_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_model_file_that_does_not_compile_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CrustwatchError, match="host build of the firmware failed"):
         build_host_library("this is not C", tmp_path)
+
+
+def test_the_speed_of_the_ready_built_firmware() -> None:
+    shown = CliRunner().invoke(app, ["speed", "--frames", "2", "--json"])
+    found = msgspec.json.decode(shown.stdout)
+    assert found["frames"] == 2
+    assert found["inference_ms"] == pytest.approx(found["cycles_median"] / 125e3, abs=0.001)
+    assert found["cycles_per_mac"] <= 10
+    with pytest.raises(BadInputError, match="cannot be read"):
+        measure_speed(Path("/no/such/model"), None, 1)
+
+
+def test_a_firmware_of_another_model_is_refused(tmp_path: Path) -> None:
+    for name in ("gate.json", "model.tflite"):
+        shutil.copyfile(DEFAULT_MODEL / name, tmp_path / name)
+    with (tmp_path / "model.tflite").open("ab") as file:
+        file.write(bytes(4))  # the same network in another file
+    with pytest.raises(BadInputError, match="the firmware runs model"):
+        measure_speed(tmp_path, None, 1)
+    with pytest.raises(DeviceError, match=r"the board runs model .*crustwatch firmware build --model"):
+        open_device("emulated", model=tmp_path)
+
+
+def test_another_gate_than_the_boards_is_noticed(tmp_path: Path) -> None:
+    shutil.copyfile(DEFAULT_MODEL / "model.tflite", tmp_path / "model.tflite")
+    gate = load_gate(DEFAULT_MODEL / "gate.json")
+    temperature = 3 * gate.temperature
+    lut = exponential_table(gate.logit_scale, temperature)
+    save_gate(msgspec.structs.replace(gate, temperature=temperature, lut=lut), tmp_path / "gate.json")
+    image = np.random.default_rng(8).integers(0, 256, (48, 48, 3), np.uint8)
+    with (
+        open_device("emulated", model=tmp_path) as device,
+        pytest.raises(DeviceError, match="built from another gate"),
+    ):
+        device.classify(image)
