@@ -8,15 +8,26 @@ import math
 import numpy as np
 import pytest
 
-from shared.bakery import FRAME_COUNT, FRAME_HEIGHT, FRAME_WIDTH, iter_bakes, render_bake
+from shared.bakery import FRAME_COUNT, FRAME_HEIGHT, FRAME_WIDTH, KEY_FRAME, iter_bakes, render_bake
 from shared.bakery.recipe import Draws, draw_recipe
 from shared.bakery.surface import RIM, make_surface
 from shared.bakery.truth import DONENESS_EDGES, LABEL_MARGIN, doneness_of
 from shared.errors import BadInputError
 
 SEED = 3
-FROZEN_LEVELS = ((131.17, 106.09, 85.10), (153.12, 135.55, 99.76), (139.96, 105.58, 72.65))
-"""Mean red, green and blue of the key frames of bakes 0, 3 and 8."""
+FROZEN_LEVELS = (
+    (131.17, 106.09, 85.1),
+    (177.2, 126.24, 99.86),
+    (150.98, 123.08, 86.06),
+    (153.12, 135.55, 99.76),
+    (159.29, 124.01, 88.86),
+    (162.89, 114.36, 72.99),
+    (85.19, 59.58, 39.64),
+    (186.82, 171.72, 134.97),
+    (139.96, 105.58, 72.65),
+    (159.45, 102.33, 74.67),
+)
+"""Mean red, green and blue of the key frames of bakes 0 to 9."""
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +72,9 @@ def test_shapes_and_ranges(bakes):
 
 
 def test_look_is_the_one_that_the_models_were_trained_on(bakes):
-    """Mean level of three key frames; the committed models and their figures stand on this look."""
-    levels = [bakes[index].frames[4].mean(axis=(0, 1)) for index in (0, 3, 8)]
-    assert np.array(levels) == pytest.approx(np.array(FROZEN_LEVELS), abs=0.3)
+    """Mean levels of key frames; the committed models and their figures stand on this look."""
+    levels = [bake.frames[KEY_FRAME].mean(axis=(0, 1)) for bake in bakes]
+    assert np.array(levels) == pytest.approx(np.array(FROZEN_LEVELS), abs=0.05)
 
 
 def test_label_follows_the_mean_field_and_keeps_its_margin(bakes):
