@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from firmware_sim.board.client import BoardClient
@@ -123,7 +123,7 @@ def test_a_clean_line_needs_no_repetition(library: HostFirmware) -> None:
     assert (statistics.frames, sum(statistics.errors)) == (50, 0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32), st.sampled_from([0.001, 0.01, 0.02]))
 def test_a_lossy_line_gives_the_same_results(library: HostFirmware, seed: int, share: float) -> None:
     frames = [random_frame(seed + number) for number in range(5)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.errors import BadInputError
@@ -21,6 +21,7 @@ from shared.uart.messages import MESSAGES, PACKET_MAX, Hello, Message, Statistic
 from shared.uart.schema import load_protocol, parse_protocol
 
 ROOT = Path(__file__).parents[2]
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines may be busy
 
 
 def values_of(field: Field) -> st.SearchStrategy[Any]:
@@ -44,6 +45,7 @@ def bodies(decoder: PacketDecoder, data: bytes) -> list[bytes]:
     return [packet.body for packet in decoder.feed(data) if packet.body is not None]
 
 
+@patient
 @given(any_message(), st.integers(0, 255), st.lists(st.integers(0, 1200), max_size=4))
 def test_round_trip_whatever_the_reads(message: Message, sequence: int, cuts: list[int]) -> None:
     data = encode(message, sequence)
@@ -56,6 +58,7 @@ def test_round_trip_whatever_the_reads(message: Message, sequence: int, cuts: li
     assert [decode_body(body) for body in found] == [Envelope(sequence, message)]
 
 
+@patient
 @given(any_message())
 def test_every_truncated_body_is_refused(message: Message) -> None:
     body = encode_body(message, 7)
@@ -66,6 +69,7 @@ def test_every_truncated_body_is_refused(message: Message) -> None:
         decode_body(body + b"\0")
 
 
+@patient
 @given(any_message())
 def test_every_truncated_packet_is_damaged_and_the_next_one_is_read(message: Message) -> None:
     data, next_one = encode(message, 7), encode(Hello(1), 8)
@@ -76,6 +80,7 @@ def test_every_truncated_packet_is_damaged_and_the_next_one_is_read(message: Mes
         assert decode_body(second.body) == Envelope(8, Hello(1))
 
 
+@patient
 @given(st.binary(max_size=2000), any_message())
 def test_garbage_costs_nothing_behind_the_next_zero(garbage: bytes, message: Message) -> None:
     decoder = PacketDecoder()
@@ -84,6 +89,7 @@ def test_garbage_costs_nothing_behind_the_next_zero(garbage: bytes, message: Mes
     assert decode_body(found[-1]) == Envelope(9, message)
 
 
+@patient
 @given(st.binary(max_size=700))
 def test_cobs(data: bytes) -> None:
     encoded = cobs_encode(data)
@@ -103,6 +109,7 @@ def test_cobs_by_the_paper() -> None:
     assert cobs_encode(run + b"\0") == b"\xff" + run + b"\x01\x01"
 
 
+@patient
 @given(st.binary(min_size=1, max_size=64), st.integers(0), st.integers(1, 255))
 def test_a_changed_byte_never_passes(body: bytes, place: int, change: int) -> None:
     data = bytearray(encode_packet(b"\x01" + body))

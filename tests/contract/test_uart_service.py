@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from firmware_sim.firmware.host import HostFirmware, build_host_library, build_host_program
@@ -223,7 +223,7 @@ def test_while_it_works_everything_but_hello_and_statistics_is_busy(board: HostF
     assert late.sequence == 3
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.one_of(st.binary(max_size=60), st.sampled_from([case[0] for case in BAD_PACKETS.values()]))))
 def test_after_any_garbage_a_good_frame_is_classified(library: HostFirmware, pieces: list[bytes]) -> None:
     library.reset()

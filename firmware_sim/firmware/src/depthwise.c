@@ -9,22 +9,27 @@
 /* One output channel of a layer, and how its input is packed. */
 struct plane {
     const struct nn_layer *layer;
-    const int8_t *input;  /* [0][0] of its input channel; pixels are in_c bytes apart */
-    int8_t *output;       /* [0][0] of the channel; pixels are out_c bytes apart */
-    uint32_t half;        /* the second row of a pair of output rows is this far below the first */
-    uint32_t width;       /* words of a packed row: what the windows of one output row cover */
-    int32_t weights[9];   /* of a 3x3 window */
-    const int8_t *any_weights; /* of any other, out_c bytes apart */
+    const int8_t *input; /* [0][0] of its input channel; pixels are in_c bytes apart */
+    int8_t *output;      /* [0][0] of the channel; pixels are out_c bytes apart */
+    uint32_t half;       /* the second row of a pair of output rows is this far below the first */
+    uint32_t width;      /* words of a packed row: what the windows of one output row cover */
+    const int8_t *weights; /* out_c bytes apart */
+    int32_t weights_3x3[9];
     struct requantisation requantisation;
 };
 
-/* Value of the channel at input row y, column x; the zero point outside. */
-static int32_t tap(const struct plane *plane, int32_t y, int32_t x)
+/* A row of the channel's input: `step` bytes from pixel to pixel. Above and below the input all are the zero point. */
+struct row {
+    const int8_t *x;
+    uint32_t step;
+};
+
+static struct row input_row(const struct plane *plane, int32_t y)
 {
     const struct nn_layer *layer = plane->layer;
-    if (y < 0 || y >= layer->in_h || x < 0 || x >= layer->in_w)
-        return layer->input_zero_point;
-    return plane->input[((uint32_t)y * layer->in_w + (uint32_t)x) * layer->in_c];
+    if (y < 0 || y >= layer->in_h)
+        return (struct row){&layer->input_zero_point, 0};
+    return (struct row){plane->input + (uint32_t)y * layer->in_w * layer->in_c, layer->in_c};
 }
 
 /* Pack `rows` input rows from row y on, each with the row that belongs to the second of the pair. */
@@ -32,80 +37,83 @@ static void pack(const struct plane *plane, int32_t y, uint32_t rows)
 {
     const struct nn_layer *layer = plane->layer;
     int32_t *out = pair_words;
-    int32_t distance = (int32_t)(plane->half * layer->stride_h), in_h = layer->in_h, in_w = layer->in_w;
-    uint32_t step = layer->in_c;
-    int32_t x_end = (int32_t)plane->width - layer->pad_left, x_inside = x_end < in_w ? x_end : in_w;
+    int32_t distance = (int32_t)(plane->half * layer->stride_h);
+    int32_t outside = pair(layer->input_zero_point, layer->input_zero_point);
+    uint32_t left = layer->pad_left, behind = plane->width - left;
+    uint32_t inside = behind < layer->in_w ? behind : layer->in_w;
     for (; rows; rows--, y++) {
-        int32_t x = -(int32_t)layer->pad_left;
-        if (y >= 0 && y + distance < in_h) {
-            for (; x < 0; x++)
-                *out++ = pair(layer->input_zero_point, layer->input_zero_point);
-            const int8_t *a = plane->input + (uint32_t)(y * in_w) * step;
-            const int8_t *b = a + (uint32_t)(distance * in_w) * step;
-            for (; x < x_inside; x++, a += step, b += step)
-                *out++ = pair(*a, *b);
-        }
-        for (; x < x_end; x++)
-            *out++ = pair(tap(plane, y, x), tap(plane, y + distance, x));
+        struct row a = input_row(plane, y), b = input_row(plane, y + distance);
+        for (uint32_t x = 0; x < left; x++)
+            *out++ = outside;
+        for (uint32_t x = 0; x < inside; x++, a.x += a.step, b.x += b.step)
+            *out++ = pair(*a.x, *b.x);
+        for (uint32_t x = inside; x < behind; x++)
+            *out++ = outside;
     }
 }
 
-/* Sums of `pairs` windows of any size from the packed rows at `x`, as pair_slide_3x3 gives them. */
-static void slide_any(const struct plane *plane, const int32_t *x, uint32_t pairs, int32_t *sums)
+/* pair_slide_3x3 for windows of any size. */
+static void slide_any(const struct plane *plane, const struct pair_rows *rows, uint32_t pairs, int32_t *sums)
 {
     const struct nn_layer *layer = plane->layer;
-    for (uint32_t i = 0; i < pairs; i++, x += layer->stride_w) {
-        const int8_t *w = plane->any_weights;
+    const int32_t *x = rows->x;
+    for (uint32_t i = 0; i < pairs; i++, x += rows->stride) {
+        const int8_t *w = plane->weights;
         uint32_t whole = 0;
         int32_t second = 0;
         for (uint32_t ky = 0; ky < layer->kernel_h; ky++)
             for (uint32_t kx = 0; kx < layer->kernel_w; kx++, w += layer->out_c) {
-                int32_t product = x[ky * plane->width + kx] * *w;
+                int32_t product = x[ky * rows->width + kx] * *w;
                 whole += (uint32_t)product;
                 second += (product + 0x8000) >> 16;
             }
         sums[i] = (int32_t)(whole - ((uint32_t)second << 16));
-        sums[pairs + i] = second;
+        sums[rows->distance + i] = second;
     }
 }
 
-/* One pair of output rows from the packed rows at `x`; `second` is NULL when there is no second row. */
-static void output_rows(const struct plane *plane, const int32_t *x, int8_t *first, int8_t *second)
+/* `rows` pairs of output rows from `row` on, `columns` of them from column x on; `packed` is where the first row's
+ * windows begin. More than one row only with all columns: then their pixels follow each other in the output. */
+static void output_rows(const struct plane *plane, const int32_t *packed, uint32_t row, uint32_t rows, uint32_t x,
+                        uint32_t columns)
 {
     const struct nn_layer *layer = plane->layer;
-    uint32_t step = layer->out_c, left = layer->out_w;
-    while (left) {
-        uint32_t pairs = left < PAIR_SUMS / 2 ? left : PAIR_SUMS / 2;
-        if (plane->any_weights) {
-            slide_any(plane, x, pairs, pair_sums);
-        } else {
-            struct pair_rows rows = {.x = x, .width = plane->width, .stride = layer->stride_w, .w = plane->weights};
-            pair_slide_3x3(&rows, pairs, pair_sums);
-        }
-        requantise_sums(&plane->requantisation, pair_sums, pairs, first, step);
-        first += pairs * step;
-        if (second) {
-            requantise_sums(&plane->requantisation, pair_sums + pairs, pairs, second, step);
-            second += pairs * step;
-        }
-        x += pairs * layer->stride_w;
-        left -= pairs;
+    uint32_t step = layer->out_c, below = row + plane->half;
+    struct pair_rows window = {
+        .x = packed + x * layer->stride_w,
+        .width = plane->width,
+        .stride = layer->stride_w,
+        .w = plane->weights_3x3,
+        .distance = rows * columns,
+    };
+    for (uint32_t i = 0; i < rows; i++, window.x += layer->stride_h * plane->width) {
+        if (layer->kernel_h == 3 && layer->kernel_w == 3)
+            pair_slide_3x3(&window, columns, pair_sums + i * columns);
+        else
+            slide_any(plane, &window, columns, pair_sums + i * columns);
     }
+    int8_t *first = plane->output + (row * layer->out_w + x) * step;
+    requantise_sums(&plane->requantisation, pair_sums, rows * columns, first, step);
+    uint32_t second_rows = layer->out_h - below < rows ? layer->out_h - below : rows; /* of an odd number one less */
+    int8_t *second = first + plane->half * layer->out_w * step;
+    requantise_sums(&plane->requantisation, pair_sums + rows * columns, second_rows * columns, second, step);
 }
 
 static void channel(const struct plane *plane)
 {
     const struct nn_layer *layer = plane->layer;
-    uint32_t stride = layer->stride_h, row_bytes = (uint32_t)layer->out_w * layer->out_c;
+    uint32_t stride = layer->stride_h, width = layer->out_w;
+    uint32_t columns = width < PAIR_SUMS / 2 ? width : PAIR_SUMS / 2, most = PAIR_SUMS / 2 / columns;
     /* Output rows whose input rows fit the work area at once; nn.h promises one. */
     uint32_t band = (NN_WORK_WORDS / plane->width - layer->kernel_h) / stride + 1;
     for (uint32_t row = 0; row < plane->half; row += band) {
-        uint32_t rows = plane->half - row < band ? plane->half - row : band;
-        pack(plane, (int32_t)(row * stride) - layer->pad_top, (rows - 1) * stride + layer->kernel_h);
-        for (uint32_t i = 0; i < rows; i++) {
-            int8_t *first = plane->output + (row + i) * row_bytes;
-            int8_t *second = row + i + plane->half < layer->out_h ? first + plane->half * row_bytes : 0;
-            output_rows(plane, pair_words + i * stride * plane->width, first, second);
+        uint32_t left = plane->half - row < band ? plane->half - row : band;
+        const int32_t *packed = pair_words;
+        pack(plane, (int32_t)(row * stride) - layer->pad_top, (left - 1) * stride + layer->kernel_h);
+        for (uint32_t first = row, rows; left; left -= rows, first += rows, packed += rows * stride * plane->width) {
+            rows = left < most && columns == width ? left : columns == width ? most : 1;
+            for (uint32_t x = 0; x < width; x += columns)
+                output_rows(plane, packed, first, rows, x, width - x < columns ? width - x : columns);
         }
     }
 }
@@ -122,9 +130,9 @@ void depthwise_conv_2d(const struct nn_layer *layer, int8_t *arena)
     for (uint32_t c = 0; c < layer->out_c; c++) {
         plane.input = arena + layer->input_offset + c / layer->depth_multiplier;
         plane.output = arena + layer->output_offset + c;
-        plane.any_weights = is_3x3 ? 0 : layer->weights + c;
+        plane.weights = layer->weights + c;
         for (uint32_t i = 0; is_3x3 && i < 9; i++)
-            plane.weights[i] = layer->weights[i * layer->out_c + c];
+            plane.weights_3x3[i] = plane.weights[i * layer->out_c];
         plane.requantisation.bias = layer->bias[c];
         plane.requantisation.multiplier = layer->multiplier[c];
         plane.requantisation.shift = layer->shift[c];

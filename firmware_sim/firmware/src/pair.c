@@ -38,6 +38,6 @@ void pair_slide_3x3(const struct pair_rows *rows, uint32_t pairs, int32_t *sums)
         move(&sum, x1[1] * w[4] + x1[2] * w[5]);
         move(&sum, x2[0] * w[6] + x2[1] * w[7]);
         move(&sum, x2[2] * w[8]);
-        finish(&sum, &sums[i], &sums[pairs + i]);
+        finish(&sum, &sums[i], &sums[rows->distance + i]);
     }
 }

@@ -23,7 +23,7 @@ static inline int32_t pair(int32_t first, int32_t second)
 extern int32_t pair_words[NN_WORK_WORDS];
 
 /* Sums that wait for requantisation: first pixels, then second pixels. */
-#define PAIR_SUMS 64u
+#define PAIR_SUMS 128u
 extern int32_t pair_sums[PAIR_SUMS];
 
 /* For each of `pairs` windows of `size` words at `x`: its dot product with the weights `w`, int8[size]; `size` is a
@@ -36,9 +36,10 @@ struct pair_rows {
     uint32_t width;    /* words from one row to the next */
     uint32_t stride;   /* words from one window to the next */
     const int32_t *w;  /* weights, [3][3] */
+    uint32_t distance; /* sums from a first pixel's to its second's */
 };
 
-/* The sums of `pairs` windows, as pair_dots gives them. */
+/* The sums of `pairs` windows: sums[i] of the first pixel of window i, sums[distance + i] of the second. */
 void pair_slide_3x3(const struct pair_rows *rows, uint32_t pairs, int32_t *sums);
 
 #endif

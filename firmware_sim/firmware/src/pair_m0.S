@@ -119,9 +119,11 @@ pair_slide_3x3:
     push {r4, r5, r6, r7}
     mov r9, r2
     lsls r1, r1, #2
-    mov r10, r1
     adds r2, r1
     mov r12, r2
+    ldr r1, [r0, #16]
+    lsls r1, r1, #2
+    mov r10, r1
     ldmia r0!, {r4, r5, r6, r7} /* x, width, stride, w */
     lsls r6, r6, #2
     mov r11, r6
