@@ -32,6 +32,7 @@ def export_checkpoint(folder: Path, learner: Learner, tokenizer: Tokenizer, card
         Processor(learner.model.config, learner.plan.pixels).save_folder(staging)
         (staging / CARD_NAME).write_text(_pretty(card), encoding="utf-8")
         for path in sorted(staging.iterdir(), key=lambda path: path.suffix != ".safetensors"):
+            path.chmod(0o644)  # safetensors makes its file private
             path.replace(folder / path.name)
     finally:
         shutil.rmtree(staging)
