@@ -10,7 +10,13 @@ import typer
 if TYPE_CHECKING:
     from firmware_sim.firmware.build import Sizes
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Build the RP2040 firmware of a model.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Build the RP2040 firmware of a model.",
+)
 
 ModelOption = Annotated[
     Path | None, typer.Option("--model", help="Folder with model.tflite and gate.json; default: the pizza model.")
