@@ -33,7 +33,7 @@ def render(
 
     from shared.bakery.bake import iter_bakes
     from shared.bakery.files import write_bake
-    from shared.bakery.sheet import write_sheet
+    from shared.bakery.sheet import draw_strip, write_sheet
     from shared.errors import BadInputError
 
     if count < 1:
@@ -41,7 +41,7 @@ def render(
     if out is None and contact_sheet is None:
         raise BadInputError("give --out DIR, --contact-sheet FILE, or both")
     labels: Counter[str] = Counter()
-    shown = []
+    strips = []
     started = time.perf_counter()
     # Shown on a terminal only, and on the error stream, so that --json stays clean.
     stream = iter_bakes(seed, count, processes)
@@ -50,10 +50,10 @@ def render(
             if out is not None:
                 write_bake(out, bake.frames, bake.depth, bake.truth)
             if contact_sheet is not None:
-                shown.append((bake.frames, bake.truth))
+                strips.append(draw_strip(bake.frames, bake.truth))
             labels[bake.truth.doneness] += 1
     if contact_sheet is not None:
-        write_sheet(contact_sheet, shown)
+        write_sheet(contact_sheet, strips)
     seconds = time.perf_counter() - started
     if json:
         summary = {

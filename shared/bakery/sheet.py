@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +18,11 @@ FRAMES_SHOWN = (1, KEY_FRAME, 6)
 """Frames of each bake, left to right."""
 
 
-def write_sheet(path: Path, bakes: Iterable[tuple[npt.NDArray[np.uint8], BakeTruth]]) -> None:
-    """Draw bakes (frames uint8 [8, 240, 320, 3] and truth) COLUMNS in a row with their labels, and write `path`.
+def write_sheet(path: Path, strips: Sequence[Image.Image]) -> None:
+    """Lay strips of equal size, at least one, COLUMNS in a row and write them to `path`.
 
     Raises BadInputError when the file's format is unknown or it cannot be written.
     """
-    strips = [_strip(frames, truth) for frames, truth in bakes]
     width, height = strips[0].size
     sheet = Image.new("RGB", (COLUMNS * width, math.ceil(len(strips) / COLUMNS) * height))
     for place, strip in enumerate(strips):
@@ -34,8 +33,8 @@ def write_sheet(path: Path, bakes: Iterable[tuple[npt.NDArray[np.uint8], BakeTru
         raise BadInputError(f"cannot write the contact sheet {path}: {error}") from error
 
 
-def _strip(frames: npt.NDArray[np.uint8], truth: BakeTruth) -> Image.Image:
-    """The shown frames of one bake side by side at half size, with a caption."""
+def draw_strip(frames: npt.NDArray[np.uint8], truth: BakeTruth) -> Image.Image:
+    """The shown ones of frames uint8 [8, 240, 320, 3] side by side at half size, with the truth as caption."""
     half = (FRAME_WIDTH // 2, FRAME_HEIGHT // 2)
     strip = Image.new("RGB", (len(FRAMES_SHOWN) * half[0] + 4, half[1] + 16))
     for place, frame in enumerate(FRAMES_SHOWN):
