@@ -1,0 +1,44 @@
+"""Compiled kernels: a changed callee in another file must never leave its caller with the old code."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+CALLEE = """
+from shared.jit import jit
+
+@jit
+def step(x):
+    return x + {}
+"""
+CALLER = (
+    "from shared.jit import jit\nfrom {package}.callee import step\n\n@jit\ndef twice(x):\n    return step(step(x))\n"
+)
+
+
+def run(folder: Path) -> int:
+    environment = {**os.environ, "CRUSTWATCH_CACHE": str(folder / "cache"), "PYTHONPATH": str(folder)}
+    script = "from kernels.deep.caller import twice; print(twice(10))"
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", script], capture_output=True, text=True, check=True, env=environment, timeout=300
+    )
+    return int(done.stdout)
+
+
+def test_an_edit_in_one_file_reaches_the_kernels_of_another(tmp_path: Path) -> None:
+    package = tmp_path / "kernels" / "deep"
+    package.mkdir(parents=True)
+    (tmp_path / "kernels" / "__init__.py").touch()
+    (package / "__init__.py").touch()
+    (package / "caller.py").write_text(CALLER)
+    (package / "callee.py").write_text(CALLEE.format(1))
+    assert run(tmp_path) == 12
+    stored = sorted((tmp_path / "cache" / "kernels").rglob("*.nbc"))
+    assert stored
+    assert run(tmp_path) == 12
+    assert sorted((tmp_path / "cache" / "kernels").rglob("*.nbc")) == stored
+    (package / "callee.py").write_text(CALLEE.format(100))
+    assert run(tmp_path) == 210
