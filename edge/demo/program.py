@@ -101,7 +101,7 @@ async def _until_interrupted(options: DemoOptions, folder: Path) -> Report:
 
 async def _demo(options: DemoOptions, folder: Path) -> Report:
     observer, taken = Observer(LINE, system_now_us), Taken()
-    screen = Screen(Console(stderr=options.json and sys.stdout.isatty()), observer, taken.pictures)
+    screen = Screen(Console(stderr=options.json and sys.stdout.isatty()), observer, taken.pictures, folder)
     kind = None if options.broker == "auto" else cast(Kind, options.broker)
     with contextlib.ExitStack() as parts:
         items, total = _open_source(options, parts)

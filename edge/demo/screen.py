@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from pathlib import Path
+from typing import NamedTuple
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
@@ -16,12 +18,25 @@ from shared.messages import LineVerdict
 
 ROWS = 14
 REFRESH_PER_S = 4
+TIMES = ("device", "cloud", "total")  # inference, worker's seconds, last frame to final verdict
+
+
+class Cells(NamedTuple):
+    """One bake in words."""
+
+    bake: str
+    edge: str  # label and probability
+    decision: str
+    verdict: str
+    times: tuple[str, str, str]  # as TIMES
+    picture: str
 
 
 class Screen:
     """Shows bakes as their verdicts come in. `start` before, `stop` after."""
 
-    def __init__(self, console: Console, observer: Observer, pictures: dict[str, str]) -> None:
+    def __init__(self, console: Console, observer: Observer, pictures: dict[str, str], folder: Path) -> None:
+        self._folder = folder
         self._console = console
         self._observer = observer
         self._pictures = pictures  # of bakes, by name
@@ -67,57 +82,60 @@ class Screen:
             self._rows.append(seen.first.id)
         if self._console.is_terminal or seen.final is None:
             return
-        bake, picture, edge, decision, verdict, times = _cells(seen, self._pictures)
+        cells = self._cells(seen)
         done = self._observer.finals
         count = f"{done}/{self._total}" if self._total else str(done)
-        self.say(f"{count} {bake}: edge {edge}, {decision}; {verdict}; {times}; {picture}")
+        times = ", ".join(f"{name} {value}" for name, value in zip(TIMES, cells.times, strict=True) if value)
+        self.say(f"{count} {cells.bake}: {cells.edge}, {cells.decision}; {cells.verdict}; {times}; {cells.picture}")
 
     def __rich__(self) -> Group:
-        table = Table(expand=True)
-        for heading, ratio in (("bake", 2), ("edge", 2), ("decision", 2), ("verdict", 3), ("times", 3), ("picture", 4)):
-            table.add_column(heading, ratio=ratio, no_wrap=True, overflow="ellipsis")
+        table = Table(box=SIMPLE_HEAD, expand=True, pad_edge=False, padding=(0, 1, 0, 0))
+        for heading in ("bake", "edge", "decision", "verdict"):
+            table.add_column(heading, no_wrap=True)
+        for heading in TIMES:
+            table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column("picture", ratio=1, min_width=12, no_wrap=True, overflow="ellipsis")
         for bake_id in tuple(self._rows):  # the refreshing thread reads what the event loop writes
-            bake, picture, edge, decision, verdict, times = _cells(self._observer.bakes[bake_id], self._pictures)
-            table.add_row(bake, edge, decision, verdict, times, picture)
+            seen = self._observer.bakes[bake_id]
+            cells = self._cells(seen)
+            style = "red" if seen.final is not None and seen.final.problem else None
+            table.add_row(
+                cells.bake, cells.edge, cells.decision, cells.verdict, *cells.times, cells.picture, style=style
+            )
         done = self._observer.finals
         waiting = sum(seen.final is None for seen in list(self._observer.bakes.values()))
         of = f" of {self._total}" if self._total else ""
         workers = ", ".join(sorted(self._observer.workers)) or "none"
         return Group(table, Text(f"{done}{of} final, {waiting} waiting for the cloud, workers online: {workers}"))
 
+    def _cells(self, seen: Seen) -> Cells:
+        edge, final = seen.first.edge, seen.final
+        cloud_s = final.cloud.provenance.seconds if final and final.cloud and final.cloud.provenance else None
+        return Cells(
+            bake=seen.first.bake,
+            edge=f"{edge.label} {edge.probability:.2f}",
+            decision="sure" if edge.sure else "escalated",
+            verdict=_verdict(final, seen),
+            times=(
+                f"{edge.inference_ms:.0f} ms",
+                "" if cloud_s is None else f"{cloud_s:.2f} s",
+                "" if seen.e2e_s is None else f"{seen.e2e_s:.2f} s",
+            ),
+            picture=self._short(seen.first.bake),
+        )
 
-def _cells(seen: Seen, pictures: dict[str, str]) -> tuple[str, str, str, str, str, str]:
-    """Bake, picture, edge label with probability, decision, verdict, times."""
-    edge, final = seen.first.edge, seen.final
-    times = [f"{edge.inference_ms:.0f} ms {edge.timing}"]
-    if final is not None and final.cloud is not None and final.cloud.provenance is not None:
-        times.append(f"cloud {final.cloud.provenance.seconds:.2f} s")
-    if seen.e2e_s is not None:
-        times.append(f"total {seen.e2e_s:.2f} s")
-    return (
-        seen.first.bake,
-        _short(pictures.get(seen.first.bake, "")),
-        f"{edge.label} {edge.probability:.2f}",
-        "sure" if edge.sure else "escalated",
-        _verdict(final, seen),
-        ", ".join(times),
-    )
+    def _short(self, bake: str) -> str:
+        """Path of the bake's picture, relative to the run's folder when it lies there."""
+        path = Path(self._pictures.get(bake, ""))
+        return str(path.relative_to(self._folder)) if path.is_relative_to(self._folder) else str(path)
 
 
 def _verdict(final: LineVerdict | None, seen: Seen) -> str:
     if final is None:
-        return "waits for the cloud"
+        return "waiting"
     words = f"{final.source}: {final.label} {final.confidence:.2f}"
     if final.reason in ("timeout", "cannot_tell"):
         words += f" ({final.reason.replace('_', ' ')})"
     if seen.corrections:
-        words += f", corrected to {seen.corrections[-1].label}"
+        words += f", then {seen.corrections[-1].label}"
     return words
-
-
-def _short(path: str) -> str:
-    """`path` relative to the working folder when it lies there."""
-    try:
-        return str(Path(path).relative_to(Path.cwd())) if path else ""
-    except ValueError:
-        return path
