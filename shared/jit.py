@@ -39,12 +39,13 @@ def jit(function: Function | None = None, **options: Any) -> Any:
 
 
 def _compiled(function: Function, options: dict[str, Any]) -> Function:
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(_kernel_folder(".".join(function.__module__.split(".")[:2])))
+    settings = cast(Any, numba.config)  # a module whose attributes numba makes at run time
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = str(_kernel_folder(".".join(function.__module__.split(".")[:2])))
     try:
         return cast(Function, numba.njit(function, **({"cache": True} | options)))
     finally:
-        numba.config.CACHE_DIR = before
+        settings.CACHE_DIR = before
 
 
 @functools.cache

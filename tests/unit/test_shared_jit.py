@@ -14,9 +14,14 @@ from shared.jit import jit
 def step(x):
     return x + {}
 """
-CALLER = (
-    "from shared.jit import jit\nfrom {package}.callee import step\n\n@jit\ndef twice(x):\n    return step(step(x))\n"
-)
+CALLER = """
+from kernels.deep.callee import step
+from shared.jit import jit
+
+@jit
+def twice(x):
+    return step(step(x))
+"""
 
 
 def run(folder: Path) -> int:
