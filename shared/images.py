@@ -83,7 +83,7 @@ def _read(
                     rgb.thumbnail((max_side_px, max_side_px), Image.Resampling.BOX)
                 return np.array(rgb, np.uint8)  # [H, W, 3]
     except UnidentifiedImageError:
-        raise BadInputError(f"{name}: not an image ({', '.join(formats)})") from None
+        raise BadInputError(f"{name}: no image that can be read ({', '.join(formats)})") from None
     except Image.DecompressionBombError as error:
         raise BadInputError(f"{name}: {error}") from None
     except BadInputError:

@@ -46,7 +46,7 @@ def test_each_photograph_is_a_bake_of_one_frame(tmp_path: Path) -> None:
     assert [(bake.name, len(bake.frames), bake.key) for bake in bakes(items)] == [("a.png", 1, 0), ("b.jpg", 1, 0)]
     assert bakes(items)[1].frames[0].shape == (480, 640, 3)
     assert skipped(items).keys() == {"notes.txt", "broken.jpg"}
-    assert "not an image" in skipped(items)["notes.txt"]
+    assert "no image that can be read" in skipped(items)["notes.txt"]
 
 
 def test_each_subfolder_is_a_clip_in_natural_order(tmp_path: Path) -> None:
