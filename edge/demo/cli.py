@@ -27,7 +27,7 @@ def demo(
     checkpoint: Annotated[str, typer.Option(help="Of the cloud worker: a shipped name or a folder.")] = "pizza-small",
     broker: Annotated[str, typer.Option(help="Embedded broker: auto, mosquitto or iotcore.")] = "auto",
     out: Annotated[
-        Path | None, typer.Option(help="Folder for pictures, logs and the outbox; a temporary one without.")
+        Path | None, typer.Option(help="Folder for pictures and the worker's log; a temporary one without.")
     ] = None,
 ) -> None:
     """Bring up broker, worker, gateway and board, pass bakes through them, and say how each side did.

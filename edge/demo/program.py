@@ -105,7 +105,8 @@ async def _demo(options: DemoOptions, folder: Path) -> Report:
     kind = None if options.broker == "auto" else cast(Kind, options.broker)
     with contextlib.ExitStack() as parts:
         items, total = _open_source(options, parts)
-        broker = parts.enter_context(EmbeddedBroker(kind, folder=folder / "broker"))
+        data = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="crustwatch-outbox-")))
+        broker = parts.enter_context(EmbeddedBroker(kind))
         screen.say(f"broker {broker.kind}: pid {broker.pid}, {broker.address}")
         screen.say(f"pictures and logs: {folder}")
         worker = WorkerProcess(broker.address, folder / "worker.log", screen.say, options.checkpoint, WORKER_THREADS)
@@ -122,7 +123,7 @@ async def _demo(options: DemoOptions, folder: Path) -> Report:
                     tasks.create_task(observer.follow(client), name="demo observer"),
                     tasks.create_task(worker.supervise(), name="demo worker"),
                 ]
-                await _pass_bakes(options, folder, broker.address, worker, observer, screen, passing, total)
+                await _pass_bakes(options, data, broker.address, worker, observer, screen, passing, total)
                 await _catch_up(observer, taken)
                 for task in watchers:
                     task.cancel()
@@ -144,7 +145,7 @@ def _open_source(options: DemoOptions, parts: contextlib.ExitStack) -> tuple[Asy
 
 async def _pass_bakes(
     options: DemoOptions,
-    folder: Path,
+    data: Path,
     address: BrokerAddress,
     worker: WorkerProcess,
     observer: Observer,
@@ -166,7 +167,7 @@ async def _pass_bakes(
             stats_interval_s=0.2,
             outbox=outbox_config,
         )
-        with contextlib.closing(Outbox(folder / "outbox.db", config.task, config.outbox)) as outbox:
+        with contextlib.closing(Outbox(data / "outbox.db", config.task, config.outbox)) as outbox:
             async with MqttClient(client_config(address, config, device.kind)) as client:
                 screen.start(total)
                 gateway = Gateway(

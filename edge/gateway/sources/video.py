@@ -74,7 +74,7 @@ def _pieces(container: av.container.InputContainer, path: Path, frames: int) -> 
 
 def _bake(path: Path, piece: int, images: list[NDArray[np.uint8]], times_us: list[int]) -> SourceBake:
     offsets = tuple(time_us - times_us[0] for time_us in times_us)
-    return SourceBake(f"{path.name}#{piece}", tuple(images), offsets, str(path))
+    return SourceBake(f"{path.name}#{piece}", tuple(images), offsets)
 
 
 def _rgb(picture: av.VideoFrame) -> NDArray[np.uint8]:
