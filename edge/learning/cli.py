@@ -9,9 +9,7 @@ import typer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
-DEFAULT_CACHE = Path("~/.cache/crustwatch")
-
-Cache = Annotated[Path, typer.Option(help="Where rendered frames are kept.", envvar="CRUSTWATCH_CACHE")]
+Cache = Annotated[Path | None, typer.Option(help="Where rendered frames are kept; default: the user's cache folder.")]
 Processes = Annotated[int, typer.Option(help="Processes that render frames.", min=1)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 TaskName = Annotated[str, typer.Option(help="Name of a task, or path of its .toml file.")]
@@ -26,7 +24,7 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoints in the folder.")] = False,
     task: TaskName = "pizza",
-    cache: Cache = DEFAULT_CACHE,
+    cache: Cache = None,
     processes: Processes = 1,
     json: AsJson = False,
 ) -> None:
@@ -51,7 +49,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Their seed: 3000 to 3099 are never trained on.", min=0)] = 3000,
     all_frames: Annotated[bool, typer.Option(help="Also the control: the mean over the 8 frames of a bake.")] = True,
     task: TaskName = "pizza",
-    cache: Cache = DEFAULT_CACHE,
+    cache: Cache = None,
     processes: Processes = 1,
     json: AsJson = False,
 ) -> None:

@@ -12,6 +12,7 @@ from edge.learning.frames import FrameStore
 from edge.learning.model_folder import read_model, sizes
 from edge.learning.progress import TerminalReporter
 from edge.learning.settings import Settings
+from shared.cache_folder import cache_folder
 from shared.errors import BadInputError, MissingPartError
 from shared.task import load_task
 
@@ -25,7 +26,7 @@ def shipped_model(task: str) -> Path:
 
 
 def run_training(
-    settings: Settings, task_name: str, out: Path, *, resume: bool, cache: Path, processes: int, as_json: bool
+    settings: Settings, task_name: str, out: Path, *, resume: bool, cache: Path | None, processes: int, as_json: bool
 ) -> None:
     """Train into `out` and print its card. Raises MissingPartError without torch."""
     try:
@@ -37,7 +38,7 @@ def run_training(
     torch.set_num_threads(1)  # the same sums in the same order on every machine, and the model is too small for more
     task = load_task(task_name)
     with TerminalReporter() as reporter:
-        store = FrameStore(cache.expanduser(), task, processes)
+        store = FrameStore(cache or cache_folder(), task, processes)
         card = train_model(settings, task, store, out, resume=resume, reporter=reporter)
     _print(card, as_json)
 
@@ -49,7 +50,7 @@ def run_evaluation(
     seed: int,
     bakes: int,
     all_frames: bool,
-    cache: Path,
+    cache: Path | None,
     processes: int,
     as_json: bool,
 ) -> None:
@@ -59,7 +60,7 @@ def run_evaluation(
     if folder.graph.labels != len(task.labels):
         raise BadInputError(f"the model has {folder.graph.labels} labels, task {task.name} has {len(task.labels)}")
     with TerminalReporter() as reporter:
-        store = FrameStore(cache.expanduser(), task, processes)
+        store = FrameStore(cache or cache_folder(), task, processes)
         frames = store.load(seed, bakes, reporter.stage(f"frames of seed {seed}", bakes))
     report = evaluate(folder.graph, folder.gate, frames, task, all_frames=all_frames)
     _print({**sizes(folder.graph, folder.tflite), "evaluation": report}, as_json)

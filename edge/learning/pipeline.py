@@ -76,6 +76,7 @@ def finish(
         "task": task.name,
         "labels": list(task.labels),
         **sizes(graph, tflite),
+        "topology": asdict(default_topology(len(task.labels), task.input.size_px)),
         "settings": settings.as_json(),
         "evaluation": evaluate(graph, gate, test, task, all_frames=True),
     }
