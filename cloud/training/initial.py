@@ -57,6 +57,15 @@ def initialise(model: SpatialMLLM, seed: int) -> None:
             nn.init.normal_(parameter, std=0.2, generator=random)
 
 
+def initialise_heads(heads: nn.Module, seed: int) -> None:
+    """Draw the auxiliary read-outs anew from `seed`, whatever was drawn before in this process."""
+    random = torch.Generator().manual_seed(seed)
+    for module in heads.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=1 / math.sqrt(module.in_features), generator=random)
+            nn.init.zeros_(module.bias)
+
+
 @torch.no_grad()
 def fit_patch_filters(model: SpatialMLLM, frames: Tensor, normalised: Tensor) -> None:
     """Set both patch embeddings to DCT filters whose outputs have unit variance.

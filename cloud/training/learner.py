@@ -18,7 +18,7 @@ from cloud.spatial_mllm import SpatialMLLM
 from cloud.training.auxiliary import AuxiliaryHeads, Features, total
 from cloud.training.batches import Batch
 from cloud.training.forward import TrainingForward
-from cloud.training.initial import fit_patch_filters, initialise
+from cloud.training.initial import fit_patch_filters, initialise, initialise_heads
 from cloud.training.plan import TrainingPlan, spatial_config
 from cloud.training.targets import VALUE_POSITIONS, TargetTable
 from shared.errors import BadInputError
@@ -35,6 +35,7 @@ class Learner:
         self.targets = TargetTable(tokenizer, task)
         self.forward = TrainingForward(self.model, tokenizer, task)
         initialise(self.model, plan.seed)
+        initialise_heads(self.heads, plan.seed)
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
         self.optimisers = self._optimisers()
 

@@ -25,7 +25,7 @@ from shared.task import Task
 
 STATE_NAME = "training-state.pt"
 VALIDATION_SHARDS = 4
-LOG_EVERY = 20  # steps between two points of the loss curve
+LOG_EVERY = 5  # steps between two points of the loss curve
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ class Run:
         *,
         resume: bool,
         processes: int = 1,
+        validation_shards: int = VALIDATION_SHARDS,
         save_every_s: float = 60.0,
         export_every_s: float = 300.0,
         clock: Callable[[], float] = time.monotonic,
@@ -90,7 +91,7 @@ class Run:
         if plan.clips % SHARD_CLIPS or plan.clips < SHARD_CLIPS:
             raise BadInputError(f"--clips must be a multiple of {SHARD_CLIPS}, not {plan.clips}")
         self.training = shards(*TRAINING_SEEDS, plan.clips // SHARD_CLIPS)
-        self.validation = shards(VALIDATION_SEED, VALIDATION_SEED, VALIDATION_SHARDS)
+        self.validation = shards(VALIDATION_SEED, VALIDATION_SEED, validation_shards)
         self.tokenizer = build_tokenizer(task)
         self.learner = Learner(plan, self.tokenizer, task)
         self.sampler = RoundSampler(self.store, self.training, plan.seed)

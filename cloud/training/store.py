@@ -7,14 +7,11 @@ was killed goes on with the shards that are there; a shard is the same bytes whe
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
-from multiprocessing.process import BaseProcess
+from multiprocessing import get_context
 from pathlib import Path
 from shutil import disk_usage
 
@@ -22,6 +19,7 @@ import numpy as np
 
 from cloud.spatial_mllm.config import VisionConfig
 from cloud.spatial_mllm.processor import PixelRange, smart_size
+from cloud.training.processes import follow_parent
 from cloud.training.records import Record, record_type, render_record
 from shared.bakery import FRAME_HEIGHT, FRAME_WIDTH
 from shared.errors import BadInputError, CrustwatchError
@@ -127,7 +125,7 @@ class Renderer:
         for stale in store.folder.glob("*.part"):
             stale.unlink(missing_ok=True)
         self.total = len(wanted)
-        self._pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_follow_parent)
+        self._pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=follow_parent)
         arguments = (store.folder.parent, store.pixels, store.task)
         self._jobs: list[Future[None]] = [self._pool.submit(_render_shard, *arguments, shard) for shard in missing]
 
@@ -153,22 +151,6 @@ class Renderer:
     def close(self) -> None:
         """Drop what has not begun and wait for the shards under way."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _follow_parent() -> None:
-    """Begin a rendering process: Ctrl-C is the parent's to handle, and a killed parent takes it along.
-
-    The pool's own pipes stay open among the siblings, so they would wait for work for ever.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: BaseProcess) -> None:
-    parent.join()
-    os._exit(1)
 
 
 def _render_shard(folder: Path, pixels: PixelRange, task: Task, shard: Shard) -> None:
