@@ -21,7 +21,7 @@ def worker(
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
     task: Annotated[str, typer.Option(help="Name of a task, or a .toml file.")] = "pizza",
     name: Annotated[str, typer.Option(help="Name of this worker in its topics; host and pid without one.")] = "",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads for the model; 0 leaves it to torch.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads for the model; 0 leaves it to torch.")] = 1,
 ) -> None:
     """Answer escalated bakes until Ctrl-C or SIGTERM; any number of workers share the load.
 

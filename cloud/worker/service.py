@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -53,13 +52,11 @@ class Worker:
         engine: Engine,
         client: MqttClient,
         cache: AnswerCache | None = None,
-        answered: Callable[[Sender, BakeVerdict], None] | None = None,
     ) -> None:
         self._config = config
         self._engine = engine
         self._client = client
         self._cache = cache or AnswerCache()
-        self._on_answer = answered or (lambda sender, verdict: None)
         self._in_hand = False  # a request is being worked on
         self.answered = 0  # answers published
         self.expired = 0  # requests that came to their turn too late
@@ -103,8 +100,8 @@ class Worker:
             self.refused += 1
             log.warning("dropped: %s", error)
             return
-        expiry_s = message.properties.expiry_s
-        if expiry_s is not None and asyncio.get_running_loop().time() - message.received_s > expiry_s:
+        now, expiry_s = asyncio.get_running_loop().time, message.properties.expiry_s
+        if expiry_s is not None and now() - message.received_s > expiry_s:
             self.expired += 1
             log.info("bake %s: expired before its turn, not computed", sender.id.hex())
             return
@@ -115,7 +112,10 @@ class Worker:
         payload = response(sender, self._config.name, verdict)
         await self._client.publish(sender.line.response, payload, properties=properties)
         self.answered += 1
-        self._on_answer(sender, verdict)
+        said = "cannot tell" if verdict.cannot_tell else verdict.doneness
+        log.info(
+            "bake %s of %s: %s after %.2f s", sender.id.hex(), sender.line.prefix, said, now() - message.received_s
+        )
 
     async def _verdict(self, message: Incoming, sender: Sender) -> BakeVerdict:
         try:
