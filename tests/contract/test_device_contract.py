@@ -225,7 +225,7 @@ def test_a_gateway_with_a_real_board_needs_no_numba_and_no_torch() -> None:
     script = (
         "import sys, edge.devices, firmware_sim.board.serial_port\n"
         "heavy = {'numba', 'torch', 'elftools', 'onnxruntime', 'ai_edge_litert'} & set(sys.modules)\n"
-        "sys.exit(', '.join(heavy))"
+        "sys.exit(', '.join(heavy) or None)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

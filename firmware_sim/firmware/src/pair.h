@@ -26,7 +26,7 @@ extern int32_t pair_words[NN_WORK_WORDS];
 #define PAIR_SUMS 128u
 extern int32_t pair_sums[PAIR_SUMS];
 
-/* For each of `pairs` windows of `size` words at `x`: its dot product with the weights `w`, int8[size]; `size` is a
+/* For each of `pairs` >= 1 windows of `size` words at `x`: its dot product with the weights `w`, int8[size]; `size` is a
  * multiple of 4 and `w` aligned to 4. sums[i] is the first pixel's sum of window i, sums[pairs + i] the second's. */
 void pair_dots(const int32_t *x, const int8_t *w, uint32_t size, uint32_t pairs, int32_t *sums);
 
@@ -39,7 +39,7 @@ struct pair_rows {
     uint32_t distance; /* sums from a first pixel's to its second's */
 };
 
-/* The sums of `pairs` windows: sums[i] of the first pixel of window i, sums[distance + i] of the second. */
+/* The sums of `pairs` >= 1 windows: sums[i] of the first pixel of window i, sums[distance + i] of the second. */
 void pair_slide_3x3(const struct pair_rows *rows, uint32_t pairs, int32_t *sums);
 
 #endif

@@ -11,7 +11,7 @@ static void each(const struct requantisation *channel, const int32_t *sums, uint
 void requantise_sums(const struct requantisation *channel, const int32_t *sums, uint32_t count, int8_t *out,
                      uint32_t step)
 {
-    if (channel->shift < 0)
+    if (channel->shift < 0 && count != 0)
         requantise_sums_right(channel, sums, count, out, step);
     else
         each(channel, sums, count, out, step);

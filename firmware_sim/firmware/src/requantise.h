@@ -50,7 +50,8 @@ struct requantisation {
 };
 
 /* out[i * step] = clamp(requantise(bias + sums[i], multiplier, shift) + zero_point, low, high) for i < count.
- * requantise.c for any shift; requantise_m0.S for shift < 0, which nearly all channels of all networks have. */
+ * requantise_sums_right wants shift < 0, which nearly all channels of all networks have, and count >= 1; on the chip it
+ * is in requantise_m0.S. */
 void requantise_sums(const struct requantisation *channel, const int32_t *sums, uint32_t count, int8_t *out,
                      uint32_t step);
 void requantise_sums_right(const struct requantisation *channel, const int32_t *sums, uint32_t count, int8_t *out,
