@@ -12,7 +12,7 @@ from rich.table import Table
 from cloud.dashboard.lines import FILTERS, CameraView, Overview
 from shared.mqtt import BrokerAddress, MqttClient, MqttConfig
 
-REFRESH_PER_S = 4
+REFRESH_S = 0.25
 
 
 def watch(address: BrokerAddress, client_id: str) -> None:
@@ -32,8 +32,8 @@ async def _watch(address: BrokerAddress, client_id: str) -> None:
                 await client.subscribe(topic_filter)
             screen = Screen(overview, client, address)
             if console.is_terminal:
-                with Live(screen, console=console, refresh_per_second=REFRESH_PER_S):
-                    await _follow(client, overview, None)
+                with Live(screen, console=console, auto_refresh=False) as live:
+                    await asyncio.gather(_follow(client, overview, None), _refresh(live))
             else:
                 await _follow(client, overview, console)
     except asyncio.CancelledError:
@@ -46,6 +46,12 @@ async def _follow(client: MqttClient, overview: Overview, lines: Console | None)
         overview.note(message)
         if lines is not None and message.topic.endswith("/verdict") and message.topic in overview.cameras:
             lines.print(_line(overview.cameras[message.topic]), highlight=False, soft_wrap=True)
+
+
+async def _refresh(live: Live) -> None:
+    while True:
+        live.refresh()
+        await asyncio.sleep(REFRESH_S)
 
 
 class Screen:
@@ -74,7 +80,7 @@ class Screen:
 
     def _verdicts(self) -> Table:
         table = _table("line", "camera", "item", "verdict", "by", "state", "reason", "seconds")
-        for view in list(self._overview.latest):  # the refreshing thread reads what the event loop writes
+        for view in self._overview.latest:
             verdict = view.verdict
             label = f"{verdict.label} {verdict.confidence:.2f}"
             style = "bold red" if verdict.problem else None

@@ -77,9 +77,9 @@ class Observer:
     @property
     def finals(self) -> int:
         """Bakes with a final verdict."""
-        return sum(bool(seen.finals) for seen in list(self.bakes.values()))
+        return sum(bool(seen.finals) for seen in self.bakes.values())
 
     @property
     def duplicates(self) -> int:
         """Final verdicts beyond the first of a bake."""
-        return sum(max(0, len(seen.finals) - 1) for seen in list(self.bakes.values()))
+        return sum(max(0, len(seen.finals) - 1) for seen in self.bakes.values())

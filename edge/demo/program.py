@@ -44,6 +44,7 @@ DEFAULT_BAKES = 60
 LINE = Line.of("demo", "oven-1")
 DEADLINE_S = 120.0  # generous: a worker that is killed and started again still answers in time
 MAX_BACKLOG = 2  # one bake at the worker and one on its way: the belt is as fast as the cloud
+DEVICE_ATTEMPTS = 3  # an emulated chip that fails does not heal
 WORKER_THREADS = 1  # of two cores, the other one emulates the board and renders
 WORKER_START_S = 180.0
 CATCH_UP_S = 5.0  # for the observer, after the gateway has published everything
@@ -77,7 +78,10 @@ def run(options: DemoOptions) -> None:
     if options.broker not in ("auto", "mosquitto", "iotcore"):
         raise BadInputError(f"--broker is auto, mosquitto or iotcore, not {options.broker!r}")
     folder = options.folder or Path(tempfile.mkdtemp(prefix="crustwatch-demo-"))
-    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    try:
+        (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInputError(f"--out {folder}: cannot be written: {error.strerror}") from None
     report = asyncio.run(_until_interrupted(options, folder))
     if options.json:
         print(json.dumps(report.as_json()), flush=True)  # noqa: T201
@@ -122,6 +126,7 @@ async def _demo(options: DemoOptions, folder: Path) -> Report:
                 watchers = [
                     tasks.create_task(observer.follow(client), name="demo observer"),
                     tasks.create_task(worker.supervise(), name="demo worker"),
+                    tasks.create_task(screen.refresh(), name="demo screen"),
                 ]
                 await _pass_bakes(options, data, broker.address, worker, observer, screen, passing, total)
                 await _catch_up(observer, taken)
@@ -164,6 +169,7 @@ async def _pass_bakes(
             load_task(),
             deadline_s=DEADLINE_S,
             max_backlog=MAX_BACKLOG,
+            device_attempts=DEVICE_ATTEMPTS,
             stats_interval_s=0.2,
             outbox=outbox_config,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from edge.demo.report import Report, summary_lines
 from shared.messages import LineVerdict
 
 ROWS = 14
-REFRESH_PER_S = 4
+REFRESH_S = 0.25
 TIMES = ("device", "cloud", "total")  # inference, worker's seconds, last frame to final verdict
 
 
@@ -54,12 +55,20 @@ class Screen:
         self._observer.on_final = self._plain_line
         if self._console.is_terminal:
             self._observer.on_change = self._note
-            self._live = Live(self, console=self._console, refresh_per_second=REFRESH_PER_S, transient=False)
+            self._live = Live(self, console=self._console, auto_refresh=False)
             self._live.start()
+
+    async def refresh(self) -> None:
+        """For ever: draw the table, in the event loop that changes what it shows."""
+        while True:
+            if self._live is not None:
+                self._live.refresh()
+            await asyncio.sleep(REFRESH_S)
 
     def stop(self) -> None:
         """Leave the last table on the screen."""
         if self._live is not None:
+            self._live.refresh()
             self._live.stop()
             self._live = None
 
@@ -95,7 +104,7 @@ class Screen:
         for heading in TIMES:
             table.add_column(heading, justify="right", no_wrap=True)
         table.add_column("picture", ratio=1, min_width=12, no_wrap=True, overflow="ellipsis")
-        for bake_id in tuple(self._rows):  # the refreshing thread reads what the event loop writes
+        for bake_id in self._rows:
             seen = self._observer.bakes[bake_id]
             cells = self._cells(seen)
             style = "red" if seen.final is not None and seen.final.problem else None
@@ -103,7 +112,7 @@ class Screen:
                 cells.bake, cells.edge, cells.decision, cells.verdict, *cells.times, cells.picture, style=style
             )
         done = self._observer.finals
-        waiting = sum(seen.final is None for seen in list(self._observer.bakes.values()))
+        waiting = sum(seen.final is None for seen in self._observer.bakes.values())
         of = f" of {self._total}" if self._total else ""
         workers = ", ".join(sorted(self._observer.workers)) or "none"
         return Group(table, Text(f"{done}{of} final, {waiting} waiting for the cloud, workers online: {workers}"))

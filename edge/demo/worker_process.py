@@ -43,7 +43,7 @@ class WorkerProcess:
     def start(self) -> None:
         """Start the worker; its output goes to the log."""
         self._life += 1
-        with self._log_path.open("ab") as log_file:
+        with self._log_path.open("wb" if self._life == 1 else "ab") as log_file:
             self._child = children.spawn(
                 [sys.executable, "-m", "shared.cli", "cloud", "worker", "--name", self.name, *self._options],
                 stdout=log_file,

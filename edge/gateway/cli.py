@@ -18,6 +18,7 @@ def run(
     device: Annotated[
         str, typer.Option(help="emulated, serial:/dev/ttyACM0, litert, tflite-runtime, onnx or reference.")
     ] = "emulated",
+    model: Annotated[Path | None, typer.Option(help="Folder of the device's model; the shipped one without.")] = None,
     broker: Annotated[
         str, typer.Option(envvar="CRUSTWATCH_BROKER", help="mqtt://host:port or mqtts://user:password@host:port")
     ] = "mqtt://127.0.0.1:1883",
@@ -46,6 +47,7 @@ def run(
         Options(
             source=source,
             device=device,
+            model=model,
             broker=broker,
             site=site,
             gateway=gateway,

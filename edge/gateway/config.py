@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edge.gateway.outbox import OutboxConfig
+from shared.mqtt.backoff import Backoff
 from shared.task import Task
 from shared.topics import Line
 
@@ -18,6 +19,8 @@ class GatewayConfig:
     camera: str = "belt"
     deadline_s: float | None = None  # None: the task's
     max_backlog: int | None = None  # bakes waiting for the cloud before the source is held up; None: a live camera
+    device_attempts: int | None = None  # for one bake, before the gateway gives up; None: it waits for the device
+    device_backoff: Backoff = field(default_factory=Backoff)
     jpeg_quality: int = 85
     snapshot_bytes: int = 30_000  # cap of the retained picture, so that dashboards on thin links stay quick
     stats_interval_s: float = 1.0  # at most so often

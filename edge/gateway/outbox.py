@@ -101,8 +101,11 @@ class Outbox:
         self.config = config or OutboxConfig()
         self._task = task
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = _lock(path)
+        except OSError as error:
+            raise BadInputError(f"{path}: cannot be written: {error.strerror}") from None
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
             self._prepare()
@@ -305,7 +308,7 @@ def _lock(path: Path) -> int:
     handle = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         os.close(handle)
         raise BadInputError(f"{path}: another gateway uses this outbox; give each gateway its own --outbox") from None
     return handle

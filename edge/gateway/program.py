@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.devices import Device, open_device
+from edge.devices.model import DEFAULT_MODEL
 from edge.gateway.config import GatewayConfig
 from edge.gateway.outbox import Outbox
 from edge.gateway.service import Gateway, client_config
@@ -46,6 +47,7 @@ class Options:
 
     source: str
     device: str
+    model: Path | None
     broker: str
     site: str
     gateway: str
@@ -71,7 +73,7 @@ def serve(options: Options) -> None:
     with (
         open_source(options.source, options.bakes, config.task.escalation.frames) as items,
         contextlib.closing(Outbox(options.outbox, config.task, config.outbox)) as outbox,
-        open_device(options.device) as device,
+        open_device(options.device, model=options.model or DEFAULT_MODEL, task=options.task) as device,
     ):
         if waiting := outbox.backlog():
             log.info("%d bakes of an earlier run still wait for their verdict", waiting)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ from edge.gateway.sources import Skipped, SourceBake, SourceItem
 from shared import __version__
 from shared.clip import ClipFrame, encode_clip
 from shared.clock import NowUs, system_now_us
-from shared.errors import CrustwatchError
+from shared.errors import CrustwatchError, DeviceError
 from shared.images import encode_jpeg, encode_snapshot
 from shared.messages import Classification, GatewayStats, GatewayStatus, encode
 from shared.mqtt import BrokerAddress, MqttClient, MqttConfig, Will
@@ -66,6 +67,7 @@ class Gateway:
         self._client = client
         self._now_us = now_us
         self._make_id = make_id
+        self._rng = random.Random()
         self._skipped = skipped or (lambda item: log.warning("skipped %s: %s", item.name, item.reason))
         self.counters = Counters()
         self._progress = asyncio.Event()  # set when the outbox may have become emptier
@@ -148,10 +150,10 @@ class Gateway:
             await self._progress.wait()
 
     async def _inspect(self, bake: SourceBake, device_thread: ThreadPoolExecutor) -> None:
-        config, loop = self._config, asyncio.get_running_loop()
+        config = self._config
         taken_us = self._now_us()
         key = bake.frames[bake.key]  # uint8 [H, W, 3]
-        edge = await loop.run_in_executor(device_thread, self._classify, key)
+        edge = await self._classified(key, device_thread)
         now_us = self._now_us()
         verdict = verdicts.from_edge(config.task, self._make_id(), bake.name, edge, taken_us, now_us)
         if edge.sure:
@@ -168,6 +170,19 @@ class Gateway:
         self.counters.bakes += 1
         self._announcer.show(await asyncio.to_thread(encode_snapshot, key, config.snapshot_bytes))
         self._changed()
+
+    async def _classified(self, key: NDArray[np.uint8], device_thread: ThreadPoolExecutor) -> Classification:
+        """The device's word on the key frame uint8 [H, W, 3]; while the device fails, the bake waits for it."""
+        loop, config, failures = asyncio.get_running_loop(), self._config, 0
+        while True:
+            try:
+                return await loop.run_in_executor(device_thread, self._classify, key)
+            except DeviceError as error:
+                failures += 1
+                if failures == config.device_attempts:
+                    raise
+                log.warning("the device failed (attempt %d), the bake waits: %s", failures, error)
+            await asyncio.sleep(config.device_backoff.delay_s(failures, self._rng))
 
     def _classify(self, key: NDArray[np.uint8]) -> Classification:
         return self._device.classify(square_resize(key, self._config.task.input.size_px))  # uint8 [S, S, 3]

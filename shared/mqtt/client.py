@@ -15,6 +15,7 @@ one event loop; only the blocking connect runs in a thread.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import AsyncIterator, Callable
@@ -74,14 +75,12 @@ class MqttClient:
         self._up.clear()
 
     async def subscribe(self, topic_filter: str) -> None:
-        """Subscribe at QoS 1, now (when connected) and after every reconnection.
-
-        Raises RefusedError, and LinkDownError when the connection breaks meanwhile (it is renewed then, too).
-        """
+        """Subscribe at QoS 1: now when connected, and in any case with every later connection. Raises RefusedError."""
         if topic_filter not in self._filters:
             self._filters.append(topic_filter)
         if self._connection is not None and self.connected:
-            await self._connection.subscribe(topic_filter)
+            with contextlib.suppress(LinkDownError):  # it broke meanwhile: the next one subscribes
+                await self._connection.subscribe(topic_filter)
 
     async def publish(
         self,

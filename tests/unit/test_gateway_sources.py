@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from edge.gateway.sources import Skipped, SourceBake, SourceItem, open_path
 from edge.gateway.sources.files import evenly
 from shared.errors import BadInputError
+from shared.images import read_image_file
 
 
 def photograph(path: Path, level: int, size: tuple[int, int] = (64, 48)) -> None:
@@ -62,7 +65,7 @@ def test_each_subfolder_is_a_clip_in_natural_order(tmp_path: Path) -> None:
     assert clip.key == 4
     assert clip.picture.endswith("frame-6.png")
     assert clip.truth == "dark"
-    assert skipped(items) == {"empty/": "an empty folder"}
+    assert skipped(items) == {"empty/": "a folder without images"}
 
 
 def test_a_video_is_cut_into_bakes_of_evenly_spread_frames(tmp_path: Path) -> None:
@@ -100,10 +103,29 @@ def test_a_missing_path_says_what_would_be_right(tmp_path: Path) -> None:
         open_path(tmp_path / "nothing", 8)
 
 
-@pytest.mark.parametrize(("count", "wanted"), [(1, 8), (8, 8), (9, 8), (100, 8), (3, 1)])
+def test_pipes_are_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert skipped(list(open_path(tmp_path, 8))) == {"pipe.jpg": "not a regular file"}
+
+
+def test_a_large_clip_is_sampled_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(300):
+        photograph(tmp_path / "roll" / f"{number}.png", number % 256)
+    read: list[str] = []
+
+    def reading(path: Path, side: int) -> NDArray[np.uint8]:
+        read.append(path.name)
+        return read_image_file(path, side)
+
+    monkeypatch.setattr("edge.gateway.sources.files.read_image_file", reading)
+    [clip] = bakes(list(open_path(tmp_path, 8)))
+    assert len(clip.frames) == len(read) == 8
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(0, 8), (1, 8), (8, 8), (9, 8), (100, 8), (3, 1)])
 def test_evenly_spread_indices_are_different_and_sorted(count: int, wanted: int) -> None:
     found = evenly(count, wanted)
     assert len(found) == min(count, wanted)
     assert found == sorted(set(found))
-    assert found[0] == 0
-    assert wanted == 1 or found[-1] == count - 1
+    assert not count or found[0] == 0
+    assert wanted == 1 or not count or found[-1] == count - 1

@@ -29,10 +29,10 @@ def open_path(path: Path, frames: int) -> Iterator[SourceItem]:
     """Bakes of at most `frames` frames each from a folder, a photograph or a video file.
 
     In a folder each image file is a bake of one frame, each sub-folder with images a bake of its frames in natural
-    order; everything else is named and skipped. Raises BadInputError when there is no such path.
+    order; everything else is named and skipped. Raises BadInputError when the path is missing or cannot be read.
     """
     if path.is_dir():
-        return _folder(path, frames)
+        return _items(_listed(path), frames)
     if not path.is_file():
         raise BadInputError(f"{path}: no such file or folder; give photographs, clips in sub-folders, or a video")
     if path.suffix.lower() in _PHOTOGRAPHS:
@@ -45,15 +45,21 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
 
 
-def _folder(folder: Path, frames: int) -> Iterator[SourceItem]:
-    for path in sorted(folder.iterdir(), key=_natural):
-        if path.is_dir():
-            yield _clip(path, frames)
-        else:
-            yield _photograph(path)
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir(), key=_natural)
+    except OSError as error:
+        raise BadInputError(f"{folder}: cannot be read: {error.strerror}") from None
+
+
+def _items(paths: list[Path], frames: int) -> Iterator[SourceItem]:
+    for path in paths:
+        yield _clip(path, frames) if path.is_dir() else _photograph(path)
 
 
 def _photograph(path: Path) -> SourceItem:
+    if not path.is_file():  # opening a pipe or a device could wait for ever
+        return Skipped(path.name, "not a regular file")
     try:
         frame = read_image_file(path, MAX_SIDE_PX)  # uint8 [H, W, 3]
     except BadInputError as error:
@@ -62,25 +68,24 @@ def _photograph(path: Path) -> SourceItem:
 
 
 def _clip(folder: Path, frames: int) -> SourceItem:
-    files = [path for path in sorted(folder.iterdir(), key=_natural) if path.is_file()]
+    try:
+        files = [path for path in _listed(folder) if path.is_file() and path.suffix.lower() in _PHOTOGRAPHS]
+    except BadInputError as error:
+        return Skipped(f"{folder.name}/", _reason(folder, error))
     named = [path for path in files if path.name.startswith("frame")]  # a rendered clip holds depth images too
-    images, taken, first_error = [], [], ""
-    for path in named or files:
+    files = named or files
+    picked = [files[i] for i in evenly(len(files), frames)]  # before any is decoded: there may be thousands
+    images, places, first_error = [], [], ""
+    for path in picked:
         try:
             images.append(read_image_file(path, MAX_SIDE_PX))  # uint8 [H, W, 3]
-            taken.append(path)
+            places.append(files.index(path))
         except BadInputError as error:
             first_error = first_error or _reason(path, error)
     if not images:
-        return Skipped(f"{folder.name}/", first_error or "an empty folder")
-    picked = evenly(len(images), frames)
-    return SourceBake(
-        folder.name,
-        tuple(images[i] for i in picked),
-        tuple(i * FRAME_INTERVAL_US for i in picked),
-        str(taken[picked[len(picked) // 2]]),
-        _truth(folder),
-    )
+        return Skipped(f"{folder.name}/", first_error or "a folder without images")
+    offsets_us = tuple((place - places[0]) * FRAME_INTERVAL_US for place in places)
+    return SourceBake(folder.name, tuple(images), offsets_us, str(files[places[len(places) // 2]]), _truth(folder))
 
 
 def _truth(folder: Path) -> str | None:
