@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -107,11 +108,12 @@ def test_the_shipped_model_is_evaluated_with_intervals(cache: Path, capsys: pyte
     assert "key frame accuracy" in capsys.readouterr().out
 
 
-def test_a_task_without_a_model_is_named(cache: Path) -> None:
-    with pytest.raises(BadInputError, match="no model ships for task 'pizza-states'"):
-        run_evaluation(
-            None, "pizza-states", seed=3000, bakes=1, all_frames=False, cache=cache, processes=1, as_json=True
-        )
+def test_a_task_without_a_model_is_named(tmp_path: Path) -> None:
+    text = resources.files("shared.tasks").joinpath("pizza.toml").read_text(encoding="utf-8")
+    path = tmp_path / "pies.toml"
+    path.write_text(text.replace('name = "pizza"', 'name = "pies"'), encoding="utf-8")
+    with pytest.raises(BadInputError, match="no model ships for task 'pies'"):
+        run_evaluation(None, str(path), seed=3000, bakes=1, all_frames=False, cache=tmp_path, processes=1, as_json=True)
 
 
 def test_the_calibration_error_is_the_gap_between_claim_and_share() -> None:
