@@ -30,10 +30,19 @@ from edge.gateway.service import Gateway, client_config
 from edge.gateway.sources import SourceBake, SourceItem
 from shared.broker import EmbeddedBroker, Kind, mosquitto
 from shared.clip import ClipFrame, encode_clip
-from shared.errors import BadInputError
+from shared.errors import BadInputError, DeviceError
 from shared.escalation import Request
 from shared.images import encode_jpeg
-from shared.messages import BakeVerdict, GatewayStats, GatewayStatus, LineVerdict, Response, WorkerStatus, decode
+from shared.messages import (
+    BakeVerdict,
+    Classification,
+    GatewayStats,
+    GatewayStatus,
+    LineVerdict,
+    Response,
+    WorkerStatus,
+    decode,
+)
 from shared.mqtt import Incoming, MqttClient, MqttConfig, Properties
 from shared.mqtt.backoff import Backoff
 from shared.task import Task, load_task
@@ -278,6 +287,33 @@ def test_a_broker_that_dies_costs_no_verdict(broker: EmbeddedBroker, device: Dev
                 assert stats.timeouts == 0
 
     asyncio.run(scenario())
+
+
+class FailingDevice:
+    """The device, unplugged for its first attempts."""
+
+    def __init__(self, device: Device, failures: int) -> None:
+        self.name, self.kind, self.hello = device.name, device.kind, device.hello
+        self._device = device
+        self.failures = failures
+
+    def classify(self, image: NDArray[np.uint8]) -> Classification:
+        if self.failures:
+            self.failures -= 1
+            raise DeviceError("nobody answers on the line")
+        return self._device.classify(image)
+
+
+def test_a_device_that_fails_costs_no_bake(broker: EmbeddedBroker, device: Device, tmp_path: Path) -> None:
+    async def scenario(attempts: int | None) -> GatewayStats:
+        failing: Any = FailingDevice(device, 3)
+        options = {"device_attempts": attempts, "device_backoff": QUICK}
+        async with worker(broker, RuleEngine()), gateway(broker, failing, tmp_path, **options) as (line, _):
+            return await line.run(bakes(2))
+
+    assert asyncio.run(scenario(None)).finals == 2
+    with pytest.raises(DeviceError, match="nobody answers"):
+        asyncio.run(scenario(3))
 
 
 def request(**changes: Any) -> Request:

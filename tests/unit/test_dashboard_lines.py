@@ -1,0 +1,58 @@
+"""What `crustwatch watch` makes of the topics, whatever is published on them."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud.dashboard import lines
+from cloud.dashboard.lines import Overview
+from shared.messages import Classification, GatewayStats, GatewayStatus, LineVerdict, WorkerStatus, encode
+from shared.mqtt import Incoming, Properties
+
+EDGE = Classification("raw", (0,), 0.5, True, "", 1.0, "emulated")
+VERDICT = encode(LineVerdict("0" * 32, "b-1", "raw", 0.5, "edge", "final", "sure", 1.0, 2.0, True, EDGE))
+STATS = encode(GatewayStats(3, 2, 1, 0, 0, 1, 0.33, True))
+
+
+def message(topic: str, payload: bytes) -> Incoming:
+    return Incoming(topic, payload, True, Properties())
+
+
+def test_lines_cameras_and_workers_are_known() -> None:
+    overview = Overview()
+    overview.note(message("cw/1/plant/oven/status", encode(GatewayStatus("online", "0.1.0", "emulated"))))
+    overview.note(message("cw/1/plant/oven/stats", STATS))
+    overview.note(message("cw/1/plant/oven/belt/verdict", VERDICT))
+    overview.note(message("cw/1/worker/w-1/status", encode(WorkerStatus("online", "0.1.0", "m", 4))))
+    assert overview.gateways["plant/oven"].device == "emulated"
+    assert overview.stats["plant/oven"].backlog == 1
+    assert overview.latest[0].verdict.label == "raw"
+    assert overview.workers["w-1"].answered == 4
+    assert overview.refused == 0
+
+
+def test_an_empty_retained_message_forgets_a_worker() -> None:
+    overview = Overview()
+    overview.note(message("cw/1/worker/w-1/status", encode(WorkerStatus("online", "0.1.0", "m", 4))))
+    overview.note(message("cw/1/worker/w-1/status", b""))
+    assert overview.workers == {}
+
+
+def test_memory_is_bounded() -> None:
+    overview = Overview()
+    for number in range(lines.MAX_LINES + 50):
+        overview.note(message(f"cw/1/plant/oven-{number}/stats", STATS))
+        overview.note(message(f"cw/1/plant/oven-{number}/belt/verdict", VERDICT))
+    assert len(overview.stats) == len(overview.cameras) == lines.MAX_LINES
+    assert len(overview.latest) == lines.LATEST
+
+
+@given(
+    st.sampled_from(["cw/1/a/b/status", "cw/1/a/b/stats", "cw/1/a/b/c/verdict", "cw/1/worker/w/status", "cw/1/x"]),
+    st.binary(max_size=100) | st.sampled_from([b"{}", b"[]", b"null", b"[" * 5000]),
+)
+def test_nothing_that_is_published_stops_the_dashboard(topic: str, payload: bytes) -> None:
+    overview = Overview()
+    overview.note(message(topic, payload))
+    assert overview.refused <= 1
