@@ -4,12 +4,33 @@
 >>> board = Board()
 >>> board.clock_hz
 6500000
+
+numba is loaded on first use: `crustwatch --help` imports this package to read one line.
 """
 
 from __future__ import annotations
 
-from firmware_sim.rp2040.board import Board
-from firmware_sim.rp2040.image import Image, load_image
-from firmware_sim.rp2040.report import Breakpoint, FaultReport, Stop
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from firmware_sim.rp2040.board import Board
+    from firmware_sim.rp2040.image import Image, load_image
+    from firmware_sim.rp2040.report import Breakpoint, FaultReport, Stop
 
 __all__ = ["Board", "Breakpoint", "FaultReport", "Image", "Stop", "load_image"]
+
+_PLACES = {
+    "Board": "board",
+    "Breakpoint": "report",
+    "FaultReport": "report",
+    "Image": "image",
+    "Stop": "report",
+    "load_image": "image",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
