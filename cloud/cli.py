@@ -7,6 +7,8 @@ import typer
 from cloud.training.cli import app as training
 from cloud.worker.cli import app as worker
 
-app = typer.Typer(no_args_is_help=True, help="Answer escalations with Spatial-MLLM; train and evaluate it.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Answer escalations with Spatial-MLLM; train and evaluate it."
+)
 app.add_typer(worker)
 app.add_typer(training)

@@ -7,6 +7,8 @@ import typer
 from edge.gateway.cli import app as gateway
 from edge.learning.cli import app as learning
 
-app = typer.Typer(no_args_is_help=True, help="Run the gateway beside the oven, and train its classifier.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Run the gateway beside the oven, and train its classifier."
+)
 app.add_typer(gateway)
 app.add_typer(learning)

@@ -19,15 +19,6 @@ from typing import IO, Any
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def die_with_parent(parent: int, signal_number: int = signal.SIGTERM) -> None:
-    """To be called in a child: ask the kernel for `signal_number` when the process `parent` ends."""
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal_number)
-    if os.getppid() != parent:  # it died between fork and prctl
-        os.kill(os.getpid(), signal_number)
-
-
 def spawn(
     arguments: Sequence[str],
     *,
@@ -48,8 +39,16 @@ def spawn(
 
 
 def _in_child(parent: int) -> Callable[[], None]:
+    """What the child does before it becomes the program: ask the kernel for SIGTERM when the process `parent` ends."""
+    if sys.platform != "linux":
+        return lambda: None
+    # Loaded here: a child of a process with threads must take no lock of the loader.
+    prctl = ctypes.CDLL(None).prctl
+
     def prepare() -> None:
-        die_with_parent(parent)
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died between fork and prctl
+            os.kill(os.getpid(), signal.SIGTERM)
 
     return prepare
 

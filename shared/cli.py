@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from importlib.metadata import EntryPoint, entry_points
+from collections import Counter
+from importlib.metadata import EntryPoint, entry_points, requires
 from typing import Annotated, Any
 
 import typer
@@ -69,13 +71,29 @@ def crustwatch(
     """
 
 
+def extra_with(module: str) -> str | None:
+    """The smallest extra of crustwatch that installs the top-level `module`; None when no extra does."""
+    found = re.compile(r"([\w.-]+).*extra == ['\"]([\w-]+)['\"]")
+    pairs = [match.groups() for line in requires("crustwatch") or () if (match := found.match(line))]
+    sizes = Counter(extra for _, extra in pairs)
+    wanted = module.replace("_", "-").lower()
+    return min((extra for name, extra in pairs if name == wanted), key=lambda extra: sizes[extra], default=None)
+
+
 def main() -> None:
-    """Run the command; errors raised on purpose become one line and their exit code."""
+    """Run the command; errors raised on purpose, and missing extras, become one line and an exit code."""
     try:
         app()
     except CrustwatchError as error:
         typer.echo(f"crustwatch: {error}", err=True)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        module = (error.name or "").split(".")[0]
+        extra = extra_with(module)
+        if extra is None:
+            raise
+        typer.echo(f"crustwatch: {module} is missing: pip install 'crustwatch[{extra}]'", err=True)
+        sys.exit(MissingPartError.exit_code)
 
 
 if __name__ == "__main__":

@@ -79,6 +79,15 @@ def test_bad_options_end_with_exit_code_2() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_missing_extra_is_named_in_one_line() -> None:
+    script = "import sys; sys.modules['torch'] = None; from shared.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "cloud", "worker"], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip() == "crustwatch: torch is missing: pip install 'crustwatch[cloud]'"
+
+
 def test_an_unknown_command_is_named() -> None:
     done = crustwatch("toast")
     assert done.returncode == 2
