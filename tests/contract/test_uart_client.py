@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from firmware_sim.firmware.host import HostFirmware, build_host_library
 from shared.errors import BadInputError, DeviceError
 from shared.uart.codec import encode
 from shared.uart.messages import BAUD, Board, Error
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("cc") is None and shutil.which("gcc") is None, reason="needs a C compiler: apt install gcc"
+)
 
 MODEL_C = (Path(__file__).parent / "uart_tiny_model.c").read_text()
 

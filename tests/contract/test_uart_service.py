@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import zlib
 from pathlib import Path
@@ -35,6 +36,10 @@ from shared.uart.messages import (
     SetThresholds,
     Statistics,
     Thresholds,
+)
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("cc") is None and shutil.which("gcc") is None, reason="needs a C compiler: apt install gcc"
 )
 
 MODEL_C = (Path(__file__).parent / "uart_tiny_model.c").read_text()

@@ -151,6 +151,9 @@ def test_errors_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         build_host_library("", tmp_path / "host")
 
 
+@pytest.mark.skipif(
+    shutil.which("cc") is None and shutil.which("gcc") is None, reason="needs a C compiler: apt install gcc"
+)
 def test_a_model_file_that_does_not_compile_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CrustwatchError, match="host build of the firmware failed"):
         build_host_library("this is not C", tmp_path)
