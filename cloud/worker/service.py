@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass
 from typing import Literal
@@ -18,6 +19,7 @@ from shared.topics import shared_requests, worker_status
 
 log = logging.getLogger(__name__)
 
+LEAVE_S = 1.0  # for the last words; a broker that hangs must not hold up the end
 RECEIVE_MAXIMUM = 4  # requests held here: few, so that other workers of the group get the rest
 
 
@@ -79,7 +81,9 @@ class Worker:
                     serving.cancel()
         finally:
             if self._client.connected:  # else the will has said so
-                await self._say("offline")
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LEAVE_S):
+                        await self._say("offline")
 
     async def _serve(self, stop: asyncio.Event) -> None:
         async for message in self._client.messages():

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 REFUSED_S = 10.0  # when the broker refuses a verdict (access rules, quota), the next attempt
 
+LEAVE_S = 1.0  # for the last words; a broker that hangs must not hold up the end
+
 
 class Announcer:
     """Owns what dashboards see. A verdict leaves the outbox when the broker has acknowledged both its topics."""
@@ -62,12 +64,12 @@ class Announcer:
         self.verdict_waits()
 
     async def take_leave(self) -> None:
-        """Publish the last counters and `offline`, when the link is up."""
-        line = self._config.line
-        with contextlib.suppress(CrustwatchError):
-            await self._client.publish(line.stats, encode(self._stats()), retain=True)
-            status = GatewayStatus("offline", __version__, self._device)
-            await self._client.publish(line.status, encode(status), retain=True)
+        """Publish the last counters and `offline`, when the link is up and quick."""
+        line, status = self._config.line, GatewayStatus("offline", __version__, self._device)
+        with contextlib.suppress(CrustwatchError, TimeoutError):
+            async with asyncio.timeout(LEAVE_S):
+                await self._client.publish(line.stats, encode(self._stats()), retain=True)
+                await self._client.publish(line.status, encode(status), retain=True)
 
     async def publish_verdicts(self) -> None:
         """For ever: publish announcements, oldest first."""
