@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tflite-env demo test lint format bench firmware probe-bakery lock clean
+.PHONY: help setup tflite-env demo test lint format bench firmware picture probe-bakery lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -51,6 +51,10 @@ bench: setup ## Measure speed: emulator, renderer, firmware (minutes; prints fig
 
 firmware: setup ## Rebuild the default firmware from the committed model (needs arm-none-eabi-gcc)
 	@$(BIN)/crustwatch firmware release
+
+picture: setup ## Make the README's pictures: the running demo, and what the camera sees
+	@$(BIN)/crustwatch demo --bakes 40 --picture docs/demo.svg
+	@$(BIN)/crustwatch render --count 8 --seed 7 --contact-sheet docs/bakes.jpg
 
 probe-bakery: setup .probe/.installed ## Ask an ImageNet classifier whether rendered pizzas look like pizza (development only)
 	@PYTHONPATH=.probe $(BIN)/python tests/probe/bakery_probe.py

@@ -26,6 +26,9 @@ def demo(
     model: Annotated[Path | None, typer.Option(help="Folder of the device's model; the shipped one without.")] = None,
     checkpoint: Annotated[str, typer.Option(help="Of the cloud worker: a shipped name or a folder.")] = "pizza-small",
     broker: Annotated[str, typer.Option(help="Embedded broker: auto, mosquitto or iotcore.")] = "auto",
+    picture: Annotated[
+        Path | None, typer.Option(help="SVG file for a picture of the last table and the summary.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for pictures and the worker's log; a temporary one without.")
     ] = None,
@@ -47,5 +50,6 @@ def demo(
             checkpoint=checkpoint,
             broker=broker,
             folder=out,
+            picture=picture,
         )
     )

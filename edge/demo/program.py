@@ -63,6 +63,7 @@ class DemoOptions:
     checkpoint: str
     broker: str
     folder: Path | None
+    picture: Path | None
 
 
 @dataclass(slots=True)
@@ -137,6 +138,8 @@ async def _demo(options: DemoOptions, folder: Path) -> Report:
         screen.stop()
         report = make_report(observer, taken.truths, "user" if options.path else "rendered")
         screen.summary(report)
+        if options.picture is not None:
+            screen.picture(options.picture, report)
         return report
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections import deque
 from pathlib import Path
 from typing import NamedTuple
@@ -15,9 +16,11 @@ from rich.text import Text
 
 from edge.demo.observer import Observer, Seen
 from edge.demo.report import Report, summary_lines
+from shared.errors import BadInputError
 from shared.messages import LineVerdict
 
 ROWS = 14
+PICTURE_COLUMNS = 124
 REFRESH_S = 0.25
 TIMES = ("device", "cloud", "total")  # inference, worker's seconds, last frame to final verdict
 
@@ -74,12 +77,20 @@ class Screen:
 
     def summary(self, report: Report) -> None:
         """The figures of the run."""
-        table = Table(title=f"{report.bakes} bakes, {report.finals} with a final verdict", title_justify="left")
-        for heading in ("", "edge alone", "edge and cloud"):
-            table.add_column(heading)
-        for row in summary_lines(report):
-            table.add_row(*row)
-        self._console.print(table)
+        self._console.print(_summary(report))
+
+    def picture(self, path: Path, report: Report) -> None:
+        """Write the last table and the summary, as a terminal shows them, to an SVG file.
+
+        Raises BadInputError when it cannot be written.
+        """
+        console = Console(record=True, width=PICTURE_COLUMNS, file=io.StringIO(), force_terminal=True)
+        console.print(self)
+        console.print(_summary(report))
+        try:
+            console.save_svg(str(path), title="crustwatch demo")
+        except OSError as error:
+            raise BadInputError(f"{path}: the picture cannot be written: {error.strerror}") from None
 
     def _note(self) -> None:
         for bake_id in self._observer.bakes:
@@ -137,6 +148,15 @@ class Screen:
         """Path of the bake's picture, relative to the run's folder when it lies there."""
         path = Path(self._pictures.get(bake, ""))
         return str(path.relative_to(self._folder)) if path.is_relative_to(self._folder) else str(path)
+
+
+def _summary(report: Report) -> Table:
+    table = Table(title=f"{report.bakes} bakes, {report.finals} with a final verdict", title_justify="left")
+    for heading in ("", "edge alone", "edge and cloud"):
+        table.add_column(heading)
+    for row in summary_lines(report):
+        table.add_row(*row)
+    return table
 
 
 def _verdict(final: LineVerdict | None, seen: Seen) -> str:
