@@ -10,6 +10,8 @@ import asyncio
 import contextlib
 import io
 import json
+import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -261,6 +263,46 @@ def test_the_outbox_outlives_the_gateway(broker: EmbeddedBroker, device: Device,
                 await line.run(bakes(0))
             await seen.until(lambda: len(seen.verdicts("final")) == 4)
             assert {v.source for v in seen.verdicts("final")} == {"cloud"}
+
+    asyncio.run(scenario())
+
+
+DOOMED_GATEWAY = """
+import asyncio, os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+import test_gateway_worker as scene
+from shared.mqtt import BrokerAddress
+
+class Broker:
+    address = BrokerAddress("127.0.0.1", int(sys.argv[1]))
+
+async def main():
+    with scene.open_device("reference") as device:
+        device.set_thresholds([65_535] * len(scene.TASK.labels))
+        async with scene.gateway(Broker, device, Path(sys.argv[2])) as (line, outbox):
+            running = asyncio.create_task(line.run(scene.bakes(4)))
+            while outbox.backlog() < 4:
+                await asyncio.sleep(0.001)
+            os.kill(os.getpid(), 9)
+
+asyncio.run(main())
+"""
+
+
+def test_kill_9_of_the_gateway_costs_no_verdict(broker: EmbeddedBroker, device: Device, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with outsider(broker) as seen:
+            arguments = (str(broker.address.port), str(tmp_path), str(Path(__file__).parent))
+            doomed = await asyncio.create_subprocess_exec(sys.executable, "-c", DOOMED_GATEWAY, *arguments)
+            assert await doomed.wait() == -signal.SIGKILL
+            async with worker(broker, RuleEngine()), gateway(broker, device, tmp_path) as (line, outbox):
+                assert outbox.backlog() == 4
+                await line.run(bakes(0))
+            await seen.until(lambda: len({v.id for v in seen.verdicts("final")}) == 4)
+            assert len(seen.verdicts("final")) == 4
+            statuses = [decode(m.payload, GatewayStatus, "").status for m in seen.on(LINE.status)]
+            assert "offline" in statuses[:2], "the will of the killed gateway did not come"
 
     asyncio.run(scenario())
 
