@@ -54,7 +54,7 @@ firmware: setup ## Rebuild the default firmware from the committed model (needs 
 
 picture: setup ## Make the README's pictures: the running demo, and what the camera sees
 	@$(BIN)/crustwatch demo --bakes 40 --picture docs/demo.svg
-	@$(BIN)/crustwatch render --count 8 --seed 7 --contact-sheet docs/bakes.jpg
+	@$(BIN)/crustwatch render --count 10 --seed 7 --contact-sheet docs/bakes.jpg
 
 probe-bakery: setup .probe/.installed ## Ask an ImageNet classifier whether rendered pizzas look like pizza (development only)
 	@PYTHONPATH=.probe $(BIN)/python tests/probe/bakery_probe.py
