@@ -78,9 +78,9 @@ def weight_files(folder: Path) -> list[Path]:
     if index_path.exists():
         try:
             names = sorted(set(json.loads(index_path.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError) as error:
-            raise BadInputError(f"{index_path} holds no weight_map: {error!r}") from None
-        files = [folder / name for name in names]
+            files = [folder / name for name in names]
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise BadInputError(f"{index_path} holds no weight_map of tensor and file names: {error!r}") from None
     else:
         files = [folder / WEIGHTS_NAME]
     for path in files:

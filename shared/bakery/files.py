@@ -80,7 +80,7 @@ def read_bake(folder: Path) -> StoredBake:
     depth = np.empty((FRAME_COUNT, FRAME_HEIGHT, FRAME_WIDTH), np.float32)  # [8, 240, 320]
     for frame in range(FRAME_COUNT):
         frames[frame] = _sized(read_image_file(folder / f"frame-{frame}.jpg", FRAME_WIDTH), folder)
-        depth[frame] = _sized(_read_depth(folder / f"depth-{frame}.png"), folder)
+        depth[frame] = _read_depth(folder / f"depth-{frame}.png")
     return StoredBake(frames=frames, depth=depth, truth=truth)
 
 
@@ -96,12 +96,13 @@ def read_bakes(folder: Path) -> Iterator[StoredBake]:
 def _read_depth(path: Path) -> npt.NDArray[np.float32]:
     try:
         with Image.open(path, formats=("PNG",)) as image:
-            if image.size != (FRAME_WIDTH, FRAME_HEIGHT):
-                raise BadInputError(f"{path} is {image.size[0]}x{image.size[1]}, not {FRAME_WIDTH}x{FRAME_HEIGHT}")
-            steps = np.asarray(image)  # [240, 320]
-    except (OSError, SyntaxError, ValueError) as error:
+            if image.size == (FRAME_WIDTH, FRAME_HEIGHT) and image.mode.startswith("I"):
+                steps = np.asarray(image)  # [240, 320]
+                return (steps * DEPTH_STEP_M).astype(np.float32)
+            found = f"{image.size[0]}x{image.size[1]} pixels of mode {image.mode}"
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadInputError(f"{path} is not a depth picture: {error}") from error
-    return (steps * DEPTH_STEP_M).astype(np.float32)
+    raise BadInputError(f"{path} is not a depth picture: {found}, not {FRAME_WIDTH}x{FRAME_HEIGHT} of 16-bit grey")
 
 
 def _sized(picture: npt.NDArray[np.generic], folder: Path) -> npt.NDArray[np.generic]:

@@ -115,6 +115,10 @@ def test_sharded_checkpoint(tiny_folder: Path, tiny_model: SpatialMLLM, tmp_path
     (tmp_path / "model-00002-of-00003.safetensors").unlink()
     with pytest.raises(MissingPartError, match="model-00002-of-00003"):
         SpatialMLLM.from_folder(tmp_path)
+    for hostile in ({"a": 3}, {"a": ["b"]}, ["a"], {"a": "../elsewhere.safetensors"}):
+        (tmp_path / INDEX_NAME).write_text(json.dumps({"weight_map": hostile}), encoding="utf-8")
+        with pytest.raises(BadInputError, match=INDEX_NAME):
+            SpatialMLLM.from_folder(tmp_path)
 
 
 def test_stored_output_layer_must_be_the_tied_one(edited: Callable[..., Path], tiny_model: SpatialMLLM) -> None:

@@ -56,7 +56,10 @@ def test_reading_what_is_no_bake_names_what_is_wrong(folder):
     with pytest.raises(BadInputError, match=r"depth-3\.png"):
         read_bake(folder)
     Image.new("I;16", (8, 8)).save(folder / "depth-3.png")
-    with pytest.raises(BadInputError, match="8x8, not 320x240"):
+    with pytest.raises(BadInputError, match="8x8 pixels of mode I;16, not 320x240"):
+        read_bake(folder)
+    Image.new("RGB", (320, 240)).save(folder / "depth-3.png")
+    with pytest.raises(BadInputError, match="320x240 pixels of mode RGB"):
         read_bake(folder)
     (folder / "truth.json").write_text('{"bake_id": 7}')
     with pytest.raises(BadInputError, match=r"truth\.json"):
