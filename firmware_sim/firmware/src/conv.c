@@ -9,50 +9,85 @@
 int32_t pair_words[NN_WORK_WORDS];
 int32_t pair_sums[PAIR_SUMS];
 
-/* Write (`second` false) or add in the high halves (`second` true) `count` values, or `count` times `value` when
- * `values` is NULL. Returns the word behind. */
-static int32_t *put(int32_t *out, const int8_t *values, int32_t value, uint32_t count, bool second)
+/* An output pixel of the tile under way, and where its window begins in the input. */
+struct cursor {
+    uint32_t out_x;
+    int32_t y, x;
+};
+
+static struct cursor cursor_at(const struct nn_layer *layer, uint32_t pixel)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        int32_t x = values ? values[i] : value;
-        out[i] = second ? pair(out[i], x) : x;
-    }
-    return out + count;
+    uint32_t out_y = pixel / layer->out_w, out_x = pixel % layer->out_w;
+    int32_t y = (int32_t)(out_y * layer->stride_h) - layer->pad_top;
+    return (struct cursor){out_x, y, (int32_t)(out_x * layer->stride_w) - layer->pad_left};
 }
 
-/* The window [kh][kw][in_c] of one output pixel, taps outside the input filled with its zero point. */
-static void gather(const struct nn_layer *layer, const int8_t *input, uint32_t pixel, int32_t *out, bool second)
+static void advance(const struct nn_layer *layer, struct cursor *cursor)
 {
-    uint32_t in_c = layer->in_c, out_y = pixel / layer->out_w, out_x = pixel % layer->out_w;
-    int32_t zero = layer->input_zero_point, width = layer->in_w;
-    int32_t x0 = (int32_t)(out_x * layer->stride_w) - layer->pad_left, x1 = x0 + layer->kernel_w;
-    uint32_t left = x0 < 0 ? (uint32_t)-x0 : 0, right = x1 > width ? (uint32_t)(x1 - width) : 0;
-    uint32_t inside = layer->kernel_w - left - right;
-    for (uint32_t ky = 0; ky < layer->kernel_h; ky++) {
-        int32_t y = (int32_t)(out_y * layer->stride_h + ky) - layer->pad_top;
-        if (y < 0 || y >= layer->in_h) {
-            out = put(out, 0, zero, layer->kernel_w * in_c, second);
-            continue;
-        }
-        const int8_t *row = input + ((uint32_t)y * layer->in_w + (uint32_t)(x0 + (int32_t)left)) * in_c;
-        out = put(out, 0, zero, left * in_c, second);
-        out = put(out, row, 0, inside * in_c, second);
-        out = put(out, 0, zero, right * in_c, second);
+    cursor->x += layer->stride_w;
+    if (++cursor->out_x == layer->out_w) {
+        cursor->out_x = 0;
+        cursor->x = -(int32_t)layer->pad_left;
+        cursor->y += layer->stride_h;
     }
 }
 
-/* Pack the windows of two pixels into `out`, `size` words; the words behind meet weights of zero. */
-static void pack(const struct nn_layer *layer, const int8_t *input, uint32_t first, uint32_t second, int32_t *out)
+static bool is_inside(const struct nn_layer *layer, const struct cursor *cursor)
 {
-    if (layer->kernel_h == 1 && layer->kernel_w == 1 && layer->stride_h == 1 && layer->stride_w == 1) {
-        uint32_t size = layer->in_c;
-        const int8_t *a = input + first * size, *b = input + second * size;
-        for (uint32_t i = 0; i < size; i++)
-            out[i] = pair(a[i], b[i]);
+    return cursor->y >= 0 && cursor->y + layer->kernel_h <= layer->in_h && cursor->x >= 0 &&
+           cursor->x + layer->kernel_w <= layer->in_w;
+}
+
+/* One tap of the window at `cursor`; the zero point outside the input. */
+static int32_t tap(const struct nn_layer *layer, const int8_t *input, const struct cursor *cursor, uint32_t ky,
+                   uint32_t kx, uint32_t channel)
+{
+    int32_t y = cursor->y + (int32_t)ky, x = cursor->x + (int32_t)kx;
+    if (y < 0 || y >= layer->in_h || x < 0 || x >= layer->in_w)
+        return layer->input_zero_point;
+    return input[((uint32_t)y * layer->in_w + (uint32_t)x) * layer->in_c + channel];
+}
+
+static const int8_t *corner(const struct nn_layer *layer, const int8_t *input, const struct cursor *cursor)
+{
+    return input + ((uint32_t)cursor->y * layer->in_w + (uint32_t)cursor->x) * layer->in_c;
+}
+
+static int32_t *pack_row(int32_t *out, const int8_t *a, const int8_t *b, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        *out++ = pair(a[i], b[i]);
+    return out;
+}
+
+/* Pack the windows [kh][kw][in_c] of two pixels into `out`. */
+static void pack(const struct nn_layer *layer, const int8_t *input, const struct cursor *first,
+                 const struct cursor *second, int32_t *out)
+{
+    if (is_inside(layer, first) && is_inside(layer, second)) {
+        const int8_t *a = corner(layer, input, first), *b = corner(layer, input, second);
+        uint32_t count = (uint32_t)layer->kernel_w * layer->in_c, step = (uint32_t)layer->in_w * layer->in_c;
+        for (uint32_t ky = 0; ky < layer->kernel_h; ky++, a += step, b += step)
+            out = pack_row(out, a, b, count);
         return;
     }
-    gather(layer, input, first, out, false);
-    gather(layer, input, second, out, true);
+    for (uint32_t ky = 0; ky < layer->kernel_h; ky++)
+        for (uint32_t kx = 0; kx < layer->kernel_w; kx++)
+            for (uint32_t c = 0; c < layer->in_c; c++)
+                *out++ = pair(tap(layer, input, first, ky, kx, c), tap(layer, input, second, ky, kx, c));
+}
+
+/* Pack `pairs` windows, `size` words apart: pixel i of the tile with pixel pairs + i, or with itself when the tile has
+ * no such pixel. The words behind each window meet weights of zero. */
+static void pack_tile(const struct nn_layer *layer, const int8_t *input, uint32_t pixel, uint32_t pairs, uint32_t count,
+                      uint32_t size)
+{
+    struct cursor first = cursor_at(layer, pixel), second = cursor_at(layer, pixel + pairs);
+    for (uint32_t i = 0; i < pairs; i++) {
+        pack(layer, input, &first, pairs + i < count ? &second : &first, pair_words + i * size);
+        advance(layer, &first);
+        advance(layer, &second);
+    }
 }
 
 void conv_2d(const struct nn_layer *layer, int8_t *arena)
@@ -62,14 +97,16 @@ void conv_2d(const struct nn_layer *layer, int8_t *arena)
     uint32_t size = ((uint32_t)layer->kernel_h * layer->kernel_w * layer->in_c + 3u) & ~3u;
     uint32_t channels = layer->out_c, left = (uint32_t)layer->out_h * layer->out_w, pixel = 0;
     uint32_t most = NN_WORK_WORDS / size < PAIR_SUMS / 2 ? NN_WORK_WORDS / size : PAIR_SUMS / 2;
+    /* Then the windows are the pixels themselves, one behind the other, without words between them. */
+    bool pointwise = layer->kernel_h == 1 && layer->kernel_w == 1 && layer->stride_h == 1 && layer->stride_w == 1 &&
+                     size == layer->in_c;
     while (left) {
-        /* Pixel i of the tile is paired with pixel pairs + i; of an odd number the last is computed twice. */
         uint32_t pairs = (left + 1) / 2 < most ? (left + 1) / 2 : most;
         uint32_t count = left < 2 * pairs ? left : 2 * pairs;
-        for (uint32_t i = 0; i < pairs; i++) {
-            uint32_t second = pairs + i < count ? pairs + i : i;
-            pack(layer, input, pixel + i, pixel + second, pair_words + i * size);
-        }
+        if (pointwise && count == 2 * pairs)
+            pack_row(pair_words, input + pixel * size, input + (pixel + pairs) * size, pairs * size);
+        else
+            pack_tile(layer, input, pixel, pairs, count, size);
         struct requantisation channel = {
             .zero_point = layer->output_zero_point,
             .low = layer->act_min,

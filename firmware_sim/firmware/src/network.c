@@ -4,12 +4,20 @@
 
 #include "kernels.h"
 
+/* uint8 x to int8 x - 128. The frame is aligned to words. */
+static void shift_range(uint8_t *frame, uint32_t bytes)
+{
+    typedef uint32_t __attribute__((may_alias)) word;
+    word *words = (word *)(void *)frame;
+    for (uint32_t i = 0; i < bytes / 4; i++)
+        words[i] ^= 0x80808080u;
+    for (uint32_t i = bytes & ~3u; i < bytes; i++)
+        frame[i] ^= 0x80;
+}
+
 const int8_t *network_run(const struct nn_model *model, void (*between_layers)(void *context), void *context)
 {
-    uint8_t *frame = network_frame(model);
-    uint32_t bytes = network_frame_bytes(model);
-    for (uint32_t i = 0; i < bytes; i++)
-        frame[i] ^= 0x80; /* uint8 x to int8 x - 128 */
+    shift_range(network_frame(model), network_frame_bytes(model));
     for (uint32_t i = 0; i < model->layer_count; i++) {
         const struct nn_layer *layer = &model->layers[i];
         switch ((enum nn_op)layer->op) {
