@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tflite_micro.python.tflite_micro import runtime as tflite_micro
 
@@ -75,7 +75,7 @@ def host_logits(data: bytes, x: np.ndarray, folder: Path) -> np.ndarray:
     return np.stack([library.infer(frame) for frame in frames])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**31), st.integers(0, 9))
 def test_random_networks_give_the_same_bytes_everywhere(seed: int, layers: int) -> None:
     data = write_tflite(random_network(seed, layers))

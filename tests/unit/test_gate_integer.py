@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.gate.fitting import fit_gate, fit_temperature, fit_threshold, softmax
@@ -12,6 +12,7 @@ from edge.gate.integer import NEVER_ALONE, Q15, GateTable, exponential_table
 from shared.errors import BadInputError
 
 LOGITS = st.lists(st.integers(-128, 127), min_size=2, max_size=8)
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines may be busy
 
 
 def sharp_logits(rng: np.random.Generator, rows: int) -> np.ndarray:
@@ -33,6 +34,7 @@ def test_the_integer_gate_decides_as_the_float_gate(share: float) -> None:
     assert np.abs(table.probabilities_q15(logits) / Q15 - probability.max(axis=1)).max() < 3e-4
 
 
+@patient
 @given(LOGITS, st.integers(0, Q15), st.floats(0.005, 0.5), st.floats(0.3, 5.0))
 def test_one_row_and_many_rows_agree(row: list[int], tau: int, scale: float, temperature: float) -> None:
     table = GateTable(exponential_table(scale, temperature), (tau,) * len(row))
@@ -44,6 +46,7 @@ def test_one_row_and_many_rows_agree(row: list[int], tau: int, scale: float, tem
     assert Q15 // len(row) <= decision.probability_q15 <= Q15
 
 
+@patient
 @given(LOGITS, st.integers(0, Q15), st.integers(0, Q15))
 def test_a_higher_threshold_never_makes_it_surer(row: list[int], one: int, two: int) -> None:
     lut = exponential_table(0.05, 1.0)
@@ -51,6 +54,7 @@ def test_a_higher_threshold_never_makes_it_surer(row: list[int], one: int, two: 
     assert low >= high
 
 
+@patient
 @given(LOGITS)
 def test_never_alone_is_never_sure(row: list[int]) -> None:
     assert not GateTable(exponential_table(5.0, 0.1), (NEVER_ALONE,) * len(row)).decide(row).sure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.learning.random_networks import random_network
@@ -18,7 +18,7 @@ def overlap(one: Placement, two: Placement) -> bool:
     return one.offset < two.offset + two.bytes and two.offset < one.offset + one.bytes
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 10_000), st.integers(1, 10))
 def test_tensors_alive_together_never_overlap(seed: int, layers: int) -> None:
     graph = read_graph(write_tflite(random_network(seed, layers)))

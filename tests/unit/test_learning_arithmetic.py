@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from firmware_sim.compiler.arithmetic import (
@@ -23,6 +23,7 @@ from firmware_sim.compiler.arithmetic import (
 
 INT32 = st.integers(INT32_MIN, INT32_MAX)
 MULTIPLIERS = st.integers(2**30, INT32_MAX)
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines may be busy
 
 
 def wide(*values: int) -> np.ndarray:
@@ -34,6 +35,7 @@ def half_away_from_zero(value: Fraction) -> int:
     return int(magnitude if value >= 0 else -magnitude)
 
 
+@patient
 @given(INT32, INT32)
 def test_doubling_high_multiply_truncates_toward_zero_after_the_nudge(a: int, b: int) -> None:
     product = a * b
@@ -47,12 +49,14 @@ def test_the_one_overflow_saturates() -> None:
     assert doubling_high_multiply(wide(INT32_MIN), wide(INT32_MIN))[0] == INT32_MAX
 
 
+@patient
 @given(INT32, st.integers(0, 31))
 def test_dividing_by_a_power_of_two_rounds_ties_away_from_zero(x: int, exponent: int) -> None:
     expected = half_away_from_zero(Fraction(x, 2**exponent))
     assert rounding_divide_by_power_of_two(wide(x), wide(exponent))[0] == expected
 
 
+@patient
 @given(st.floats(1e-9, 1e6))
 def test_a_multiplier_holds_its_factor_to_31_bits(real: float) -> None:
     multiplier, exponent = quantise_multiplier(real)
@@ -78,6 +82,7 @@ def test_factors_outside_the_range_are_refused(real: float) -> None:
         quantise_multiplier(real)
 
 
+@patient
 @given(st.integers(-(2**28), 2**28), MULTIPLIERS, st.integers(-31, 2))
 def test_rescaling_is_within_one_step_of_the_exact_product(x: int, multiplier: int, exponent: int) -> None:
     exact = Fraction(x * multiplier) * Fraction(2) ** (exponent - 31)
@@ -85,6 +90,7 @@ def test_rescaling_is_within_one_step_of_the_exact_product(x: int, multiplier: i
     assert abs(Fraction(int(result)) - exact) <= 1  # two roundings, a half each
 
 
+@patient
 @given(st.integers(-(2**28), 2**28), st.integers(-(2**28), 2**28), MULTIPLIERS, st.integers(-31, 2))
 def test_rescaling_never_changes_an_order(x: int, y: int, multiplier: int, exponent: int) -> None:
     low, high = sorted((x, y))
@@ -92,6 +98,7 @@ def test_rescaling_never_changes_an_order(x: int, y: int, multiplier: int, expon
     assert both[0] <= both[1]
 
 
+@patient
 @given(st.integers(-(2**20), 2**20), st.integers(1, 4096))
 def test_the_pool_divides_as_c_does(total: int, count: int) -> None:
     biased = total + count // 2 if total > 0 else total - count // 2

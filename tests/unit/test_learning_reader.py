@@ -9,7 +9,7 @@ import ai_edge_litert.schema_py_generated as schema
 import flatbuffers
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge.learning.random_networks import random_network
@@ -176,7 +176,7 @@ def test_every_truncated_file_is_refused() -> None:
             read_graph(FILE[:length])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.integers(8, len(FILE) - 1), st.integers(0, 255)), min_size=1, max_size=4))
 def test_flipped_bytes_never_end_in_another_error(flips: list[tuple[int, int]]) -> None:
     data = bytearray(FILE)
