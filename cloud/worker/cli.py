@@ -19,6 +19,9 @@ def worker(
     ] = "pizza-small",
     device: Annotated[str, typer.Option(help="Torch device: cpu, cuda, cuda:1.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    attention: Annotated[
+        str, typer.Option(help="auto, sdpa, eager or flash_attention_2 (extra gpu); auto takes the fastest there is.")
+    ] = "auto",
     task: Annotated[str, typer.Option(help="Name of a task, or a .toml file.")] = "pizza",
     name: Annotated[str, typer.Option(help="Name of this worker in its topics; host and pid without one.")] = "",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads for the model; 0 leaves it to torch.")] = 1,
@@ -27,6 +30,17 @@ def worker(
 
     Example: crustwatch cloud worker --broker mqtt://127.0.0.1:1883 --device cuda --dtype bfloat16
     """
-    from cloud.worker.program import serve
+    from cloud.worker.program import Options, serve
 
-    serve(broker, checkpoint, device, dtype, task, name, threads)
+    serve(
+        Options(
+            broker=broker,
+            checkpoint=checkpoint,
+            device=device,
+            dtype=dtype,
+            attention=attention,
+            task=task,
+            name=name,
+            threads=threads,
+        )
+    )

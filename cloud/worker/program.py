@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+from dataclasses import dataclass
 from pathlib import Path
 
 from cloud.engine import load_engine
@@ -26,13 +27,33 @@ def default_name() -> str:
     return f"{host}-{os.getpid()}"
 
 
-def serve(broker: str, checkpoint: str, device: str, dtype: str, task_name: str, name: str, threads: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `crustwatch cloud worker` was asked for, as typed."""
+
+    broker: str
+    checkpoint: str
+    device: str
+    dtype: str
+    attention: str
+    task: str
+    name: str
+    threads: int  # 0: as many as torch likes
+
+
+def serve(options: Options) -> None:
     """Answer requests until told to stop. Raises BadInputError or MissingPartError before the first of them."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    address = parse_address(broker)
-    task = load_task(task_name)
-    config = WorkerConfig(check_name(name, "worker") if name else default_name(), task, Path(checkpoint).name)
-    engine = load_engine(checkpoint, device=device, dtype=dtype, threads=threads or None)
+    address, task = parse_address(options.broker), load_task(options.task)
+    name = check_name(options.name, "worker") if options.name else default_name()
+    config = WorkerConfig(name, task, Path(options.checkpoint).name)
+    engine = load_engine(
+        options.checkpoint,
+        device=options.device,
+        dtype=options.dtype,
+        attention=options.attention,
+        threads=options.threads or None,
+    )
     asyncio.run(_serve(address, config, engine))
 
 

@@ -8,13 +8,15 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from shared.clip import MAX_CLIP_BYTES, MAX_FRAME_BYTES, MAX_FRAMES, ClipFrame, decode_clip, encode_clip
 from shared.errors import BadInputError
 from shared.images import encode_jpeg
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines may be busy
 
 frames = st.lists(
     st.builds(
@@ -33,11 +35,13 @@ def sealed(body: bytes, count: int, version: int = 1) -> bytes:
     return head + struct.pack("<I", zlib.crc32(head)) + b"CWCL"
 
 
+@patient
 @given(frames)
 def test_round_trip(clip: list[ClipFrame]) -> None:
     assert decode_clip(encode_clip(clip)) == clip
 
 
+@patient
 @given(frames)
 def test_every_truncated_prefix_is_refused(clip: list[ClipFrame]) -> None:
     data = encode_clip(clip)
@@ -46,6 +50,7 @@ def test_every_truncated_prefix_is_refused(clip: list[ClipFrame]) -> None:
             decode_clip(data[:length])
 
 
+@patient
 @given(frames, st.data())
 def test_one_changed_byte_is_refused(clip: list[ClipFrame], data: st.DataObject) -> None:
     packed = bytearray(encode_clip(clip))
@@ -55,6 +60,7 @@ def test_one_changed_byte_is_refused(clip: list[ClipFrame], data: st.DataObject)
         decode_clip(bytes(packed))
 
 
+@patient
 @given(st.binary(max_size=600), st.integers(0, 65535), st.integers(0, 255))
 def test_any_bytes_are_frames_or_bad_input(body: bytes, count: int, version: int) -> None:
     for data in (body, body + b"CWCL", sealed(body, count, version)):

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from shared.errors import BadInputError
 from shared.images import decode_jpeg, encode_jpeg, encode_snapshot, read_image_file
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines may be busy
 
 RNG = np.random.default_rng(7)
 NOISE = RNG.integers(0, 256, (60, 80, 3), np.uint8)  # [H, W, 3]
@@ -63,6 +65,7 @@ def test_other_formats_are_no_jpeg() -> None:
         decode_jpeg(buffer.getvalue())
 
 
+@patient
 @given(st.binary(max_size=400), st.integers(0, 300))
 def test_damaged_jpegs_never_raise_anything_else(junk: bytes, at: int) -> None:
     jpeg = encode_jpeg(SMOOTH)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.broker.probe import connect_packet
 from shared.errors import BadInputError
 from shared.mqtt import Properties, parse_address
 from shared.mqtt.backoff import Backoff
+
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines may be busy
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,7 @@ def test_bad_addresses_say_what_would_be_right(url: str) -> None:
         parse_address(url)
 
 
+@patient
 @given(st.integers(1, 10_000), st.integers(0, 2**32))
 def test_backoff_is_jittered_and_capped(failures: int, seed: int) -> None:
     backoff = Backoff(first_s=0.25, cap_s=30.0, floor_s=0.1)
@@ -53,6 +56,7 @@ def test_backoff_spreads_a_fleet() -> None:
     assert len(delays) > 40
 
 
+@patient
 @given(
     st.builds(
         Properties,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.errors import BadInputError
@@ -13,6 +13,7 @@ from shared.escalation import BadRequestError, Request, read_request, sender_of
 from shared.mqtt import Incoming, Properties
 from shared.topics import Line
 
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines may be busy
 REQUEST = Request(bytes(range(16)), 3, "pizza", "high", Line.of("plant", "oven"), b"clip", "model-1", 30)
 
 
@@ -74,6 +75,7 @@ def test_who_cannot_be_answered_is_refused(topic: str, correlation: bytes | None
         sender_of(message(topic=topic, correlation=correlation))
 
 
+@patient
 @given(
     st.builds(
         Properties,
