@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from unicorn import UC_ARCH_ARM, UC_MODE_THUMB, Uc, arm_const
+from unicorn import UC_ARCH_ARM, UC_MODE_THUMB, Uc, UcError, arm_const
 
 from firmware_sim.rp2040 import layout
 from firmware_sim.rp2040.chip import Chip
@@ -175,7 +175,7 @@ class Emulated:
 
     def __init__(self) -> None:
         self.chip = Chip()
-        self.chip.S[layout.VTOR] = DATA
+        self.chip.S[layout.VTOR] = DATA & ~0xFFFF | 0x20000  # zeros: no handler
 
     def put(self, address: int, data: bytes) -> None:
         """Store like a debugger."""
@@ -234,3 +234,60 @@ def test_random_blocks_equal_unicorn(seed: int) -> None:
     while done < INSTRUCTIONS // 4:
         done += compare(rng, reference, emulated)
     assert done >= INSTRUCTIONS // 4
+
+
+class Mutant(Emulated):
+    """A core that takes SBCS for ADCS, the kind of slip that the comparison is for."""
+
+    def put(self, address: int, data: bytes) -> None:
+        if address == CODE:
+            halves = [int.from_bytes(data[i : i + 2], "little") for i in range(0, len(data), 2)]
+            halves = [half ^ 0x00C0 if half & 0xFFC0 == 0x4180 else half for half in halves]
+            data = b"".join(half.to_bytes(2, "little") for half in halves)
+        super().put(address, data)
+
+
+def test_a_wrong_instruction_is_caught() -> None:
+    rng = random.Random(5)
+    reference, mutant = Reference(), Mutant()
+
+    def compare_many() -> None:
+        for _ in range(2000):
+            compare(rng, reference, mutant)
+
+    with pytest.raises(pytest.fail.Exception, match="want"):
+        compare_many()
+
+
+# (size, halfword): LDR, LDRH, LDRB, STR, STRH, STRB of r1 through r0.
+SINGLE = [(4, 0x6801), (2, 0x8801), (1, 0x7801), (4, 0x6001), (2, 0x8001), (1, 0x7001)]
+
+
+def test_valid_and_invalid_addresses() -> None:
+    """Unicorn refuses what is not mapped; both leave registers and memory alone. Alignment is the architecture's."""
+    rng = random.Random(9)
+    reference, emulated = Reference(), Emulated()
+    S = emulated.chip.S
+    for _ in range(1500):
+        size, half = rng.choice(SINGLE)
+        address = rng.choice((DATA, DATA, 0x30000000, 0x20042000, 0x20041FF0, 0x1FFFFFF0)) + rng.randrange(32)
+        block = Block([half], [address, corner(rng)] + [0] * 11 + [DATA + 0x800, 0, CODE], 0)
+        code, data = code_bytes(block), rng.randbytes(DATA_BYTES)
+        mapped = layout.SRAM_BASE <= address <= layout.SRAM_END - size
+        emulated.put(CODE, code)
+        emulated.put(DATA, data)
+        if mapped and address % size == 0:
+            assert reference.run(block, code, data) == emulated.run(block, code, data)
+            continue
+        S[:16] = block.registers
+        S[layout.IPSR] = S[layout.ACTIVE] = S[layout.SLEEPING] = 0
+        S[layout.EXECUTION_PRIORITY] = layout.THREAD_PRIORITY
+        assert run_core(S, emulated.chip.mem, 0) == layout.EXIT_LOCKUP  # the vector table holds no handler
+        kind = layout.FAULT_UNALIGNED if address % size else layout.FAULT_UNMAPPED
+        assert (S[layout.FAULT_KIND], S[layout.FAULT_PC], S[layout.FAULT_ADDRESS]) == (kind, CODE, address)
+        assert [int(v) for v in S[layout.FAULT_REGISTERS : layout.FAULT_REGISTERS + 2]] == block.registers[:2]
+        if not mapped:
+            with pytest.raises(UcError):
+                reference.run(block, code, data)
+            assert reference.uc.mem_read(DATA, DATA_BYTES) == data
+        S[layout.SLEEPING] = 0
