@@ -15,10 +15,17 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from tokenizers import Tokenizer
+
+from shared.errors import BadInputError, MissingPartError
+
+try:
+    import torch
+    import transformers  # noqa: F401 - what the model is built from; missed here with the same one line
+    from tokenizers import Tokenizer
+except ImportError as error:
+    raise MissingPartError(f"{error.name} is missing: pip install 'crustwatch[cloud]'") from error
 
 from cloud.answer import AnswerError, Findings, cannot_tell, doneness_span, parse_answer, verdict_of
 from cloud.spatial_mllm import SpatialMLLM
@@ -26,7 +33,6 @@ from cloud.spatial_mllm.processor import Processor, PromptRow
 from cloud.spatial_mllm.prompts import chat_prompt
 from cloud.spatial_mllm.sampling import even_indices, space_aware_frames
 from cloud.vocabulary import load_tokenizer, question_of
-from shared.errors import BadInputError, MissingPartError
 from shared.messages import BakeVerdict, Provenance
 from shared.task import Task
 

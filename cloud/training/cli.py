@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import typer
@@ -28,9 +29,7 @@ def train(
 
     crustwatch cloud train --out runs/pizza-small --minutes 60
     """
-    from cloud.training.commands import run_training
-
-    run_training(out, minutes, resume, clips, cache, threads, renderers)
+    _commands().run_training(out, minutes, resume, clips, cache, threads, renderers)
 
 
 @evaluate.command()
@@ -45,6 +44,15 @@ def bakes(
 
     Example: crustwatch cloud eval bakes --count 200 --seed 3000
     """
-    from cloud.training.commands import run_evaluation
+    _commands().run_evaluation(checkpoint, count, seed, threads, as_json)
 
-    run_evaluation(checkpoint, count, seed, threads, as_json)
+
+def _commands() -> ModuleType:
+    """What the commands do; MissingPartError where an extra was not installed."""
+    from shared.errors import MissingPartError
+
+    try:
+        from cloud.training import commands
+    except ModuleNotFoundError as error:
+        raise MissingPartError(f"{error.name} is missing: pip install 'crustwatch[all-cpu]'") from error
+    return commands

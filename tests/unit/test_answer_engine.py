@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -159,6 +161,17 @@ def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(MissingPartError, match=name.replace(".", r"\.")):
         load_engine(folder)
+
+
+@pytest.mark.parametrize("module", ["torch", "transformers", "tokenizers"])
+def test_a_missing_package_says_what_to_install(module: str) -> None:
+    script = (
+        f"import sys\nsys.modules[{module!r}] = None\n"
+        "from shared.errors import MissingPartError\n"
+        "try:\n    import cloud.engine\nexcept MissingPartError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == f"{module} is missing: pip install 'crustwatch[cloud]'\n"
 
 
 def test_wrong_arguments_are_named() -> None:
