@@ -57,8 +57,8 @@ def test_the_chip_gives_the_reference_bytes(images: NDArray[np.uint8], wanted: N
             assert found.logits == tuple(row.tolist())
             cycles.append(found.cycles or 0)
         statistics = device.statistics()
-    assert (statistics.frames, statistics.errors.keys() - {"busy"}) == (FRAMES, set())
-    assert max(cycles) < 1.01 * min(cycles)  # its time hardly depends on what it sees
+    assert (statistics.frames, statistics.errors) == (FRAMES, {})
+    assert max(cycles) < 1.02 * min(cycles)  # its time hardly depends on what it sees
 
 
 @pytest.mark.skipif(
