@@ -88,16 +88,7 @@ def _read(
         raise BadInputError(f"{name}: {error}") from None
     except BadInputError:
         raise
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        IndexError,
-        KeyError,
-        OverflowError,
-        MemoryError,
-    ) as error:
+    except _DAMAGED as error:
         raise BadInputError(f"{name}: damaged or cut short: {error}") from None
 
 
