@@ -14,15 +14,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from firmware_sim.rp2040 import layout
 from firmware_sim.rp2040.boot import BOOT2_BYTES, BOOT2_TARGET, choose_start
 from firmware_sim.rp2040.bootrom import BootRom
-from firmware_sim.rp2040.chip import Chip
+from firmware_sim.rp2040.chip import Chip, Snapshot
 from firmware_sim.rp2040.image import Image, load_image
 from firmware_sim.rp2040.machine import run_core
 from firmware_sim.rp2040.memory_map import locate
@@ -32,6 +32,7 @@ from shared.errors import BadInputError
 
 SLICE_CYCLES = 20_000_000  # how far compiled code runs before Python looks at time, keyboard and UART input
 MAX_FAULTS = 16
+HARDFAULT = 3  # exception number
 HALTED = ("bkpt", "fault", "lockup", "idle", "reset", "usb_boot")
 REASONS = {
     layout.EXIT_LOCKUP: "lockup",
@@ -39,6 +40,16 @@ REASONS = {
     layout.EXIT_IDLE: "idle",
     layout.EXIT_RESET: "reset",
 }
+
+
+@dataclass(frozen=True)
+class BoardSnapshot:
+    """What `Board.restore` needs."""
+
+    chip: Snapshot
+    uart0: tuple[bytes, bytes, bytes]
+    uart1: tuple[bytes, bytes, bytes]
+    image: Image | None
 
 
 class Board:
@@ -67,6 +78,11 @@ class Board:
     def clock_hz(self) -> int:
         """clk_sys as the firmware set it: 6.5 MHz (ring oscillator) at reset, usually 125 MHz later."""
         return int(self.chip.S[layout.CLK_SYS_HZ])
+
+    @property
+    def in_hardfault(self) -> bool:
+        """Whether the HardFault handler runs (or the core locked up in it)."""
+        return int(self.chip.S[layout.IPSR]) == HARDFAULT
 
     @property
     def warnings(self) -> list[str]:
@@ -243,9 +259,13 @@ class Board:
         if error is not None:
             raise error
 
-    def snapshot(self) -> dict[str, Any]:
-        """Copy of everything the chip remembers, UART queues included."""
-        return {
-            "chip": self.chip.snapshot(),
-            "ports": [(bytes(p._waiting), bytes(p._unread), bytes(p.sent)) for p in (self.uart0, self.uart1)],
-        }
+    def snapshot(self) -> BoardSnapshot:
+        """Copy of everything: chip, serial queues, firmware."""
+        return BoardSnapshot(self.chip.snapshot(), self.uart0.queues(), self.uart1.queues(), self.image)
+
+    def restore(self, snapshot: BoardSnapshot) -> None:
+        """Go back to a snapshot of this or another board."""
+        self.chip.restore(snapshot.chip)
+        self.uart0.set_queues(snapshot.uart0)
+        self.uart1.set_queues(snapshot.uart1)
+        self.image = snapshot.image

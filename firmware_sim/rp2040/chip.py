@@ -172,7 +172,7 @@ class Chip:
     def snapshot(self) -> Snapshot:
         """Copy everything."""
         blocks = {name: copy.deepcopy(_memory_of(block)) for name, block in self.blocks.items()}
-        return Snapshot(cast(State, self.S.copy()), self.mem.bytes.copy(), self.mem.uarts.copy(), blocks)
+        return Snapshot(self.S.copy(), self.mem.bytes.copy(), self.mem.uarts.copy(), blocks)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot of this or another chip."""

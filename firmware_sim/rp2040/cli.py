@@ -10,6 +10,7 @@ import typer
 app = typer.Typer(
     help="Run RP2040 firmware without a board.",
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -41,8 +42,8 @@ def run(
 
     BKPT stops with its immediate and r0-r3. Faults are reported with PC, address and registers; the HardFault handler
     runs as on the chip, and where there is none the core locks up.
-    Exit code 0: stopped at a BKPT, a limit, the text, or asleep for good; 1: fault, lock-up, reset, or no such text;
-    2: not a firmware file.
+    Exit code 0: stopped at a BKPT, a limit, the text, or asleep for good; 1: stopped by a fault or inside the HardFault
+    handler, by lock-up, reset or Ctrl-C, or no such text; 2: not a firmware file.
 
     Example: crustwatch emu run firmware.uf2 --max-cycles 125000000
     """

@@ -1,32 +1,19 @@
-"""How the emulator is compiled: many inner functions, few entry points, one cache key over all sources.
+"""How the emulator is compiled: many inner functions, few entry points.
 
-numba caches a function by its own file. The core spans many files, and a cached caller would keep the old code of a
-changed callee; so only entry points are cached, and each closes over SOURCES_STAMP, which is part of their key.
-Inner functions get no wrappers for Python, which more than halves the compilation.
+Inner functions get no wrappers for Python and no cache of their own, which more than halves the compilation; entry
+points are cached on disk together with everything they call.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 from shared.jit import jit
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-OPTIONS: dict[str, Any] = {"error_model": "numpy"}  # no division here has a zero divisor
-
-
-def _stamp() -> int:
-    """63 bits of a hash of every source file of this package."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
-    return int.from_bytes(digest.digest()[:8], "little") >> 1 | 1
-
-
-SOURCES_STAMP = _stamp()
+# No division here has a zero divisor, and arrays are only borrowed: counting references would double the time.
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "_nrt": False}
 
 
 def inner(function: Function) -> Function:

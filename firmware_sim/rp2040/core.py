@@ -23,6 +23,7 @@ from firmware_sim.rp2040.layout import (
     CARRY,
     CODE_PAGE_SHIFT,
     CYCLES,
+    DEAD,
     ENABLED,
     END,
     EVENT_REGISTER,
@@ -30,6 +31,7 @@ from firmware_sim.rp2040.layout import (
     EXIT_BKPT,
     EXIT_END,
     EXIT_IDLE,
+    EXIT_LOCKUP,
     EXIT_ROM_CALL,
     EXIT_STUCK,
     EXIT_VALUE,
@@ -37,6 +39,7 @@ from firmware_sim.rp2040.layout import (
     FAULT_UNDEFINED,
     FLASH_BASE,
     FLASH_OFFSET,
+    FLASH_SIZE,
     INSTRUCTIONS,
     IPSR,
     LATCHED,
@@ -48,6 +51,8 @@ from firmware_sim.rp2040.layout import (
     PC,
     PRIMASK,
     SCRATCH,
+    SLEEP_WFE,
+    SLEEP_WFI,
     SLEEPING,
     SLICE,
     SRAM_BASE,
@@ -60,7 +65,6 @@ from firmware_sim.rp2040.layout import (
 from firmware_sim.rp2040.multiple import load_multiple, store_multiple
 from firmware_sim.rp2040.special_registers import read_special, write_special
 
-SLEEP_WFI, SLEEP_WFE, DEAD = 1, 2, 3
 SRAM_TO_OFFSET = SRAM_OFFSET - SRAM_BASE
 FLASH_TO_OFFSET = FLASH_OFFSET - FLASH_BASE
 
@@ -98,12 +102,13 @@ def run(S: State, mem: Memory, core: int) -> int:
         if S[core + SLEEPING] and not wake(S, core):
             if S[EXIT] == EXIT_END:
                 target = min(S[NEXT_EVENT], S[END])
-                if target == NEVER:
+                if S[core + SLEEPING] == DEAD:
+                    S[EXIT] = EXIT_LOCKUP
+                elif target == NEVER:
                     S[EXIT] = EXIT_IDLE
                 elif target > R[CYCLES]:
-                    R[CYCLES] = target
-                    if target < S[END]:
-                        cycle = R[CYCLES]
+                    R[CYCLES] = cycle = target
+                    if target < S[END] and target < S[SLICE]:
                         continue
         elif S[EXIT] == EXIT_END and (S[core + LATCHED] | S[LINES] << 16) & S[core + ENABLED]:
             number = exception_to_take(S, core, False)
@@ -199,6 +204,9 @@ def run(S: State, mem: Memory, core: int) -> int:
                 if SRAM_OFFSET <= offset < SRAM_OFFSET + SRAM_SIZE and address & 3 == 0:
                     R[a] = words[offset >> 2]
                     cycle += 2
+                elif FLASH_BASE <= address < FLASH_BASE + FLASH_SIZE and address & 3 == 0:
+                    R[a] = words[(address + FLASH_TO_OFFSET) >> 2]
+                    cycle += 2
                 else:
                     R[PC] = pc - 2
                     value = bus_read(S, mem, core, address, 4, cycle)
@@ -214,6 +222,9 @@ def run(S: State, mem: Memory, core: int) -> int:
                 offset = address + SRAM_TO_OFFSET
                 if SRAM_OFFSET <= offset < SRAM_OFFSET + SRAM_SIZE:
                     value = m8[offset] & 0xFF
+                    cycle += 2
+                elif FLASH_BASE <= address < FLASH_BASE + FLASH_SIZE:
+                    value = m8[address + FLASH_TO_OFFSET] & 0xFF
                     cycle += 2
                 else:
                     R[PC] = pc - 2
@@ -231,6 +242,9 @@ def run(S: State, mem: Memory, core: int) -> int:
                 offset = address + SRAM_TO_OFFSET
                 if SRAM_OFFSET <= offset < SRAM_OFFSET + SRAM_SIZE and address & 1 == 0:
                     value = halves[offset >> 1] & 0xFFFF
+                    cycle += 2
+                elif FLASH_BASE <= address < FLASH_BASE + FLASH_SIZE and address & 1 == 0:
+                    value = halves[(address + FLASH_TO_OFFSET) >> 1] & 0xFFFF
                     cycle += 2
                 else:
                     R[PC] = pc - 2

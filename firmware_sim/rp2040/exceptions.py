@@ -6,13 +6,14 @@ The core's registers must be in the state array (not in locals of the loop) when
 from __future__ import annotations
 
 from firmware_sim.rp2040.blocks.ppb import SVCALL, highest_pending
-from firmware_sim.rp2040.bus import bus_read, bus_write
+from firmware_sim.rp2040.bus import write_memory
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.layout import (
     ACTIVE,
     CARRY,
     CONTROL,
     CYCLES,
+    DEAD,
     DPRAM_BASE,
     EVENT_REGISTER,
     EXECUTION_PRIORITY,
@@ -39,6 +40,7 @@ from firmware_sim.rp2040.layout import (
     PRIMASK,
     PRIORITY,
     SCR,
+    SLEEP_WFI,
     SLEEPING,
     SP,
     SRAM_OFFSET,
@@ -56,7 +58,6 @@ TAIL_CYCLES = 6  # entry without stacking the eight words
 HARDFAULT = 3
 FRAME_BYTES = 32
 SLEEP_ON_EXIT = 2  # SCR.SLEEPONEXIT
-SLEEP_WFI, DEAD = 1, 3
 
 
 @inner
@@ -81,11 +82,12 @@ def set_flags(S: State, core: int, value: int) -> None:
 def update_priority(S: State, core: int) -> None:
     """Execution priority: the highest of the active exceptions."""
     best = THREAD_PRIORITY
-    active = S[core + ACTIVE]
-    if active:
-        for number in range(2, 42):
-            if active >> number & 1:
-                best = min(best, S[core + PRIORITY + number])
+    active, number = S[core + ACTIVE], 0
+    while active:
+        if active & 1:
+            best = min(best, S[core + PRIORITY + number])
+        active >>= 1
+        number += 1
     S[core + EXECUTION_PRIORITY] = best
 
 
@@ -120,11 +122,10 @@ def record_fault(S: State, core: int, kind: int, address: int) -> None:
 @inner
 def handler_address(S: State, mem: Memory, core: int, number: int) -> int:
     """Vector of an exception; 0 when no handler can run there: not Thumb, or no executable memory."""
-    vector = bus_read(S, mem, core, (S[core + VTOR] + 4 * number) & WORD, 4, S[core + CYCLES])
-    target = vector & WORD
-    if vector < 0 or not target & 1:
+    vector = memory_offset((S[core + VTOR] + 4 * number) & WORD)
+    if vector < 0 or not mem.words[vector >> 2] & 1:
         return 0
-    target &= ~1
+    target = mem.words[vector >> 2] & (WORD - 1)
     return target if memory_offset(target) >= 0 and target < DPRAM_BASE else 0
 
 
@@ -165,13 +166,12 @@ def stack_and_start(S: State, mem: Memory, core: int, number: int) -> int:
     if S[core + IPSR] == 0:
         exc_return = 0xFFFFFFFD if S[core + CONTROL] & 2 else 0xFFFFFFF9
     status = xpsr(S, core) | ((old_sp >> 2 & 1) << 9)
-    now = S[core + CYCLES]
     for i in range(4):
-        bus_write(S, mem, core, frame + 4 * i, 4, S[core + i], now)
-    bus_write(S, mem, core, frame + 16, 4, S[core + 12], now)
-    bus_write(S, mem, core, frame + 20, 4, S[core + LR], now)
-    bus_write(S, mem, core, frame + 24, 4, S[core + PC], now)
-    bus_write(S, mem, core, frame + 28, 4, status, now)
+        write_memory(mem, memory_offset(frame + 4 * i), 4, S[core + i])
+    write_memory(mem, memory_offset(frame + 16), 4, S[core + 12])
+    write_memory(mem, memory_offset(frame + 20), 4, S[core + LR])
+    write_memory(mem, memory_offset(frame + 24), 4, S[core + PC])
+    write_memory(mem, memory_offset(frame + 28), 4, status)
     S[core + SP] = frame
     S[core + CYCLES] += ENTRY_CYCLES
     start_handler(S, core, number, handler, exc_return)
@@ -253,13 +253,12 @@ def unstack(S: State, mem: Memory, core: int, exc_return: int) -> None:
         S[core + IPSR] = 0 if exc_return != 0xFFFFFFF1 else S[core + IPSR]
         take_fault(S, mem, core, FAULT_STACKING, frame)
         return
-    now = S[core + CYCLES]
     for i in range(4):
-        S[core + i] = bus_read(S, mem, core, frame + 4 * i, 4, now) & WORD
-    S[core + 12] = bus_read(S, mem, core, frame + 16, 4, now) & WORD
-    S[core + LR] = bus_read(S, mem, core, frame + 20, 4, now) & WORD
-    S[core + PC] = bus_read(S, mem, core, frame + 24, 4, now) & (WORD - 1)
-    status = bus_read(S, mem, core, frame + 28, 4, now) & WORD
+        S[core + i] = mem.words[memory_offset(frame + 4 * i) >> 2]
+    S[core + 12] = mem.words[memory_offset(frame + 16) >> 2]
+    S[core + LR] = mem.words[memory_offset(frame + 20) >> 2]
+    S[core + PC] = mem.words[memory_offset(frame + 24) >> 2] & (WORD - 1)
+    status = mem.words[memory_offset(frame + 28) >> 2] & WORD
     S[core + SP] = (frame + FRAME_BYTES + (4 if status >> 9 & 1 else 0)) & WORD
     set_flags(S, core, status)
     S[core + IPSR] = status & 63

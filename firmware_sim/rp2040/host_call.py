@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from llvmlite import ir
 from numba import types
@@ -27,4 +27,4 @@ def _call_host(typingctx: Any, function: Any, kind: Any, address: Any, value: An
     return signature, generate
 
 
-call_host: Callable[[int, int, int, int, int], int] = intrinsic(_call_host)
+call_host = cast(Callable[[int, int, int, int, int], int], intrinsic(_call_host))

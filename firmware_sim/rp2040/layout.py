@@ -81,7 +81,7 @@ IPSR = 22
 OTHER_SP = 23  # the banked stack pointer that is not in R[13]
 CYCLES = 24
 INSTRUCTIONS = 25
-SLEEPING = 26  # 0 awake, 1 WFI, 2 WFE, 3 dead (locked up)
+SLEEPING = 26  # 0 awake, or one of the next line
 EVENT_REGISTER = 27
 VTOR = 28
 LATCHED = 29  # pending, bit = exception number
@@ -101,6 +101,7 @@ MPU_CTRL = 49
 EXECUTION_PRIORITY = 50  # of the active exceptions without PRIMASK; THREAD_PRIORITY when there are none
 PRIORITY = 64  # [48] by exception number
 EXCEPTIONS = 48
+SLEEP_WFI, SLEEP_WFE, DEAD = 1, 2, 3  # values of SLEEPING; dead means locked up
 THREAD_PRIORITY = 8  # lower than any exception (-2 to 3)
 INTERP = CORE_STRIDE * 2  # [2 cores][2 interpolators][INTERP_STRIDE]
 INTERP_STRIDE = 16

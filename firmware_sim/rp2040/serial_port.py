@@ -86,3 +86,11 @@ class SerialPort:
                 "a board would send nothing"
             )
         return data
+
+    def queues(self) -> tuple[bytes, bytes, bytes]:
+        """What waits for the chip, what nobody has read, and all that was sent: for a snapshot."""
+        return bytes(self._waiting), bytes(self._unread), bytes(self.sent)
+
+    def set_queues(self, queues: tuple[bytes, bytes, bytes]) -> None:
+        """Inverse of `queues`."""
+        self._waiting, self._unread, self.sent = (bytearray(queue) for queue in queues)

@@ -84,10 +84,12 @@ def run_file(path: Path, options: RunOptions) -> int:
         stop = board.stop_here("interrupted")
     if options.as_json:
         print(json.dumps(result_object(board, stop)))  # noqa: T201
+        for fault in stop.faults:
+            say(str(fault))
     else:
         tell(board, stop)
     wanted_text = options.until_text is not None and stop.reason != "text"
-    return 1 if stop.reason in FAILED or wanted_text else 0
+    return 1 if stop.reason in FAILED or board.in_hardfault or wanted_text else 0
 
 
 def result_object(board: Board, stop: Stop) -> dict[str, Any]:

@@ -49,10 +49,12 @@ def highest_pending(S: State, core: int) -> int:
     waiting = pending_exceptions(S, core) & S[core + ENABLED]
     if waiting == 0:
         return 0
-    best, best_priority = 0, 8
-    for number in range(2, 42):
-        if waiting >> number & 1 and S[core + PRIORITY + number] < best_priority:
+    best, best_priority, number = 0, 8, 0
+    while waiting:
+        if waiting & 1 and S[core + PRIORITY + number] < best_priority:
             best, best_priority = number, S[core + PRIORITY + number]
+        waiting >>= 1
+        number += 1
     return best
 
 

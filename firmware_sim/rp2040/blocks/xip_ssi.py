@@ -11,8 +11,10 @@ from collections.abc import Callable
 from firmware_sim.rp2040.layout import State
 from firmware_sim.rp2040.registers import Register, RegisterBlock
 
-NAMES = ("CTRLR0", "CTRLR1", "SSIENR", "MWCR", "SER", "BAUDR", "TXFTLR", "RXFTLR", "TXFLR", "RXFLR", "SR", "IMR", "ISR")
-NAMES += ("RISR", "TXOICR", "RXOICR", "RXUICR", "MSTICR", "ICR", "DMACR", "DMATDLR", "DMARDLR", "IDR", "SSI_VERSION_ID")
+NAMES = (
+    *("CTRLR0", "CTRLR1", "SSIENR", "MWCR", "SER", "BAUDR", "TXFTLR", "RXFTLR", "TXFLR", "RXFLR", "SR", "IMR", "ISR"),
+    *("RISR", "TXOICR", "RXOICR", "RXUICR", "MSTICR", "ICR", "DMACR", "DMATDLR", "DMARDLR", "IDR", "SSI_VERSION_ID"),
+)
 REGISTERS = {name: Register(4 * i) for i, name in enumerate(NAMES)}
 REGISTERS |= {f"DR{i}": Register(0x60 + 4 * i) for i in range(36)}
 REGISTERS |= {
