@@ -13,7 +13,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from multiprocessing import parent_process
+from multiprocessing.process import BaseProcess
 from typing import IO, Any
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -63,3 +66,19 @@ def stop(child: subprocess.Popen[bytes], grace_s: float) -> int:
         except subprocess.TimeoutExpired:
             child.kill()
     return child.wait()
+
+
+def follow_parent() -> None:
+    """Initializer of a process pool: Ctrl-C is the parent's to handle, and a killed parent takes its pool along.
+
+    The pool's own pipes stay open among the siblings, so they would wait for work for ever.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)

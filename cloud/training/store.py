@@ -19,9 +19,9 @@ import numpy as np
 
 from cloud.spatial_mllm.config import VisionConfig
 from cloud.spatial_mllm.processor import PixelRange, smart_size
-from cloud.training.processes import follow_parent
 from cloud.training.records import Record, record_type, render_record
 from shared.bakery import FRAME_HEIGHT, FRAME_WIDTH
+from shared.children import follow_parent
 from shared.errors import BadInputError, CrustwatchError
 from shared.task import Task
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import multiprocessing
-import signal
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -33,6 +32,7 @@ from shared.bakery.truth import (
     doneness_of,
 )
 from shared.bakery.view import draw_frame
+from shared.children import follow_parent
 from shared.errors import BadInputError
 
 Floats = npt.NDArray[np.float32]
@@ -252,10 +252,6 @@ def _render_at(seed_and_index: tuple[int, int]) -> Bake:
     return render_bake(*seed_and_index)
 
 
-def _leave_interrupts_to_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def iter_bakes(seed: int, count: int, processes: int = 1, start: int = 0) -> Iterator[Bake]:
     """Render bakes `start` .. `start + count - 1` of `seed` in order, each yielded as it is made.
 
@@ -275,9 +271,7 @@ def _iter_bakes(seed: int, count: int, processes: int, start: int) -> Iterator[B
             yield render_bake(seed, index)
         return
     jobs = ((seed, index) for index in range(start, start + count))
-    pool = ProcessPoolExecutor(
-        processes, mp_context=multiprocessing.get_context("spawn"), initializer=_leave_interrupts_to_parent
-    )
+    pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"), initializer=follow_parent)
     waiting: deque[Future[Bake]] = deque()
     try:
         for job in itertools.islice(jobs, 2 * processes):

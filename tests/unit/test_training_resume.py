@@ -139,7 +139,7 @@ def test_limits_count_what_comes_first() -> None:
 def test_a_killed_parent_takes_its_renderers_along(tmp_path: Path) -> None:
     script = (
         "import sys, time\nfrom pathlib import Path\nfrom multiprocessing import get_context\n"
-        "from concurrent.futures import ProcessPoolExecutor\nfrom cloud.training.processes import follow_parent\n"
+        "from concurrent.futures import ProcessPoolExecutor\nfrom shared.children import follow_parent\n"
         "import os\n"
         "if __name__ == '__main__':\n"
         "    pool = ProcessPoolExecutor(1, get_context('spawn'), initializer=follow_parent)\n"
