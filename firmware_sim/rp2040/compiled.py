@@ -1,7 +1,7 @@
 """How the emulator is compiled: many inner functions, few entry points.
 
-Inner functions get no wrappers for Python and no cache of their own, which more than halves the compilation; entry
-points are cached on disk together with everything they call.
+Inner functions get no wrappers for Python and no cache of their own; entry points are cached on disk together with
+everything they call.
 """
 
 from __future__ import annotations

@@ -291,3 +291,18 @@ def test_watchdog_resets() -> None:
     board.load(table + struct.pack("<2H", *code), address=BASE)
     board.chip.S[0], board.chip.S[1] = WATCHDOG, 1 << 31
     assert board.run(max_cycles=1000).reason == "reset"
+
+
+def test_watchdog_counts_two_a_tick() -> None:
+    """LOAD 2000 resets after 1,000 us (erratum RP2040-E1), 6,500 cycles of the ring oscillator."""
+    probe = Probe()
+    probe.run(write(WATCHDOG + 4, 2000))
+    started = probe.board.cycles
+    probe.run(write(WATCHDOG, 1 << 30))
+    probe.board.write_memory(CODE, struct.pack("<H", 0xE7FE))  # b .
+    probe.board.chip.S[15] = CODE
+    stop = probe.board.run(max_cycles=100_000)
+    assert stop.reason == "reset"
+    assert stop.cycles - started == pytest.approx(6500, abs=40)
+    values = probe.board.chip.blocks["WATCHDOG"].values
+    assert values["REASON"] == 1
