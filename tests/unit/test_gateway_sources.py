@@ -129,3 +129,12 @@ def test_evenly_spread_indices_are_different_and_sorted(count: int, wanted: int)
     assert found == sorted(set(found))
     assert not count or found[0] == 0
     assert wanted == 1 or not count or found[-1] == count - 1
+
+
+def test_names_that_no_message_or_terminal_could_carry_are_shown_without_harm(tmp_path: Path) -> None:
+    photograph(tmp_path / "a.jpg", 90)
+    for name in ("caf\udce9.jpg", "two\nlines.jpg", "\x1b[31mred.jpg"):  # \udce9: a byte that is not UTF-8
+        (tmp_path / name).write_bytes((tmp_path / "a.jpg").read_bytes())
+    found = bakes(list(open_path(tmp_path, 8)))
+    assert sorted(bake.name for bake in found) == ["?[31mred.jpg", "a.jpg", "caf?.jpg", "two?lines.jpg"]
+    assert all(bake.picture.encode() for bake in found)

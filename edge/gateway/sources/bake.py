@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,3 +34,12 @@ class Skipped:
 
 
 SourceItem = SourceBake | Skipped
+
+
+def shown(path: Path | str) -> str:
+    """A file's name or path as messages and terminals can carry it.
+
+    Names need not be UTF-8, and may hold line breaks or a terminal's escape codes.
+    """
+    text = str(path).encode("utf-8", "replace").decode("utf-8")
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from edge.gateway.sources.bake import Skipped, SourceBake, SourceItem
+from edge.gateway.sources.bake import Skipped, SourceBake, SourceItem, shown
 from edge.gateway.sources.video import video_bakes
 from shared.errors import BadInputError
 from shared.images import read_image_file
@@ -59,19 +59,19 @@ def _items(paths: list[Path], frames: int) -> Iterator[SourceItem]:
 
 def _photograph(path: Path) -> SourceItem:
     if not path.is_file():  # opening a pipe or a device could wait for ever
-        return Skipped(path.name, "not a regular file")
+        return Skipped(shown(path.name), "not a regular file")
     try:
         frame = read_image_file(path, MAX_SIDE_PX)  # uint8 [H, W, 3]
     except BadInputError as error:
-        return Skipped(path.name, _reason(path, error))
-    return SourceBake(path.name, (frame,), (0,), str(path))
+        return Skipped(shown(path.name), _reason(path, error))
+    return SourceBake(shown(path.name), (frame,), (0,), shown(path))
 
 
 def _clip(folder: Path, frames: int) -> SourceItem:
     try:
         files = [path for path in _listed(folder) if path.is_file() and path.suffix.lower() in _PHOTOGRAPHS]
     except BadInputError as error:
-        return Skipped(f"{folder.name}/", _reason(folder, error))
+        return Skipped(f"{shown(folder.name)}/", _reason(folder, error))
     named = [path for path in files if path.name.startswith("frame")]  # a rendered clip holds depth images too
     files = named or files
     picked = [files[i] for i in evenly(len(files), frames)]  # before any is decoded: there may be thousands
@@ -83,9 +83,11 @@ def _clip(folder: Path, frames: int) -> SourceItem:
         except BadInputError as error:
             first_error = first_error or _reason(path, error)
     if not images:
-        return Skipped(f"{folder.name}/", first_error or "a folder without images")
+        return Skipped(f"{shown(folder.name)}/", first_error or "a folder without images")
     offsets_us = tuple((place - places[0]) * FRAME_INTERVAL_US for place in places)
-    return SourceBake(folder.name, tuple(images), offsets_us, str(files[places[len(places) // 2]]), _truth(folder))
+    return SourceBake(
+        shown(folder.name), tuple(images), offsets_us, shown(files[places[len(places) // 2]]), _truth(folder)
+    )
 
 
 def _truth(folder: Path) -> str | None:
@@ -104,4 +106,4 @@ def evenly(count: int, wanted: int) -> list[int]:
 
 
 def _reason(path: Path, error: BadInputError) -> str:
-    return str(error).removeprefix(f"{path}: ")
+    return shown(str(error).removeprefix(f"{path}: "))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.gateway.sources.bake import Skipped, SourceBake, SourceItem
+from edge.gateway.sources.bake import Skipped, SourceBake, SourceItem, shown
 from shared.errors import BadInputError, MissingPartError
 
 if TYPE_CHECKING:
@@ -65,16 +65,16 @@ def _pieces(container: av.container.InputContainer, path: Path, frames: int) -> 
                     yield _bake(path, piece, images, times_us)
                     images, times_us, piece, position = [], [], piece + 1, 0
     except (av.error.FFmpegError, OSError) as error:
-        yield Skipped(f"{path.name}, after piece {piece}", f"the video is damaged: {_words(error)}")
+        yield Skipped(f"{shown(path.name)}, after piece {piece}", f"the video is damaged: {_words(error)}")
     if images and (piece == 0 or len(images) >= frames // 2):  # a rest of half a piece is a bake too
         yield _bake(path, piece, images, times_us)
     elif piece == 0:
-        yield Skipped(path.name, "the video holds no frame")
+        yield Skipped(shown(path.name), "the video holds no frame")
 
 
 def _bake(path: Path, piece: int, images: list[NDArray[np.uint8]], times_us: list[int]) -> SourceBake:
     offsets = tuple(time_us - times_us[0] for time_us in times_us)
-    return SourceBake(f"{path.name}#{piece}", tuple(images), offsets)
+    return SourceBake(f"{shown(path.name)}#{piece}", tuple(images), offsets)
 
 
 def _rgb(picture: av.VideoFrame) -> NDArray[np.uint8]:
