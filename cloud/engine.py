@@ -67,7 +67,7 @@ def load_engine(
     device: str = "cpu",
     dtype: str = "float32",
     *,
-    attention: str = "sdpa",
+    attention: str = "auto",
     threads: int | None = None,
 ) -> Engine:
     """Load a checkpoint.
@@ -76,7 +76,7 @@ def load_engine(
         checkpoint: name of a shipped checkpoint, or a folder.
         device: torch device.
         dtype: float32, bfloat16 or float16.
-        attention: "sdpa", "eager" or "flash_attention_2" in the Qwen parts.
+        attention: "auto", "sdpa", "eager" or "flash_attention_2" in the Qwen parts; auto takes the best that there is.
         threads: CPU threads of torch, for the whole process; None leaves them alone.
 
     Raises:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -96,8 +94,3 @@ class TrainingForward:
         std = frames.new_tensor(IMAGE_STD).view(3, 1, 1)  # [3, 1, 1]
         patches = patches_of(frames, vision.patch_size, vision.spatial_merge_size)  # [N, 1176]
         return ((frames - mean) / std).flatten(0, 1), patches.view(-1, 3, 2, vision.patch_size, vision.patch_size)
-
-
-def frames_tensor(frames: NDArray[np.uint8]) -> Tensor:
-    """uint8 [T, 3, h, w] as float32 [1, T, 3, h, w] in 0..1."""
-    return torch.from_numpy(frames).float().div_(255)[None]

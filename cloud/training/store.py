@@ -21,6 +21,7 @@ from cloud.spatial_mllm.config import VisionConfig
 from cloud.spatial_mllm.processor import PixelRange, smart_size
 from cloud.training.records import Record, record_type, render_record
 from shared.bakery import FRAME_HEIGHT, FRAME_WIDTH
+from shared.bakery.fingerprint import renderer_fingerprint
 from shared.children import follow_parent
 from shared.errors import BadInputError, CrustwatchError
 from shared.task import Task
@@ -56,7 +57,7 @@ def shards(first_seed: int, last_seed: int, count: int) -> tuple[Shard, ...]:
 
 
 class ClipStore:
-    """The folder of shards for one frame size."""
+    """The folder of shards for one frame size and one behaviour of the renderer."""
 
     def __init__(self, folder: Path, pixels: PixelRange, task: Task) -> None:
         self.pixels = pixels
@@ -65,7 +66,7 @@ class ClipStore:
         factor = vision.patch_size * vision.spatial_merge_size
         height, width = smart_size(FRAME_HEIGHT, FRAME_WIDTH, factor, pixels)
         self.dtype = record_type(height, width)
-        self.folder = folder / f"{width}x{height}"
+        self.folder = folder / f"{renderer_fingerprint()}-{width}x{height}"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -79,7 +80,7 @@ class ClipStore:
     def open(self, shard: Shard) -> Record:
         """Memory map of a shard: records [SHARD_CLIPS].
 
-        Raises CrustwatchError for a file of another form: the renderer's output changed and the cache did not.
+        Raises CrustwatchError for a file of another form: this program changed and the cache did not.
         """
         path = self.folder / shard.name
         records = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -104,6 +105,13 @@ class ClipStore:
             part.unlink(missing_ok=True)
         return path
 
+    def sweep(self) -> None:
+        """Delete what killed renderers left half written; those of living ones stay."""
+        for part in self.folder.glob("*.part"):
+            pid = part.suffixes[-2].removeprefix(".")
+            if not (pid.isdecimal() and Path(f"/proc/{pid}").exists()):
+                part.unlink(missing_ok=True)
+
     def room_for(self, missing: int) -> None:
         """Raise BadInputError when `missing` more shards do not fit on the disk."""
         need = missing * SHARD_CLIPS * self.dtype.itemsize
@@ -122,8 +130,7 @@ class Renderer:
         done = set(store.ready(wanted))
         missing = [shard for shard in wanted if shard not in done]
         store.room_for(len(missing))
-        for stale in store.folder.glob("*.part"):
-            stale.unlink(missing_ok=True)
+        store.sweep()
         self.total = len(wanted)
         self._pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=follow_parent)
         arguments = (store.folder.parent, store.pixels, store.task)

@@ -6,8 +6,6 @@ right, and saying so lets few clips teach many values. The softness lies far wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
@@ -118,8 +116,3 @@ def bake_histogram(bake_index: NDArray[np.float32], bins: int, sigma: float) -> 
     centres = (np.arange(bins) + 0.5) / bins  # [bins]
     bell = np.exp(-0.5 * ((centres - bake_index[:, None]) / sigma) ** 2)  # [B, bins]
     return np.asarray(bell / bell.sum(axis=1, keepdims=True), np.float32)
-
-
-def label_names(codes: Sequence[int], task: Task) -> list[str]:
-    """Labels of the codes in records."""
-    return [task.labels[code] for code in codes]

@@ -1,12 +1,11 @@
 """Rendered bakes as the classifier sees them: 48x48 frames by seed, rendered once and kept in the user's cache.
 
-A cache entry belongs to one behaviour of the renderer: its folder is named after a hash of two probe bakes, so a
-change of the rendered pictures is noticed and a change of a comment is not. Splits are by bake: a seed is a split.
+A cache entry belongs to one behaviour of the renderer: its folder carries the renderer's fingerprint. Splits are by
+bake: a seed is a split.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,13 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.bakery import FRAME_COUNT, KEY_FRAME, Bake, iter_bakes, render_bake
+from shared.bakery import FRAME_COUNT, KEY_FRAME, Bake, iter_bakes
+from shared.bakery.fingerprint import renderer_fingerprint
 from shared.resize import square_resize
 from shared.task import Task
 
 SHARD_BAKES = 50
-PROBE_SEED = 0
-PROBE_BAKES = 2
 
 Progress = Callable[[int], None]  # called with the number of bakes that became ready
 
@@ -45,7 +43,7 @@ class FrameStore:
 
     def __init__(self, cache: Path, task: Task, processes: int = 1) -> None:
         self._task, self._processes = task, processes
-        self._folder = cache / "edge-frames" / f"{_renderer_hash(task)}-{task.input.size_px}px"
+        self._folder = cache / "edge-frames" / f"{renderer_fingerprint()}-{task.input.size_px}px"
 
     def load(self, seed: int, bakes: int, progress: Progress = lambda ready: None) -> FrameSet:
         """The first `bakes` bakes of `seed`, rendered as far as the cache lacks them."""
@@ -83,12 +81,3 @@ def frames_of(bakes: Iterator[Bake], task: Task) -> tuple[NDArray[np.uint8], NDA
     if not frames:
         return np.zeros((0, FRAME_COUNT, size, size, 3), np.uint8), np.zeros(0, np.int64)
     return np.stack(frames), np.array(labels, np.int64)
-
-
-def _renderer_hash(task: Task) -> str:
-    digest = hashlib.sha256()
-    for index in range(PROBE_BAKES):
-        bake = render_bake(PROBE_SEED, index)
-        digest.update(bake.frames.tobytes())
-        digest.update(bytes([task.index(bake.truth.doneness)]))
-    return digest.hexdigest()[:16]
