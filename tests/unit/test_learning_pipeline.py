@@ -19,7 +19,7 @@ from edge.learning.evaluation import calibration_error
 from edge.learning.frames import FrameStore
 from edge.learning.model_folder import read_model
 from edge.learning.settings import Settings
-from shared.bakery import KEY_FRAME, render_bake
+from shared.bakery import KEY_FRAME, fingerprint, render_bake
 from shared.errors import BadInputError
 from shared.resize import square_resize
 from shared.task import load_task
@@ -83,14 +83,15 @@ def test_frames_come_from_the_cache_the_second_time(cache: Path, monkeypatch: py
 
 def test_a_change_of_the_pictures_starts_another_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = load_task("pizza")
-    original: Callable[[int, int], Any] = frames_module.render_bake
+    original: Callable[[int, int], Any] = fingerprint.render_bake
 
     def brighter(seed: int, index: int) -> Any:
         bake = original(seed, index)
         return bake._replace(frames=bake.frames | 1)
 
     before = {path.name for path in (cache / "edge-frames").iterdir()} if (cache / "edge-frames").exists() else set()
-    monkeypatch.setattr(frames_module, "render_bake", brighter)
+    monkeypatch.setattr(fingerprint, "render_bake", brighter)
+    monkeypatch.setattr(frames_module, "renderer_fingerprint", fingerprint.renderer_fingerprint.__wrapped__)
     FrameStore(cache, task).load(TINY.test_seed, 1)
     after = {path.name for path in (cache / "edge-frames").iterdir()}
     assert len(after - before) == 1
