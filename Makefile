@@ -46,8 +46,10 @@ format: setup ## Format the Python sources
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: setup ## Measure speed: emulator, renderer, firmware (minutes; prints figures, judges nothing)
+bench: setup ## Measure speed here: emulator, firmware, renderer (a minute; prints figures, judges nothing)
 	@$(BIN)/crustwatch emu bench
+	@$(BIN)/crustwatch firmware speed
+	@$(BIN)/crustwatch render --count 20 --seed 1 --out "$$(mktemp -d)/bakes"
 
 firmware: setup ## Rebuild the default firmware from the committed model (needs arm-none-eabi-gcc)
 	@$(BIN)/crustwatch firmware release
