@@ -19,7 +19,9 @@ def train(
     minutes: Annotated[float, typer.Option(min=0.05, help="Minutes of work, rendering included.")] = 60.0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the unfinished run in --out.")] = False,
     clips: Annotated[int, typer.Option(min=64, help="Clips to render, a multiple of 64.")] = 8192,
-    cache: Annotated[Path | None, typer.Option(help="Folder for rendered clips; default ~/.cache/crustwatch.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for rendered clips; default ~/.cache/crustwatch/clips.")
+    ] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the training.")] = 1,
     renderers: Annotated[int, typer.Option(min=1, help="Rendering processes beside it.")] = 1,
 ) -> None:

@@ -12,8 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from cloud.engine import load_engine
 from cloud.training.evaluation import BakesReport, ShareReport, judge, report
 from cloud.training.plan import TrainingPlan
-from cloud.training.run import Limits, Report, Run, default_cache
+from cloud.training.run import Limits, Report, Run
 from shared.bakery.bake import iter_bakes
+from shared.cache_folder import cache_folder
 from shared.errors import BadInputError
 from shared.task import load_task
 
@@ -30,7 +31,7 @@ def run_training(
     console = Console(stderr=True)
     run = Run(
         out,
-        default_cache() if cache is None else cache,
+        cache_folder() / "clips" if cache is None else cache,
         plan,
         Limits(minutes=minutes),
         load_task("pizza"),
@@ -61,9 +62,10 @@ def run_training(
         try:
             result = run.go(watch)
         except KeyboardInterrupt:
-            console.print(f"stopped: go on with crustwatch cloud train --out {out} --minutes {minutes:g} --resume")
+            console.print("stopped: the same command with --resume goes on", soft_wrap=True)
             raise
-    console.print(f"{out}: doneness on validation bakes {result} after {run.seconds / 60:.1f} minutes")
+    summary = f"{out}: doneness on validation bakes {result} after {run.seconds / 60:.1f} minutes"
+    console.print(summary, soft_wrap=True)
 
 
 def run_evaluation(checkpoint: str, count: int, seed: int, threads: int, as_json: bool) -> None:

@@ -20,7 +20,7 @@ from cloud.vocabulary import IM_END, IMAGE_PAD, PAD, VIDEO_PAD, VISION_END, VISI
 
 TRAINING_SEEDS = (1000, 1999)
 VALIDATION_SEED = 2090
-"""Bakes that the training never sees, looked at while it runs. Seeds 2000 to 2089 calibrate the edge's gate."""
+"""Bakes that the training never sees, looked at while it runs. Seed 2000 calibrates the edge's gate."""
 
 
 @dataclass(frozen=True)

@@ -212,8 +212,3 @@ class Run:
             "plan": self.plan.describe(),
         }
         export_checkpoint(self.folder, self.learner, self.tokenizer, card)
-
-
-def default_cache() -> Path:
-    """Where rendered clips are kept: the user's cache folder (XDG base directory specification)."""
-    return Path.home() / ".cache" / "crustwatch" / "clips"
