@@ -132,6 +132,7 @@ class WorkerStatus(msgspec.Struct, frozen=True):
     version: str
     model: str
     answered: int
+    task: str = ""  # whose requests it takes; empty from workers that do not say
 
 
 Message = TypeVar("Message", bound=msgspec.Struct)

@@ -34,7 +34,7 @@ class WorkerConfig:
 
 def client_config(address: BrokerAddress, config: WorkerConfig) -> MqttConfig:
     """The MQTT client of a worker: a clean session, and a will that says offline."""
-    gone = encode(WorkerStatus("offline", __version__, config.model, 0))
+    gone = encode(WorkerStatus("offline", __version__, config.model, 0, config.task.name))
     return MqttConfig(
         address=address,
         client_id=f"cw-worker-{config.name}",
@@ -144,7 +144,8 @@ class Worker:
             await self._say("online")
 
     async def _say(self, status: Literal["online", "offline"]) -> None:
-        message = WorkerStatus(status, __version__, self._config.model, self.answered)
+        config = self._config
+        message = WorkerStatus(status, __version__, config.model, self.answered, config.task.name)
         try:
             await self._client.publish(worker_status(self._config.name), encode(message), retain=True)
         except CrustwatchError as error:

@@ -155,7 +155,7 @@ class Courier:
 
     def _note_worker(self, message: Incoming) -> None:
         known = message.topic in self._workers
-        online = bool(message.payload) and decode(message.payload, WorkerStatus, message.topic).status != "offline"
+        online = bool(message.payload) and self._serves_us(decode(message.payload, WorkerStatus, message.topic))
         if online == known:
             return
         (self._workers.add if online else self._workers.discard)(message.topic)
@@ -164,6 +164,9 @@ class Courier:
         self._outbox.retry_all(self._now_us())
         self._more.set()
         self._changed()
+
+    def _serves_us(self, worker: WorkerStatus) -> bool:
+        return worker.status != "offline" and worker.task in ("", self._config.task.name)
 
 
 async def _wait(event: asyncio.Event, until_us: int | None, now_us: NowUs) -> None:

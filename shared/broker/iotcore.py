@@ -3,6 +3,8 @@
 Left to its defaults it speaks MQTT 3.1.1, binds every interface and cuts payloads at 20 KB. So: a generated TOML with
 one MQTT 5 listener on loopback, a payload cap for clips, and segments sized so that offline messages are not lost
 silently. It keeps nothing on disk, and ignores session expiry and receive maximum: the client side copes with both.
+It takes members of one share group for members of one filter: workers of two tasks on one iotcore starve each other
+(their bakes end by deadline), so two tasks need mosquitto or two brokers.
 """
 
 from __future__ import annotations

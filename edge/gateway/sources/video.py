@@ -37,6 +37,9 @@ def video_bakes(path: Path, frames: int) -> Iterator[SourceItem]:
         container.close()
         raise BadInputError(f"{path}: holds no video stream")
     stream = container.streams.video[0]
+    if stream.codec_context is None:
+        container.close()
+        raise BadInputError(f"{path}: FFmpeg does not know the codec of its video stream")
     if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
         container.close()
         raise BadInputError(f"{path}: frames of more than {MAX_PIXELS} pixels are refused")
