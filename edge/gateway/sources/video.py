@@ -14,6 +14,7 @@ from shared.errors import BadInputError, MissingPartError
 
 if TYPE_CHECKING:
     import av
+    from av.video.codeccontext import VideoCodecContext
 
 PIECE_S = 2.0  # of video for one bake: a pizza on the rendered belt is in view about as long
 MAX_SIDE_PX = 640
@@ -36,11 +37,11 @@ def video_bakes(path: Path, frames: int) -> Iterator[SourceItem]:
     if not container.streams.video:
         container.close()
         raise BadInputError(f"{path}: holds no video stream")
-    stream = container.streams.video[0]
-    if stream.codec_context is None:
+    codec: VideoCodecContext | None = container.streams.video[0].codec_context  # None: FFmpeg has no such decoder
+    if codec is None:
         container.close()
         raise BadInputError(f"{path}: FFmpeg does not know the codec of its video stream")
-    if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
+    if codec.width * codec.height > MAX_PIXELS:
         container.close()
         raise BadInputError(f"{path}: frames of more than {MAX_PIXELS} pixels are refused")
     return _pieces(container, path, frames)
