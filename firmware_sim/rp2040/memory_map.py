@@ -71,7 +71,6 @@ BLOCKS = (
     Block(0x50300000, 0x4000, "PIO1"),
     Block(0x50400000, 0x4000, "XIP_AUX"),
 )
-BASES = {block.name: block.base for block in BLOCKS}
 
 
 def block_at(address: int) -> Block | None:
