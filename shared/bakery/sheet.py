@@ -13,20 +13,21 @@ from PIL import Image, ImageDraw
 from shared.bakery.truth import FRAME_HEIGHT, FRAME_WIDTH, KEY_FRAME, BakeTruth
 from shared.errors import BadInputError
 
-COLUMNS = 5
+ASPECT = 4 / 3  # of the sheet, about
 FRAMES_SHOWN = (1, KEY_FRAME, 6)
 """Frames of each bake, left to right."""
 
 
 def write_sheet(path: Path, strips: Sequence[Image.Image]) -> None:
-    """Lay strips of equal size, at least one, COLUMNS in a row and write them to `path`.
+    """Lay strips of equal size, at least one, in rows and write them to `path`.
 
     Raises BadInputError when the file's format is unknown or it cannot be written.
     """
     width, height = strips[0].size
-    sheet = Image.new("RGB", (COLUMNS * width, math.ceil(len(strips) / COLUMNS) * height))
+    columns = max(1, round(math.sqrt(len(strips) * height * ASPECT / width)))
+    sheet = Image.new("RGB", (columns * width, math.ceil(len(strips) / columns) * height))
     for place, strip in enumerate(strips):
-        sheet.paste(strip, (place % COLUMNS * width, place // COLUMNS * height))
+        sheet.paste(strip, (place % columns * width, place // columns * height))
     try:
         sheet.save(path)
     except (OSError, ValueError) as error:
