@@ -161,7 +161,7 @@ async def _pass_bakes(
     items: AsyncIterator[SourceItem],
     total: int | None,
 ) -> None:
-    first = " (the first time, the emulator is compiled: half a minute)" if options.device.startswith("emulated") else ""
+    first = " (the first time, the emulator is compiled)" if options.device.startswith("emulated") else ""
     screen.say(f"opening the device {options.device}{first}")
     device = await asyncio.to_thread(open_device, options.device, model=options.model or DEFAULT_MODEL)
     with contextlib.closing(device):
