@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, get_args
 
 import msgspec
 
@@ -53,6 +53,22 @@ class Findings:
 
     answer: Answer
     confidence: float
+
+
+def form_of(task: Task) -> str:
+    """What a model that was not trained on `Answer` must be told to write one that `parse_answer` accepts."""
+    labels = ", ".join(f'"{label}"' for label in task.labels)
+    places = ", ".join(f'"{place}"' for place in get_args(CharPlace))
+    return (
+        "Reply with that JSON object alone and give exactly these fields:\n"
+        f'"doneness": one of {labels};\n'
+        '"burnt_percent": integer 0 to 100, the charred share of the top;\n'
+        f'"char": one of {places};\n'
+        '"hour": integer 1 to 12 on a clock face whose 12 points along the belt, or null without char or all round;\n'
+        '"evenness_percent": integer 0 to 100, 100 when baked alike everywhere;\n'
+        f'"crust_mm": integer 0 to {CRUST_MAX_MM}, height of the rim;\n'
+        f'"blister_mm": integer 0 to {BLISTER_MAX_MM}, height of blisters over the crust, 0 without.'
+    )
 
 
 def parse_answer(text: str, task: Task) -> Answer:

