@@ -1,8 +1,9 @@
 """numba behind a typed face, so that `mypy --strict` sees the functions and not an untyped decorator.
 
 numba's disk cache looks only at the file of the function that is compiled. Kernels call kernels of other files, so
-after an upgrade a caller would go on with its callees' old code (seen: wrong pictures and an endless loop). Each
-package's kernels are therefore cached in a folder named by a hash of all its sources.
+after an upgrade a caller would go on with its callees' old code (seen: wrong pictures and an endless loop). The
+kernels of a module are therefore cached in a folder named by a hash of its source and of all that it imports from its
+package, directly or not.
 
 Where that folder cannot be written, kernels are compiled anew in each process.
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -29,6 +31,7 @@ except ImportError as error:
     raise MissingPartError("numba is missing: pip install 'crustwatch[sim]'") from error
 
 log = logging.getLogger(__name__)
+IMPORT = re.compile(r"^ *(?:from +([\w.]+) +import +(\([^)]*\)|[^\n]*)|import +([\w.]+))", re.MULTILINE)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -45,7 +48,7 @@ def jit(function: Function | None = None, **options: Any) -> Any:
 
 
 def _compiled(function: Function, options: dict[str, Any]) -> Function:
-    folder = _kernel_folder(".".join(function.__module__.split(".")[:2])) if options.get("cache", True) else None
+    folder = _kernel_folder(function.__module__) if options.get("cache", True) else None
     if folder is None:
         return cast(Function, numba.njit(function, **(options | {"cache": False})))
     settings = cast(Any, numba.config)  # a module whose attributes numba makes at run time
@@ -57,19 +60,51 @@ def _compiled(function: Function, options: dict[str, Any]) -> Function:
         settings.CACHE_DIR = before
 
 
+def _imported(text: str) -> set[str]:
+    """Modules that a source may import: for `from a.b import c` both `a.b` and `a.b.c`, whichever is a file."""
+    names: set[str] = set()
+    for package, members, module in IMPORT.findall(text):
+        names.add(module or package)
+        names.update(f"{package}.{name}" for name in re.findall(r"(\w+)(?: +as +\w+)?", members) if package)
+    return names
+
+
+def _source_file(name: str, root: Path) -> Path | None:
+    """File of a module below `root`. A package's own file counts where no member of it is meant."""
+    plain = root.joinpath(*name.split("."))
+    for path in (plain.with_suffix(".py"), plain / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+def _sources(module: str) -> list[Path]:
+    """Files of `module` and of everything it imports from its top-level package, directly or not, sorted."""
+    parts = module.split(".")
+    own = Path(str(sys.modules[module].__file__))
+    root = own.parents[len(parts) - 1]
+    waiting, found = [own], {own}
+    while waiting:
+        names = {name for name in _imported(waiting.pop().read_text("utf-8")) if name.split(".")[0] == parts[0]}
+        files = {name: file for name in names if (file := _source_file(name, root))}
+        # `from a.b import c` with a module a.b.c says nothing about what a/b/__init__.py defines.
+        whole = {name for name in files if any(other.startswith(f"{name}.") for other in files)}
+        new = {file for name, file in files.items() if name not in whole or file.name != "__init__.py"} - found
+        found |= new
+        waiting += new
+    return sorted(found)
+
+
 @functools.cache
-def _kernel_folder(package: str) -> Path | None:
-    """Where the kernels of `package` (its first two levels, or a lone module) are kept, by a hash of its sources.
+def _kernel_folder(module: str) -> Path | None:
+    """Where the kernels of `module` are kept, named by a hash of the sources they are made from.
 
     None when the folder cannot be written. A shared temporary folder is no way out: the cache holds pickles.
     """
-    module = sys.modules[package]
-    places = getattr(module, "__path__", None)
-    sources = sorted(Path(places[0]).rglob("*.py")) if places else [Path(str(module.__file__))]
     digest = hashlib.sha256()
-    for source in sources:
+    for source in _sources(module):
         digest.update(source.read_bytes())
-    folder = cache_folder() / "kernels" / f"{package}-{digest.hexdigest()[:16]}"
+    folder = cache_folder() / "kernels" / f"{module}-{digest.hexdigest()[:16]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

@@ -88,6 +88,9 @@ class Chip:
         self.blocks = {block.name: block for block in blocks}
         for name in {window.name for window in BLOCKS} - set(self.blocks):
             self.blocks[name] = RegisterBlock(name, {}, S, report)
+        self._timed = [
+            block for block in self.blocks.values() if type(block).next_event is not RegisterBlock.next_event
+        ]
         self._by_base = {window.base: self.blocks[window.name] for window in BLOCKS}
 
     def _reset_state(self) -> None:
@@ -158,10 +161,12 @@ class Chip:
 
     def _plan(self) -> None:
         """Schedule the blocks served by Python."""
-        self.S[layout.HOST_EVENT] = min(block.next_event() or layout.NEVER for block in (self.watchdog,))
+        events = (block.next_event() for block in self._timed)
+        self.S[layout.HOST_EVENT] = min((event for event in events if event is not None), default=layout.NEVER)
 
     def _serve_due(self, cycle: int) -> None:
-        self.watchdog.due(cycle)
+        for block in self._timed:
+            block.due(cycle)
         self._plan()
 
     def describe(self, address: int) -> str:

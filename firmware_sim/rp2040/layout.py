@@ -141,7 +141,28 @@ UART_STRIDE = 128
 UART_OUT_BYTES = 1 << 16  # bytes sent, taken by the host whenever the loop returns
 UART_IN_BYTES = 1 << 16  # ring of bytes that the host wants to send
 UART_BUFFER = UART_OUT_BYTES + UART_IN_BYTES
-STATE_WORDS = UART + 2 * UART_STRIDE
+# Pins (blocks/pins.py). Each function of FUNCSEL (1 SPI, 2 UART, 3 I2C, 4 PWM, 5 SIO, 6 PIO0, 7 PIO1, 8 CLOCK, 9 USB)
+# drives a word of levels and a word of output enables; bit = GPIO number.
+PINS = UART + 2 * UART_STRIDE
+PIN_FUNCTION = PINS  # [16] by function: the pins that IO_BANK0 gives to it
+PIN_OUT = PINS + 16  # [16] by function: levels; SIO's are in GPIO_OUT
+PIN_OE = PINS + 32  # [16] by function: output enables; SIO's are in GPIO_OE
+PIN_PAD = PINS + 48  # levels at the pads
+PIN_IN = PINS + 49  # levels that the blocks see: input enable and INOVER applied
+PIN_EXTERNAL_MASK = PINS + 50  # pins that something outside drives, with the levels GPIO_EXTERNAL
+PIN_WORDS = 128
+# DMA requests (datasheet 2.5.3.1), bit = TREQ number: level while a FIFO can give or take; a pulse is cleared by DMA.
+DREQ_LEVEL = PINS + PIN_WORDS
+DREQ_PULSE = DREQ_LEVEL + 1
+XIP = DREQ_LEVEL + 16  # cache tags and SSI (blocks/xip.py)
+XIP_WORDS = 4096
+DMA = XIP + XIP_WORDS
+DMA_WORDS = 1024
+PIO = DMA + DMA_WORDS  # [2 blocks][PIO_STRIDE]
+PIO_STRIDE = 1024
+CAMERA = PIO + 2 * PIO_STRIDE
+CAMERA_WORDS = 256
+STATE_WORDS = CAMERA + CAMERA_WORDS
 
 # --- why run() returned ---
 EXIT_END = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from firmware_sim.rp2040.layout import State
+from firmware_sim.rp2040.layout import DREQ_LEVEL, LINES, NEXT_EVENT, State
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,18 @@ class RegisterBlock:
     def write(self, name: str, value: int, cycle: int) -> None:
         """Store to a register."""
         self.values[name] = value
+
+    def set_irq(self, number: int, level: bool) -> None:
+        """Set the level of interrupt line `number`; the cores look at it before their next instruction."""
+        S = self.S
+        S[LINES] = S[LINES] | 1 << number if level else S[LINES] & ~(1 << number)
+        S[NEXT_EVENT] = 0
+
+    def set_dreq(self, number: int, level: bool) -> None:
+        """Set the level of DMA request `number` (datasheet table 120)."""
+        S = self.S
+        S[DREQ_LEVEL] = S[DREQ_LEVEL] | 1 << number if level else S[DREQ_LEVEL] & ~(1 << number)
+        S[NEXT_EVENT] = 0
 
     def due(self, cycle: int) -> None:
         """S[HOST_EVENT] was reached: do what this block has planned for `cycle` or earlier."""
