@@ -32,7 +32,8 @@ from cloud.spatial_mllm import SpatialMLLM
 from cloud.spatial_mllm.processor import Processor, PromptRow
 from cloud.spatial_mllm.prompts import chat_prompt
 from cloud.spatial_mllm.sampling import even_indices, space_aware_frames
-from cloud.vocabulary import load_tokenizer, prompt_question
+from cloud.spatial_mllm.tokenizer import load_tokenizer, text_ids
+from cloud.vocabulary import prompt_question
 from shared.messages import BakeVerdict, Provenance
 from shared.task import Task
 
@@ -173,9 +174,7 @@ class Engine:
     def _answer(self, frames: Sequence[NDArray[np.uint8]], task: Task) -> tuple[str, list[tuple[int, int, float]]]:
         """The model's text, and for each of its tokens: first and last character, log probability."""
         clip = self._processor.video(frames)
-        prompt = self._tokenizer.encode(
-            chat_prompt(prompt_question(task, self._tokenizer)), add_special_tokens=False
-        ).ids
+        prompt = text_ids(self._tokenizer, chat_prompt(prompt_question(task, self._tokenizer)))
         inputs = self._processor.batch([PromptRow(prompt, [clip], [SECONDS_PER_GRID])]).to(self.model.device)
         made = self.model.generate(inputs, max_new_tokens=MAX_ANSWER_TOKENS)
         ids = made.ids[0]  # [n]

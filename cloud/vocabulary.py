@@ -8,21 +8,16 @@ that the answer may hold is one token.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import get_args
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from cloud.answer import BLISTER_MAX_MM, CRUST_MAX_MM, form_of
 from cloud.spatial_mllm.prompts import chat_prompt
-from shared.errors import BadInputError
+from cloud.spatial_mllm.tokenizer import SPECIAL
 from shared.messages import CharPlace
 from shared.task import Task
 
-PAD, IM_START, IM_END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
-VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
-IMAGE_PAD, VIDEO_PAD = "<|image_pad|>", "<|video_pad|>"
-SPECIAL = (PAD, IM_START, IM_END, VISION_START, VISION_END, IMAGE_PAD, VIDEO_PAD)
 UNKNOWN = "<unk>"
 
 FRAGMENTS = (
@@ -69,22 +64,3 @@ def build_tokenizer(task: Task) -> Tokenizer:
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens([AddedToken(special, special=True, normalized=False) for special in SPECIAL])
     return tokenizer
-
-
-def load_tokenizer(path: Path) -> Tokenizer:
-    """Read a `tokenizer.json`. Raises BadInputError when it cannot be read or lacks a token of the chat."""
-    try:
-        tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
-    except Exception as error:  # the Rust side raises plain Exception for a broken file
-        raise BadInputError(f"{path}: not a tokenizer: {error}") from None
-    if missing := [token for token in SPECIAL if tokenizer.token_to_id(token) is None]:
-        raise BadInputError(f"{path}: the vocabulary lacks {', '.join(missing)}")
-    return tokenizer
-
-
-def token_id(tokenizer: Tokenizer, token: str) -> int:
-    """Id of `token`; BadInputError when the vocabulary lacks it."""
-    index = tokenizer.token_to_id(token)
-    if index is None:
-        raise BadInputError(f"the vocabulary lacks {token!r}")
-    return int(index)

@@ -6,40 +6,18 @@ the assistant says is labelled, its end mark and the line break after it include
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
+from tokenizers import Tokenizer
+
+from cloud.spatial_mllm.tokenizer import IMAGE_PAD, VIDEO_PAD, VISION_END, VISION_START, text_ids
 from shared.errors import BadInputError
 
 SYSTEM_MESSAGE = "You are a helpful assistant."
 IGNORED_LABEL = -100
-PLACEHOLDERS = {"image": "<|image_pad|>", "video": "<|video_pad|>"}
+PLACEHOLDERS = {"image": IMAGE_PAD, "video": VIDEO_PAD}
 
 VisualKind = Literal["image", "video"]
-
-
-class Tokenizer(Protocol):
-    """What is needed of a tokenizer; `HfTokenizer` wraps the `tokenizers` package."""
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids of `text`; special tokens in it become their ids, none is added."""
-        ...
-
-
-class HfTokenizer:
-    """A `tokenizer.json` read with the `tokenizers` package."""
-
-    def __init__(self, path: str) -> None:
-        from tokenizers import Tokenizer as Backend
-
-        self._backend = Backend.from_file(path)
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids of `text`."""
-        return list(self._backend.encode(text, add_special_tokens=False).ids)
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of `ids`, special tokens left out."""
-        return str(self._backend.decode(list(ids), skip_special_tokens=True))
 
 
 @dataclass(frozen=True)
@@ -52,7 +30,7 @@ class TrainingExample:
 
 def visual_text(kind: VisualKind, tokens: int = 1) -> str:
     """A visual's place in the text, with `tokens` placeholders."""
-    return f"<|vision_start|>{PLACEHOLDERS[kind] * tokens}<|vision_end|>"
+    return f"{VISION_START}{PLACEHOLDERS[kind] * tokens}{VISION_END}"
 
 
 def turn(role: str, content: str) -> str:
@@ -85,7 +63,7 @@ def training_example(
     """
     roles = {"human": "user", "gpt": "assistant"}
     waiting = list(tokens_per_visual)
-    input_ids = tokenizer.encode(turn("system", SYSTEM_MESSAGE))
+    input_ids = text_ids(tokenizer, turn("system", SYSTEM_MESSAGE))
     labels = [IGNORED_LABEL] * len(input_ids)
     for sentence in conversations:
         role = roles.get(sentence["from"])
@@ -95,10 +73,10 @@ def training_example(
         if len(parts) - 1 > len(waiting):
             raise BadInputError(f"conversation: more <{kind}> marks than visuals ({len(tokens_per_visual)})")
         content = parts[0] + "".join(visual_text(kind, waiting.pop(0)) + part for part in parts[1:])
-        ids = tokenizer.encode(turn(role, content))
+        ids = text_ids(tokenizer, turn(role, content))
         input_ids += ids
         if role == "assistant":
-            header = len(tokenizer.encode(f"<|im_start|>{role}\n"))
+            header = len(text_ids(tokenizer, f"<|im_start|>{role}\n"))
             labels += [IGNORED_LABEL] * header + ids[header:]
         else:
             labels += [IGNORED_LABEL] * len(ids)

@@ -8,10 +8,11 @@ from torch import Tensor
 
 from cloud.spatial_mllm import ModelInputs, SpatialMLLM
 from cloud.spatial_mllm.prompts import chat_prompt
+from cloud.spatial_mllm.tokenizer import VIDEO_PAD, text_ids
 from cloud.spatial_mllm.vggt.aggregator import IMAGE_MEAN, IMAGE_STD
 from cloud.training.auxiliary import Features
 from cloud.training.targets import ANSWER_TOKENS
-from cloud.vocabulary import VIDEO_PAD, question_of
+from cloud.vocabulary import question_of
 from shared.task import Task
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # OpenAI CLIP's statistics, which Qwen2.5-VL uses
@@ -45,7 +46,7 @@ class TrainingForward:
     def _prompt(self, visual_tokens: int) -> Tensor:
         if visual_tokens not in self._prompts:
             text = chat_prompt(self._question).replace(VIDEO_PAD, VIDEO_PAD * visual_tokens)
-            ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+            ids = text_ids(self._tokenizer, text)
             self._prompts[visual_tokens] = torch.tensor(ids)  # [L]
         return self._prompts[visual_tokens]
 

@@ -16,7 +16,15 @@ from cloud.spatial_mllm.config import (
     VisionConfig,
 )
 from cloud.spatial_mllm.processor import PixelRange
-from cloud.vocabulary import IM_END, IMAGE_PAD, PAD, VIDEO_PAD, VISION_END, VISION_START, token_id
+from cloud.spatial_mllm.tokenizer import (
+    IM_END,
+    IMAGE_PAD,
+    PAD,
+    VIDEO_PAD,
+    VISION_END,
+    VISION_START,
+    token_id,
+)
 
 TRAINING_SEEDS = (1000, 1999)
 VALIDATION_SEED = 2090

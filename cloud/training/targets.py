@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from cloud.answer import BLISTER_MAX_MM, CRUST_MAX_MM, EVENNESS_STEP, Answer
+from cloud.spatial_mllm.tokenizer import IM_END, token_id
 from cloud.training.records import PLACES, Record
-from cloud.vocabulary import FRAGMENTS, IM_END, token_id
+from cloud.vocabulary import FRAGMENTS
 from shared.bakery.truth import DONENESS_EDGES
 from shared.task import Task
 

