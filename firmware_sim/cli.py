@@ -111,3 +111,31 @@ def speed(
     )
     typer.echo(f"  network    {found.macs:,} multiply-accumulates, {found.cycles_per_mac} cycles each")
     typer.echo(f"  stack      {found.stack_bytes} bytes of 4,096 used")
+
+
+@app.command()
+def examples(
+    name: Annotated[str | None, typer.Option("--build", help="Example to build.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for NAME.elf and NAME.uf2.")] = Path("build/examples"),
+    sram: Annotated[bool, typer.Option("--sram", help="Run from SRAM instead of flash.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the example programs for a bare RP2040, or build one with the cross compiler.
+
+    Example: crustwatch firmware examples --build hello --out build/examples
+    """
+    import msgspec
+
+    from firmware_sim.firmware.examples import build_example, list_examples
+
+    if name is not None:
+        built = build_example(name, out, memory="sram" if sram else "flash")
+        paths = {"elf": str(built.elf), "uf2": str(built.uf2)}
+        typer.echo(msgspec.json.encode(paths).decode() if as_json else f"{built.elf}, {built.uf2}")
+        return
+    found = [example._asdict() for example in list_examples()]
+    if as_json:
+        typer.echo(msgspec.json.encode(found).decode())
+        return
+    for example in found:
+        typer.echo(f"{example['name']:16} {example['description']}")
