@@ -1,0 +1,167 @@
+"""What `crustwatch edge certify` and `crustwatch edge certificate` do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.certification.certificate import (
+    SCHEMA,
+    Certificate,
+    EscalationRate,
+    Promise,
+    Sample,
+    SignedCertificate,
+    load_certificate,
+    save_certificate,
+    sign,
+)
+from edge.certification.keys import default_key_file, load_or_create_key
+from edge.certification.path import threshold_path
+from edge.certification.procedure import Certified, certify, check_sample
+from edge.certification.promises import default_promises, parse_promises
+from edge.gate.gate_file import GateFile
+from edge.learning.commands import shipped_model
+from edge.learning.evaluation import integer_logits
+from edge.learning.frames import FrameStore
+from edge.learning.model_folder import ModelFolder, read_model
+from edge.learning.progress import TerminalReporter
+from shared.cache_folder import cache_folder
+from shared.errors import BadInputError
+from shared.intervals import wilson
+from shared.task import Task, load_task
+
+TUNING_SHARE = 0.25  # of the sample: learns the path of thresholds; the rest certifies
+ENDS_WHEN = (
+    "the model or its gate table changes",
+    "the expiry date has passed",
+    "the audit of confident frames finds the promise broken",
+    "drift of the input or of the logits is found",
+)
+
+
+def run_certification(
+    *,
+    model: Path | None,
+    task_name: str,
+    alpha: str | None,
+    delta: float,
+    seed: int,
+    bakes: int,
+    days: int,
+    out: Path | None,
+    key: Path | None,
+    cache: Path | None,
+    processes: int,
+    as_json: bool,
+) -> None:
+    """Certify a model on rendered bakes, write the certificate and print it."""
+    task = load_task(task_name)
+    alphas = parse_promises(alpha if alpha is not None else default_promises(task), task)
+    if not 0 < delta < 1:
+        raise BadInputError(f"--delta must be over 0 and below 1, not {delta:g}")
+    place = model or shipped_model(task.name)
+    folder = read_model(place)
+    signer = load_or_create_key(key or default_key_file())
+    with TerminalReporter() as reporter:
+        store = FrameStore(cache or cache_folder(), task, processes)
+        frames = store.load(seed, bakes, reporter.stage(f"frames of seed {seed}", bakes))
+    certificate = certificate_of(
+        folder,
+        task,
+        frames.key_frames,
+        frames.labels,
+        alphas,
+        delta,
+        data=f"rendered seed {seed}",
+        today=datetime.now(UTC).date(),
+        days=days,
+    )
+    signed = sign(certificate, signer)
+    path = out or Path("certificate.json")
+    save_certificate(signed, path)
+    _print(signed, path, as_json)
+
+
+def certificate_of(
+    folder: ModelFolder,
+    task: Task,
+    frames: NDArray[np.uint8],
+    truth: NDArray[np.int64],
+    alphas: dict[int, float],
+    delta: float,
+    *,
+    data: str,
+    today: date,
+    days: int,
+) -> Certificate:
+    """Learn the path on the first quarter of frames uint8 [N, S, S, 3] with labels int64 [N], test on the rest."""
+    logits, table = integer_logits(folder.graph, frames), folder.gate.table()
+    tuning = int(len(truth) * TUNING_SHARE)
+    check_sample(truth[tuning:], alphas, delta, task.labels)
+    path = threshold_path(table, logits[:tuning], truth[:tuning], alphas)
+    found = certify(table, path, logits[tuning:], truth[tuning:], alphas, delta)
+    digest = hashlib.sha256(frames.tobytes() + truth.astype("<i8").tobytes()).hexdigest()
+    return Certificate(
+        schema=SCHEMA,
+        task=task.name,
+        labels=task.labels,
+        model_sha256=hashlib.sha256(folder.tflite).hexdigest(),
+        gate_table_sha256=table_digest(folder.gate),
+        tau_q15=found.tau_q15,
+        delta=delta,
+        promises=_promises(found, task),
+        escalation=EscalationRate(*wilson(found.escalated, found.n)),
+        sample=Sample(data, tuning, found.n, digest),
+        issued=today,
+        expires=today + timedelta(days=days),
+        ends_when=ENDS_WHEN,
+    )
+
+
+def table_digest(gate: GateFile) -> str:
+    """SHA-256 of the 256 little-endian uint16 of the exponential table."""
+    return hashlib.sha256(np.array(gate.lut, "<u2").tobytes()).hexdigest()
+
+
+def _promises(found: Certified, task: Task) -> tuple[Promise, ...]:
+    return tuple(
+        Promise(task.labels[label], part.alpha, part.n, part.misses, part.bound)
+        for label, part in sorted(found.evidence.items())
+    )
+
+
+def run_check(path: Path, public_key: str | None, as_json: bool) -> None:
+    """Verify a certificate's signature and print it; one line when it has expired."""
+    signed = load_certificate(path, public_key)
+    today = datetime.now(UTC).date()
+    if today > signed.certificate.expires:
+        raise BadInputError(f"{path}: expired on {signed.certificate.expires}: certify again")
+    _print(signed, path, as_json)
+
+
+def _print(signed: SignedCertificate, path: Path, as_json: bool) -> None:
+    if as_json:
+        fields: dict[str, Any] = msgspec.to_builtins(signed.certificate)
+        print(json.dumps({**fields, "file": str(path), "public_key": signed.public_key}))  # noqa: T201
+        return
+    c = signed.certificate
+    lines = [
+        f"task {c.task}, model {c.model_sha256[:12]}, {c.sample.data}: {c.sample.tuning_items} items chose the path, "
+        f"{c.sample.certification_items} certify",
+        f"with confidence {1 - c.delta:g}, of the items of each label the edge passes as something else at most:",
+        *(f"  {p.label:12} {p.alpha:g}   (seen {p.misses} of {p.items}, bound {p.bound:.4f})" for p in c.promises),
+        f"escalated {c.escalation.share:.3f} [{c.escalation.low:.3f}, {c.escalation.high:.3f}] n={c.escalation.n}",
+        "thresholds " + ", ".join(f"{name} {tau}" for name, tau in zip(c.labels, c.tau_q15, strict=True)),
+        f"issued {c.issued}, expires {c.expires}; ends earlier when",
+        *(f"  {condition}" for condition in c.ends_when),
+        f"signed by {signed.public_key}: {path}",
+    ]
+    print("\n".join(lines))  # noqa: T201
