@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from firmware_sim.rp2040.compiled import inner
-from firmware_sim.rp2040.decode import decode
+from firmware_sim.rp2040.decode import OP_BKPT, decode, entry
 from firmware_sim.rp2040.layout import (
+    BREAKPOINT,
     CODE_PAGE_SHIFT,
     DPRAM_BASE,
     FAULT_EXECUTE_NEVER,
@@ -49,11 +50,13 @@ def fetch_fault(pc: int) -> int:
 
 @inner
 def decode_at(mem: Memory, pc: int, index: int) -> None:
-    """Fill the table entry `index` with the instruction at `pc`."""
+    """Fill the table entry `index` with the instruction at `pc`, or with what stops there for a breakpoint."""
     offset = memory_offset(pc)
     following = memory_offset(pc + 2)
     second = mem.halves[following >> 1] & 0xFFFF if following >= 0 else 0
     mem.decoded[index] = decode(mem.halves[offset >> 1] & 0xFFFF, second, pc)
+    if mem.breaks[offset >> 1]:
+        mem.decoded[index] = entry(OP_BKPT, 0, 0, 0, BREAKPOINT)
     if offset < SRAM_OFFSET + SRAM_SIZE:
         mem.pages[offset >> CODE_PAGE_SHIFT] = 1
         mem.pages[(offset + 2) >> CODE_PAGE_SHIFT] = 1

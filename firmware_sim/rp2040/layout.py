@@ -42,6 +42,7 @@ class Memory(NamedTuple):
     words: Words  # [MEMORY_BYTES / 4]
     decoded: Decoded  # [DECODED_ENTRIES]
     pages: Bytes  # [CODE_PAGES], 1 where code was decoded
+    breaks: Bytes  # [MEMORY_BYTES / 2], 1 where a debugger's breakpoint is; by memory offset >> 1
     uarts: Bytes  # [2 * UART_BUFFER], per UART: what was sent, then what the host sends
 
 
@@ -174,6 +175,7 @@ EXIT_ROM_CALL = 5
 EXIT_IDLE = 6  # asleep and nothing is scheduled
 EXIT_RESET = 7
 EXIT_HOST = 8  # a block written in Python wants the loop to return
+BREAKPOINT = 256  # EXIT_VALUE of EXIT_BKPT where `Memory.breaks` is set; the immediate of a real BKPT is below
 EXIT_STUCK = 9  # `b .` in the HardFault handler: nothing can happen any more
 
 # --- kinds of faults; loads and stores return them negated ---

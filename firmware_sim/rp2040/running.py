@@ -1,0 +1,138 @@
+"""One call of `Board.run`: slices of compiled code, and what Python does between them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from firmware_sim.rp2040 import layout
+from firmware_sim.rp2040.machine import run_core
+from firmware_sim.rp2040.report import Breakpoint, FaultReport, Stop, read_fault
+
+if TYPE_CHECKING:
+    from firmware_sim.rp2040.board import Board
+
+SLICE_CYCLES = 20_000_000  # how far compiled code runs before Python looks at time, keyboard and UART input
+MAX_FAULTS = 16
+HALTED = ("bkpt", "fault", "lockup", "idle", "reset", "usb_boot")
+REASONS = {
+    layout.EXIT_LOCKUP: "lockup",
+    layout.EXIT_STUCK: "fault",
+    layout.EXIT_IDLE: "idle",
+    layout.EXIT_RESET: "reset",
+}
+
+
+@dataclass
+class Conditions:
+    """When a run ends; see `Board.run`."""
+
+    end: int
+    text: bytes | None = None
+    until: Callable[[Board], bool] | None = None
+    bkpt_log: bool = False
+    deadline: float | None = None  # of time.monotonic()
+    on_uart0: Callable[[bytes], None] | None = None
+
+
+@dataclass
+class Running:
+    """State of one run."""
+
+    board: Board
+    wanted: Conditions
+    events: list[Breakpoint] = field(default_factory=list)
+    faults: list[FaultReport] = field(default_factory=list)
+    tail: bytes = b""
+    reason: str = ""
+
+    def run(self) -> Stop:
+        """Until something ends it."""
+        board, wanted, S = self.board, self.wanted, self.board.chip.S
+        S[layout.END] = wanted.end
+        S[layout.UART_STOP_BYTE] = wanted.text[-1] if wanted.text else -1
+        while not self.reason:
+            code = self._advance()
+            error, board.chip.error = board.chip.error, None
+            if error is not None:
+                raise error
+            self._take_serial()
+            self._take_exit(code)
+        if self.reason in HALTED:
+            board.uart0.finish_sending()
+            board.uart1.finish_sending()
+            self._take_serial()
+        immediate = int(S[layout.EXIT_VALUE]) if self.reason == "bkpt" else None
+        if self.reason == "bkpt" and not wanted.bkpt_log:
+            self.events.clear()
+        return board.stop(self.reason, immediate, self.events, self.faults)
+
+    def _advance(self) -> int:
+        """One slice of compiled code, or the one instruction under a point that was reported already; EXIT_*."""
+        board, S, mem = self.board, self.board.chip.S, self.board.chip.mem
+        if board.passing == (board.cycles, board.pc):
+            lifted = board.points.lift([board.pc])
+            S[layout.SLICE] = board.cycles + 1
+            code = int(run_core(S, mem, 0))
+            board.points.lower(lifted)
+            return code
+        S[layout.SLICE] = board.cycles + SLICE_CYCLES
+        return int(run_core(S, mem, 0))
+
+    def _take_serial(self) -> None:
+        """Give on what UART0 sent and look for the text."""
+        sent = self.board.exchange_serial()
+        if sent and self.wanted.on_uart0 is not None:
+            self.wanted.on_uart0(sent)
+        if self.wanted.text:
+            self.tail = (self.tail + sent)[-layout.UART_OUT_BYTES :]
+            if self.wanted.text in self.tail:
+                self.reason = "text"
+
+    def _take_exit(self, code: int) -> None:
+        """What EXIT_* asks for."""
+        board, S = self.board, self.board.chip.S
+        if code == layout.EXIT_END:
+            self.reason = self.reason or self._reason_at_end()
+        elif code == layout.EXIT_BKPT and S[layout.EXIT_VALUE] == layout.BREAKPOINT:
+            self._reach_point()
+        elif code == layout.EXIT_BKPT:
+            self.events.append(Breakpoint(int(S[layout.EXIT_VALUE]), int(S[0]), board.cycles))
+            if not self.wanted.bkpt_log or self.events[-1].immediate == 0:
+                self.reason = "bkpt"
+            else:
+                board.step_over_breakpoint()
+        elif code in (layout.EXIT_FAULT, layout.EXIT_LOCKUP):
+            if len(self.faults) < MAX_FAULTS and S[layout.FAULT_KIND]:
+                self.faults.append(read_fault(S, board.cycles, code == layout.EXIT_FAULT))
+                S[layout.FAULT_KIND] = 0
+            self.reason = self.reason or REASONS.get(code, "")
+        elif code == layout.EXIT_ROM_CALL:
+            self.reason = self.reason or board.call_rom()
+        else:
+            self.reason = self.reason or REASONS.get(code, "")
+
+    def _reach_point(self) -> None:
+        """Call the hooks at this instruction; a breakpoint, or a hook that returns True, ends the run."""
+        board = self.board
+        place = board.passing = (board.cycles, board.pc)
+        for point in board.points.at(board.pc):
+            if point.callback is None:
+                self.reason = self.reason or "breakpoint"
+            elif point.callback(board) is True:
+                self.reason = self.reason or "hook"
+        if (board.cycles, board.pc) != place:  # a hook moved the PC: what it moved to has not been reported
+            board.passing = None
+
+    def _reason_at_end(self) -> str:
+        """Reason to stop at the end of a slice; empty to go on."""
+        wanted = self.wanted
+        if self.board.cycles >= wanted.end:
+            return "max_cycles"
+        if wanted.until is not None and wanted.until(self.board):
+            return "condition"
+        if wanted.deadline is not None and time.monotonic() >= wanted.deadline:
+            return "timeout"
+        return ""
