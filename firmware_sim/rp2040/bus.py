@@ -15,19 +15,23 @@ from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.host_call import HOST_LOOK, HOST_READ, HOST_WRITE, call_host
 from firmware_sim.rp2040.layout import (
     CODE_PAGE_SHIFT,
+    DPRAM_OFFSET,
     FAULT_FLASH_WRITE,
     FAULT_ROM_WRITE,
     FAULT_UNALIGNED,
     FAULT_UNMAPPED,
     FLASH_BASE,
     HOST_ADDRESS,
+    HOST_EVENT,
     NEXT_EVENT,
     ROM_SIZE,
     SRAM_OFFSET,
     SRAM_SIZE,
     UART,
     UART_STRIDE,
+    USB_LISTENS,
     WORD,
+    WRITTEN,
     XIP_ALIASES_END,
     Decoded,
     Memory,
@@ -36,6 +40,7 @@ from firmware_sim.rp2040.layout import (
 from firmware_sim.rp2040.memory_map import memory_offset
 
 COST_SHIFT = 32
+DPRAM_CONTROL = 0x100  # endpoint and buffer control words come first in the USB RAM
 COST_MEMORY, COST_SIO, COST_APB_READ, COST_APB_WRITE = 2, 1, 4, 5
 UART0_PAGE, UART1_PAGE, TIMER_PAGE = 0x40034, 0x40038, 0x40054  # address >> 12 of the plain alias
 
@@ -67,6 +72,7 @@ def write_register(S: State, address: int, value: int, now: int) -> int:
     page = (address >> 12) & ~3
     offset = address & 0xFFF
     alias = (address >> 12) & 3
+    S[WRITTEN] = value
     if alias:
         old = read_register(S, address & ~0x3000, now, True)
         if old < 0:
@@ -176,6 +182,9 @@ def bus_write(S: State, mem: Memory, core: int, address: int, size: int, value: 
     offset = memory_offset(address)
     if offset >= 0:
         write_memory(mem, offset, size, value)
+        if S[USB_LISTENS] and offset >= DPRAM_OFFSET and offset < DPRAM_OFFSET + DPRAM_CONTROL:
+            S[HOST_EVENT] = now
+            S[NEXT_EVENT] = now
         return COST_MEMORY
     top = address >> 28
     wide = replicate(value, size)

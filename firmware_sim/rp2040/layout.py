@@ -137,10 +137,13 @@ FAULT_REGISTERS = SHARED + 38  # [17] r0-r12, SP, LR, PC, xPSR
 UART_STOP_BYTE = SHARED + 55  # run() returns after the chip sent this byte; -1: never
 HOST_ADDRESS = SHARED + 57  # of the function that serves the blocks written in Python
 SLICE = SHARED + 56  # cycle at which run() returns to look at the keyboard; idle time jumps over it
+WRITTEN = SHARED + 58  # what the last store put on the bus, before an atomic alias: write-clear bits go by it
+USB_LISTENS = SHARED + 59  # 1 while the USB host waits for the firmware: stores to the USB RAM are told to it
 UART = SHARED + 64  # [2 UARTs][UART_STRIDE]
 UART_STRIDE = 128
 UART_OUT_BYTES = 1 << 16  # bytes sent, taken by the host whenever the loop returns
-UART_IN_BYTES = 1 << 16  # ring of bytes that the host wants to send
+UART_IN_BYTES = 1 << 16  # ring of what the host wants to send: pairs of a byte and its line errors
+UART_IN_ENTRIES = UART_IN_BYTES // 2
 UART_BUFFER = UART_OUT_BYTES + UART_IN_BYTES
 # Pins (blocks/pins.py). Each function of FUNCSEL (1 SPI, 2 UART, 3 I2C, 4 PWM, 5 SIO, 6 PIO0, 7 PIO1, 8 CLOCK, 9 USB)
 # drives a word of levels and a word of output enables; bit = GPIO number.

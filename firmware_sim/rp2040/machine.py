@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from firmware_sim.rp2040.blocks.systick import systick_schedule
 from firmware_sim.rp2040.blocks.timer import timer_rebase, timer_schedule
-from firmware_sim.rp2040.blocks.uart import uart_poll_host
+from firmware_sim.rp2040.blocks.uart import uart_clear_to_send_changes, uart_poll_host
 from firmware_sim.rp2040.compiled import entry_point
 from firmware_sim.rp2040.core import run
-from firmware_sim.rp2040.layout import CLK_PERI_HZ, CLK_SYS_HZ, TICK_HZ, Memory, State
+from firmware_sim.rp2040.layout import CLK_PERI_HZ, CLK_SYS_HZ, NEXT_EVENT, TICK_HZ, Memory, State
 
 
 @entry_point
@@ -29,3 +29,10 @@ def set_clocks(S: State, sys_hz: int, peri_hz: int, tick_hz: int, cycle: int) ->
 def poll_uart(S: State, u: int, cycle: int) -> None:
     """The host has queued bytes for the UART whose state begins at `u`."""
     uart_poll_host(S, u, cycle)
+
+
+@entry_point
+def set_uart_cts(S: State, u: int, off: int, cycle: int) -> None:
+    """The host gives (off 0) or takes (off 1) the clear-to-send of the UART whose state begins at `u`."""
+    uart_clear_to_send_changes(S, u, off, cycle)
+    S[NEXT_EVENT] = cycle

@@ -5,7 +5,10 @@ from __future__ import annotations
 from firmware_sim.rp2040 import layout
 from firmware_sim.rp2040.blocks import uart
 from firmware_sim.rp2040.chip import Chip
-from firmware_sim.rp2040.machine import poll_uart
+from firmware_sim.rp2040.machine import poll_uart, set_uart_cts
+from shared.errors import BadInputError
+
+ERRORS = {"framing": uart.FE, "parity": uart.PE, "break": uart.BE | uart.FE}
 
 
 class SerialPort:
@@ -16,14 +19,29 @@ class SerialPort:
         self.name = f"UART{index}"
         self._u = layout.UART + index * layout.UART_STRIDE
         self._buffer = index * layout.UART_BUFFER
-        self._waiting = bytearray()  # host -> chip, what the ring could not take yet
+        self._waiting = bytearray()  # host -> chip, what the ring could not take yet: pairs of byte and line errors
         self._unread = bytearray()
         self.sent = bytearray()  # everything that the chip sent since power-on
 
-    def write(self, data: bytes) -> None:
-        """Send to the chip. Bytes wait until the firmware has enabled its receiver, then come at its baud rate."""
-        self._waiting += data
+    def write(self, data: bytes, *, error: str | None = None) -> None:
+        """Send to the chip. Bytes wait until the firmware has enabled its receiver, then come at its baud rate.
+
+        `error` damages each of them on the line: "parity", "framing" or "break". Raises BadInputError for others.
+        """
+        if error is not None and error not in ERRORS:
+            raise BadInputError(f"a line error is one of {', '.join(ERRORS)}, not {error}")
+        flags = ERRORS[error] if error is not None else 0
+        for byte in data:
+            self._waiting += bytes((byte, flags))
         self.refill()
+
+    def send_break(self) -> None:
+        """Hold the line low for longer than a character: one zero with the break and framing bits."""
+        self.write(b"\0", error="break")
+
+    def set_clear_to_send(self, level: bool) -> None:
+        """Give or take the chip's CTS; a firmware that set CTSEN then stops sending after the present character."""
+        set_uart_cts(self._chip.S, self._u, 0 if level else 1, self._chip.S[layout.CYCLES])
 
     def read(self) -> bytes:
         """What the chip sent since the last read."""
@@ -35,14 +53,14 @@ class SerialPort:
     def pending(self) -> int:
         """Bytes written here that have not arrived at the chip's receiver yet."""
         S = self._chip.S
-        used = int(S[self._u + uart.IN_TAIL] - S[self._u + uart.IN_HEAD]) % layout.UART_IN_BYTES
-        return used + len(self._waiting)
+        used = int(S[self._u + uart.IN_TAIL] - S[self._u + uart.IN_HEAD]) % layout.UART_IN_ENTRIES
+        return used + len(self._waiting) // 2
 
     @property
     def baud(self) -> float:
         """Baud rate that the firmware set; 0 while the UART is not enabled and clocked."""
         S, u = self._chip.S, self._u
-        divisor = int(S[u + uart.IBRD]) * 64 + int(S[u + uart.FBRD])
+        divisor = int(S[u + uart.DIVISOR])
         if not divisor or not S[u + uart.CR] & uart.ENABLE:
             return 0.0
         return int(S[layout.CLK_PERI_HZ]) * 4 / divisor
@@ -51,13 +69,13 @@ class SerialPort:
         """Move waiting bytes into the ring that compiled code reads."""
         S, u, ring = self._chip.S, self._u, self._chip.mem.uarts
         tail = int(S[u + uart.IN_TAIL])
-        room = layout.UART_IN_BYTES - 1 - (tail - int(S[u + uart.IN_HEAD])) % layout.UART_IN_BYTES
-        chunk = self._waiting[:room]
-        del self._waiting[:room]
+        room = layout.UART_IN_ENTRIES - 1 - (tail - int(S[u + uart.IN_HEAD])) % layout.UART_IN_ENTRIES
+        chunk = self._waiting[: 2 * room]
+        del self._waiting[: 2 * room]
         start = self._buffer + layout.UART_OUT_BYTES
         for i, byte in enumerate(chunk):
-            ring[start + (tail + i) % layout.UART_IN_BYTES] = byte
-        S[u + uart.IN_TAIL] = (tail + len(chunk)) % layout.UART_IN_BYTES
+            ring[start + (2 * tail + i) % layout.UART_IN_BYTES] = byte
+        S[u + uart.IN_TAIL] = (tail + len(chunk) // 2) % layout.UART_IN_ENTRIES
         poll_uart(S, u, S[layout.CYCLES])
 
     def finish_sending(self) -> None:

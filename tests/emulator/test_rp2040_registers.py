@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_sim.rp2040 import Board
+from firmware_sim.rp2040 import Board, layout
 
 BASE, CODE, SCRIPT, RESULTS = 0x20000000, 0x20000100, 0x20001000, 0x20020000
 SIO, TIMER, UART0, RESETS, WATCHDOG = 0xD0000000, 0x40054000, 0x40034000, 0x4000C000, 0x40058000
@@ -306,3 +306,11 @@ def test_watchdog_counts_two_a_tick() -> None:
     assert stop.cycles - started == pytest.approx(6500, abs=40)
     values = probe.board.chip.blocks["WATCHDOG"].values
     assert values["REASON"] == 1
+
+
+def test_alarm_interrupts_clear_by_the_bits_on_the_bus(probe: Probe) -> None:
+    """TIMER.INTR is write-clear: through the clear alias, too, it is the written bits that go (pico-sdk does that)."""
+    for alias in (0, 0x1000, 0x2000, 0x3000):
+        probe.board.chip.S[layout.TIMER_INTR] = 15
+        values = probe.run(write(TIMER + 0x34 + alias, 2), read(TIMER + 0x34), write(TIMER + 0x34, 15))
+        assert values == [13]

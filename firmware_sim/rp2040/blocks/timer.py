@@ -25,6 +25,7 @@ from firmware_sim.rp2040.layout import (
     TIMER_PHASE,
     TIMER_WRITE_LOW,
     WORD,
+    WRITTEN,
     State,
 )
 
@@ -132,7 +133,7 @@ def timer_write(S: State, offset: int, value: int, now: int) -> None:
         timer_rebase(S, now)
         S[TIMER_PAUSE] = value & 1
     elif offset == INTR:
-        S[TIMER_INTR] &= ~value & 15
+        S[TIMER_INTR] &= ~S[WRITTEN] & 15
     elif offset == INTE:
         S[TIMER_INTE] = value & 15
     elif offset == INTF:
