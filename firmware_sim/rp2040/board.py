@@ -24,6 +24,7 @@ from firmware_sim.rp2040 import layout
 from firmware_sim.rp2040.boot import BOOT2_BYTES, BOOT2_TARGET, choose_start
 from firmware_sim.rp2040.bootrom import BootRom
 from firmware_sim.rp2040.chip import Chip, Snapshot
+from firmware_sim.rp2040.gpio import Gpio
 from firmware_sim.rp2040.image import Image, load_image
 from firmware_sim.rp2040.machine import run_core
 from firmware_sim.rp2040.memory_map import locate
@@ -54,6 +55,7 @@ class Board:
         self.chip = Chip()
         self.uart0 = SerialPort(self.chip, 0)
         self.uart1 = SerialPort(self.chip, 1)
+        self.gpio = Gpio(self.chip)
         self.image: Image | None = None
         self.points = Points(self.chip)
         self.passing: tuple[int, int] | None = None  # cycle and PC of a point that stopped the run: go over it next

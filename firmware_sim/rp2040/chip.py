@@ -12,7 +12,9 @@ import numpy as np
 from firmware_sim.rp2040 import layout
 from firmware_sim.rp2040.blocks import uart
 from firmware_sim.rp2040.blocks.clocks import Clocks
+from firmware_sim.rp2040.blocks.io_bank0 import BANK0_NAMES, QSPI_NAMES, IoBank
 from firmware_sim.rp2040.blocks.oscillators import ROSC, ROSC_HZ, XOSC, Oscillator, Pll
+from firmware_sim.rp2040.blocks.pads import BANK0_BITS, PADS_BANK0, PADS_QSPI, QSPI_BITS, Pads
 from firmware_sim.rp2040.blocks.resets import REGISTERS as RESETS
 from firmware_sim.rp2040.blocks.resets import Resets
 from firmware_sim.rp2040.blocks.storage import STORAGE_BLOCKS
@@ -21,10 +23,19 @@ from firmware_sim.rp2040.blocks.xip_ssi import XipSsi
 from firmware_sim.rp2040.decode import OP_REFETCH
 from firmware_sim.rp2040.host_call import HOST_DUE, HOST_FUNCTION, HOST_LOOK, HOST_READ
 from firmware_sim.rp2040.layout import IntArray, Memory, State
-from firmware_sim.rp2040.machine import set_clocks
+from firmware_sim.rp2040.machine import set_clocks, update_pins
 from firmware_sim.rp2040.memory_map import BLOCKS, block_at
 from firmware_sim.rp2040.registers import RegisterBlock
 
+# What the world around the chip does: it outlasts a reset of the chip.
+OUTSIDE = (
+    layout.GPIO_EXTERNAL,
+    layout.PIN_EXTERNAL_MASK,
+    layout.PIN_EXTERNAL_UP,
+    layout.PIN_EXTERNAL_DOWN,
+    layout.PIN_WATCH,
+    layout.PIN_LOG_LIMIT,
+)
 UART_IRQ = 20  # UART0; UART1 is 21
 PAGE_BYTES = 1024  # in which `restore` looks for differences
 SYSTEM_EXCEPTIONS = 0xFFFF  # bits of ENABLED that are always set
@@ -66,9 +77,11 @@ class Chip:
         self.warnings: list[str] = []
         self.error: BaseException | None = None
         self._reported: set[tuple[str, int]] = set()
+        self._now = 0  # cycle of the last call from compiled code
         self._callback = HOST_FUNCTION(self._host)
+        self.S[layout.PIN_EXTERNAL_UP] = 0x3C << layout.QSPI_SHIFT  # the flash's data lines
         self._make_blocks()
-        self._reset_state()
+        self.reset()
         self.forget_code()
 
     def _make_blocks(self) -> None:
@@ -87,6 +100,10 @@ class Chip:
             self.watchdog,
             Resets("RESETS", RESETS, S, report),
             XipSsi(S, report),
+            IoBank("IO_BANK0", BANK0_NAMES, S, report, self.pins_changed),
+            IoBank("IO_QSPI", QSPI_NAMES, S, report, self.pins_changed),
+            Pads("PADS_BANK0", PADS_BANK0, BANK0_BITS, S, report, self.pins_changed),
+            Pads("PADS_QSPI", PADS_QSPI, QSPI_BITS, S, report, self.pins_changed),
         ]
         blocks += [RegisterBlock(name, registers, S, report) for name, registers in STORAGE_BLOCKS.items()]
         self.blocks = {block.name: block for block in blocks}
@@ -100,7 +117,10 @@ class Chip:
     def _reset_state(self) -> None:
         """Registers of the core and of the compiled blocks after power-on."""
         S = self.S
+        outside = [S[word] for word in OUTSIDE]
         S[:] = 0
+        for word, value in zip(OUTSIDE, outside, strict=True):
+            S[word] = value
         S[layout.NZ] = 1
         S[layout.ENABLED] = SYSTEM_EXCEPTIONS
         S[layout.PRIORITY + 2], S[layout.PRIORITY + 3] = -2, -1
@@ -117,13 +137,15 @@ class Chip:
             S[u + uart.IRQ] = UART_IRQ + i
         S[layout.CLK_SYS_HZ] = ROSC_HZ
         S[layout.HOST_ADDRESS] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
-        self._clocks_changed(0)
 
     def reset(self) -> None:
         """Power-on reset: everything but the flash; SRAM keeps what it holds, as on the chip."""
+        self._now = 0
+        self._reset_state()
         for block in self.blocks.values():
             block.reset()
-        self._reset_state()
+        self._clocks_changed(0)
+        self.pins_changed(0)
 
     def forget_code(self) -> None:
         """Decode everything anew: after loading, restoring, or writing flash."""
@@ -144,6 +166,19 @@ class Chip:
         tick_hz = self.watchdog.tick_hz(self.clocks.ref_hz)
         set_clocks(self.S, self.clocks.sys_hz, self.clocks.peri_hz, tick_hz, cycle)
 
+    @property
+    def now(self) -> int:
+        """The cycle at which something from outside happens."""
+        return max(self._now, int(self.S[layout.CYCLES]))
+
+    def pins_changed(self, cycle: int | None = None) -> None:
+        """Compute the levels of the pins anew, after a change from outside or by a block served by Python."""
+        update_pins(self.S, self.now if cycle is None else cycle)
+        self.plan()
+
+    def refresh_pins(self) -> None:
+        """Bring up to date what is computed only when somebody looks."""
+
     def _report(self, name: str, offset: int) -> None:
         """Say once that a register is not modelled."""
         if (name, offset) not in self._reported:
@@ -152,6 +187,7 @@ class Chip:
 
     def _host(self, kind: int, address: int, value: int, cycle: int) -> int:
         """Serve a register access of compiled code; -1 faults. Exceptions are kept for `Board.run` to raise."""
+        self._now = cycle
         try:
             if kind == HOST_DUE:
                 self._serve_due(cycle)
@@ -163,13 +199,13 @@ class Chip:
             if kind in (HOST_READ, HOST_LOOK):
                 return block.load(offset, kind == HOST_LOOK)
             block.store(offset, value, cycle)
-            self._plan()
+            self.plan()
         except BaseException as error:
             self.error = error
             self.S[layout.EXIT], self.S[layout.NEXT_EVENT] = layout.EXIT_HOST, cycle
         return 0
 
-    def _plan(self) -> None:
+    def plan(self) -> None:
         """Schedule the blocks served by Python."""
         events = (block.next_event() for block in self._timed)
         self.S[layout.HOST_EVENT] = min((event for event in events if event is not None), default=layout.NEVER)
@@ -177,7 +213,7 @@ class Chip:
     def _serve_due(self, cycle: int) -> None:
         for block in self._timed:
             block.due(cycle)
-        self._plan()
+        self.plan()
 
     def describe(self, address: int) -> str:
         """Block and offset of a register address, for people."""

@@ -129,7 +129,7 @@ TIMER_DBGPAUSE = SHARED + 18
 TIMER_ALARM = SHARED + 20  # [4]
 TIMER_EVENT = SHARED + 24  # [4] cycle at which the alarm fires
 GPIO_OUT, GPIO_OE, GPIO_HI_OUT, GPIO_HI_OE = SHARED + 28, SHARED + 29, SHARED + 30, SHARED + 31
-GPIO_EXTERNAL = SHARED + 32  # levels that the outside puts on the pins
+GPIO_EXTERNAL = SHARED + 32  # levels that the outside drives, where PIN_EXTERNAL_MASK says that it does
 SPINLOCKS = SHARED + 33  # bit = lock taken
 HOST_EVENT = SHARED + 34  # next cycle at which a block written in Python wants to be called
 FAULT_KIND, FAULT_ADDRESS, FAULT_PC = SHARED + 35, SHARED + 36, SHARED + 37
@@ -154,6 +154,23 @@ PIN_OE = PINS + 32  # [16] by function: output enables; SIO's are in GPIO_OE
 PIN_PAD = PINS + 48  # levels at the pads
 PIN_IN = PINS + 49  # levels that the blocks see: input enable and INOVER applied
 PIN_EXTERNAL_MASK = PINS + 50  # pins that something outside drives, with the levels GPIO_EXTERNAL
+# Words of GPIO_EXTERNAL, PIN_EXTERNAL_* and those below hold bank 0 in bits 0-29 and the QSPI pins from bit QSPI_SHIFT.
+QSPI_SHIFT = 32
+PIN_HI_PAD, PIN_HI_IN = PINS + 51, PINS + 52  # the six QSPI pins: SCLK, SS, SD0-SD3
+PIN_LEVELS = PINS + 53  # all pads as they were computed last
+PIN_OUTOVER, PIN_OEOVER, PIN_INOVER, PIN_IRQOVER = PINS + 54, PINS + 57, PINS + 60, PINS + 63  # [3] invert, low, high
+PIN_PULL_UP, PIN_PULL_DOWN, PIN_INPUT_ENABLE, PIN_OUTPUT_DISABLE = PINS + 66, PINS + 67, PINS + 68, PINS + 69
+PIN_EXTERNAL_UP, PIN_EXTERNAL_DOWN = PINS + 70, PINS + 71  # resistors on the board
+PIN_IRQ = PINS + 72  # levels that the interrupt logic sees: input enable and IRQOVER applied
+PIN_EDGE_LOW, PIN_EDGE_HIGH = PINS + 73, PINS + 74  # latched
+PIN_INTE = PINS + 76  # [3 targets][4]: PROC0, PROC1, DORMANT_WAKE; level low, level high, edge low, edge high
+PIN_INTF = PINS + 88  # [3 targets][4]
+PIN_CONFLICT = PINS + 100  # pins on which the chip and the outside drove different levels
+PIN_WATCH = PINS + 101  # pins whose edges go into PIN_LOG
+PIN_WATCH_PIO, PIN_WATCH_CAMERA = PINS + 102, PINS + 103  # pins whose PWM edges these blocks must not miss
+PIN_LOG_COUNT = PINS + 104
+PIN_LOG_LIMIT = PINS + 105  # entries at which Python is called: 1 for callbacks, more for a mere log
+PIN_OE_PAD = PINS + 106  # pins that the chip drives
 PIN_WORDS = 128
 # DMA requests (datasheet 2.5.3.1), bit = TREQ number: level while a FIFO can give or take; a pulse is cleared by DMA.
 DREQ_LEVEL = PINS + PIN_WORDS
@@ -166,7 +183,9 @@ PIO = DMA + DMA_WORDS  # [2 blocks][PIO_STRIDE]
 PIO_STRIDE = 1024
 CAMERA = PIO + 2 * PIO_STRIDE
 CAMERA_WORDS = 256
-STATE_WORDS = CAMERA + CAMERA_WORDS
+PIN_LOG = CAMERA + CAMERA_WORDS  # [PIN_LOG_ENTRIES][3] cycle, levels, which of the watched pins changed
+PIN_LOG_ENTRIES = 512
+STATE_WORDS = PIN_LOG + 3 * PIN_LOG_ENTRIES
 
 # --- why run() returned ---
 EXIT_END = 0

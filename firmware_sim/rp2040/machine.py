@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from firmware_sim.rp2040.blocks.pins import pins_update
 from firmware_sim.rp2040.blocks.systick import systick_schedule
 from firmware_sim.rp2040.blocks.timer import timer_rebase, timer_schedule
 from firmware_sim.rp2040.blocks.uart import uart_clear_to_send_changes, uart_poll_host
@@ -23,6 +24,12 @@ def set_clocks(S: State, sys_hz: int, peri_hz: int, tick_hz: int, cycle: int) ->
     S[CLK_SYS_HZ], S[CLK_PERI_HZ], S[TICK_HZ] = sys_hz, peri_hz, tick_hz
     timer_schedule(S, cycle)
     systick_schedule(S, 0)
+
+
+@entry_point
+def update_pins(S: State, cycle: int) -> None:
+    """Something that pins depend on has changed."""
+    pins_update(S, cycle)
 
 
 @entry_point

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from firmware_sim.rp2040.blocks.interp import interp_read, interp_write, signed
+from firmware_sim.rp2040.blocks.pins import pins_update
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.layout import (
     CORE_ID,
@@ -13,13 +14,14 @@ from firmware_sim.rp2040.layout import (
     DIV_READY,
     DIV_REMAINDER,
     DIV_SIGNED,
-    GPIO_EXTERNAL,
     GPIO_HI_OE,
     GPIO_HI_OUT,
     GPIO_OE,
     GPIO_OUT,
     INTERP,
     INTERP_STRIDE,
+    PIN_HI_IN,
+    PIN_IN,
     SPINLOCKS,
     WORD,
     State,
@@ -57,12 +59,6 @@ def divide(S: State, core: int, now: int) -> None:
 
 
 @inner
-def gpio_in(S: State) -> int:
-    """Levels of the 30 pins: what the chip drives where it drives, else what the outside drives."""
-    return ((S[GPIO_OUT] & S[GPIO_OE]) | (S[GPIO_EXTERNAL] & ~S[GPIO_OE])) & GPIO_MASK
-
-
-@inner
 def interp_base(S: State, core: int, index: int) -> int:
     """Index of the state of INTERP0 or INTERP1 of the core."""
     return INTERP + (S[core + CORE_ID] * 2 + index) * INTERP_STRIDE
@@ -77,9 +73,9 @@ def sio_read(S: State, core: int, offset: int, now: int, look: bool) -> int:
     if offset == CPUID:
         return S[core + CORE_ID]
     if offset == GPIO_IN:
-        return gpio_in(S)
+        return S[PIN_IN]
     if offset == GPIO_HI_IN:
-        return (S[GPIO_HI_OUT] & S[GPIO_HI_OE]) | (0x3E & ~S[GPIO_HI_OE])  # QSPI pins idle high, the clock low
+        return S[PIN_HI_IN]
     if GPIO_OUT_REG <= offset <= 0x1C:
         return S[GPIO_OUT]
     if 0x20 <= offset <= 0x2C:
@@ -137,12 +133,16 @@ def sio_write(S: State, core: int, offset: int, value: int, now: int) -> int:
         interp_write(S, interp_base(S, core, index), index, offset & 0x3F, value)
     elif GPIO_OUT_REG <= offset <= 0x1C:
         S[GPIO_OUT] = set_clear_xor(S[GPIO_OUT], which, value) & GPIO_MASK
+        pins_update(S, now)
     elif 0x20 <= offset <= 0x2C:
         S[GPIO_OE] = set_clear_xor(S[GPIO_OE], which, value) & GPIO_MASK
+        pins_update(S, now)
     elif GPIO_HI_OUT_REG <= offset <= 0x3C:
         S[GPIO_HI_OUT] = set_clear_xor(S[GPIO_HI_OUT], which, value) & GPIO_HI_MASK
+        pins_update(S, now)
     elif 0x40 <= offset <= 0x4C:
         S[GPIO_HI_OE] = set_clear_xor(S[GPIO_HI_OE], which, value) & GPIO_HI_MASK
+        pins_update(S, now)
     elif offset in (DIV_UDIVIDEND, DIV_SDIVIDEND):
         S[core + DIV_DIVIDEND], S[core + DIV_SIGNED] = value, offset == DIV_SDIVIDEND
         divide(S, core, now)

@@ -1,36 +1,13 @@
-"""Blocks that only store: pins, pads, power-on machine, and the ones that identify the chip.
+"""Blocks that only store: power-on machine, and the ones that identify the chip.
 
-RP2040 datasheet 2.19 (IO, PADS), 2.13 (PSM), 2.20 to 2.22 (SYSINFO, SYSCFG, TBMAN), 2.10 (VREG), 2.6.3 (XIP_CTRL).
+RP2040 datasheet 2.13 (PSM), 2.20 to 2.22 (SYSINFO, SYSCFG, TBMAN), 2.10 (VREG), 2.6.3 (XIP_CTRL).
 """
 
 from __future__ import annotations
 
 from firmware_sim.rp2040.registers import Register, stored
 
-PINS = 30
-QSPI_PINS = 6
-FUNCSEL_NONE = 0x1F
-PAD_RESET = 0x56  # input enabled, 4 mA, pull-down, Schmitt trigger
-
-IO_BANK0 = stored({f"GPIO{pin}_STATUS": 8 * pin for pin in range(PINS)})
-IO_BANK0 |= stored({f"GPIO{pin}_CTRL": 8 * pin + 4 for pin in range(PINS)}, FUNCSEL_NONE)
-IO_BANK0 |= stored({f"INTR{i}": 0xF0 + 4 * i for i in range(4)})
-for first, target in ((0x100, "PROC0"), (0x130, "PROC1"), (0x160, "DORMANT_WAKE")):
-    for group, kind in enumerate(("INTE", "INTF", "INTS")):
-        IO_BANK0 |= stored({f"{target}_{kind}{i}": first + 16 * group + 4 * i for i in range(4)})
-IO_QSPI = stored({f"GPIO_QSPI{pin}_STATUS": 8 * pin for pin in range(QSPI_PINS)})
-IO_QSPI |= stored({f"GPIO_QSPI{pin}_CTRL": 8 * pin + 4 for pin in range(QSPI_PINS)}, FUNCSEL_NONE)
-PADS_BANK0 = {"VOLTAGE_SELECT": Register(0)}
-PADS_BANK0 |= stored({f"GPIO{pin}": 4 + 4 * pin for pin in range(PINS)}, PAD_RESET)
-PADS_BANK0 |= stored({"SWCLK": 0x7C, "SWD": 0x80}, 0xDA)
-PADS_QSPI = {"VOLTAGE_SELECT": Register(0)}
-PADS_QSPI |= stored({f"GPIO_QSPI{pin}": 4 + 4 * pin for pin in range(QSPI_PINS)}, PAD_RESET)
-
 STORAGE_BLOCKS: dict[str, dict[str, Register]] = {
-    "IO_BANK0": IO_BANK0,
-    "IO_QSPI": IO_QSPI,
-    "PADS_BANK0": PADS_BANK0,
-    "PADS_QSPI": PADS_QSPI,
     "PSM": {
         "FRCE_ON": Register(0),
         "FRCE_OFF": Register(4),
