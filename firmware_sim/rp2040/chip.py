@@ -78,6 +78,7 @@ class Chip:
         self.error: BaseException | None = None
         self._reported: set[tuple[str, int]] = set()
         self._now = 0  # cycle of the last call from compiled code
+        self._timed: list[RegisterBlock] = []
         self._callback = HOST_FUNCTION(self._host)
         self.S[layout.PIN_EXTERNAL_UP] = 0x3C << layout.QSPI_SHIFT  # the flash's data lines
         self._make_blocks()
@@ -91,6 +92,7 @@ class Chip:
         self.clocks.pll_usb = Pll("PLL_USB", S, report, changed)
         self.clocks.xosc = Oscillator("XOSC", XOSC, S, report, changed)
         self.watchdog = Watchdog(S, report, changed, lambda us: us * int(S[layout.CLK_SYS_HZ]) // 1_000_000)
+        self.bank0 = IoBank("IO_BANK0", BANK0_NAMES, S, report, self.pins_changed)
         blocks: list[RegisterBlock] = [
             self.clocks,
             self.clocks.pll_sys,
@@ -100,7 +102,7 @@ class Chip:
             self.watchdog,
             Resets("RESETS", RESETS, S, report),
             XipSsi(S, report),
-            IoBank("IO_BANK0", BANK0_NAMES, S, report, self.pins_changed),
+            self.bank0,
             IoBank("IO_QSPI", QSPI_NAMES, S, report, self.pins_changed),
             Pads("PADS_BANK0", PADS_BANK0, BANK0_BITS, S, report, self.pins_changed),
             Pads("PADS_QSPI", PADS_QSPI, QSPI_BITS, S, report, self.pins_changed),

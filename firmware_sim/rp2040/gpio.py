@@ -17,7 +17,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from firmware_sim.rp2040 import layout
-from firmware_sim.rp2040.blocks.io_bank0 import IoBank
 from firmware_sim.rp2040.chip import Chip
 from shared.errors import BadInputError
 
@@ -43,9 +42,7 @@ class Gpio:
         self._chip = chip
         self._edges: deque[Edge] = deque(maxlen=keep)
         self._callbacks: dict[int, list[Callable[[Edge], None]]] = {}
-        bank = chip.blocks["IO_BANK0"]
-        assert isinstance(bank, IoBank)
-        bank.drain = self._drain
+        chip.bank0.drain = self._drain
 
     def _bit(self, pin: int) -> int:
         if not 0 <= pin < PINS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firmware_sim.rp2040.blocks.pins import pins_update
+from firmware_sim.rp2040.blocks.pins import pins_lines, pins_update
 from firmware_sim.rp2040.blocks.systick import systick_schedule
 from firmware_sim.rp2040.blocks.timer import timer_rebase, timer_schedule
 from firmware_sim.rp2040.blocks.uart import uart_clear_to_send_changes, uart_poll_host
@@ -28,8 +28,9 @@ def set_clocks(S: State, sys_hz: int, peri_hz: int, tick_hz: int, cycle: int) ->
 
 @entry_point
 def update_pins(S: State, cycle: int) -> None:
-    """Something that pins depend on has changed."""
+    """Something that pins or their interrupts depend on has changed."""
     pins_update(S, cycle)
+    pins_lines(S, cycle)
 
 
 @entry_point

@@ -34,9 +34,7 @@ PADS_QSPI = {
     "GPIO_QSPI_SS": Register(0x18, 0x5A, WRITABLE),
 }
 BANK0_BITS = {f"GPIO{pin}": pin for pin in range(30)}
-QSPI_BITS = {
-    f"GPIO_QSPI_{name}": QSPI_SHIFT + i for i, name in enumerate(("SCLK", "SS", "SD0", "SD1", "SD2", "SD3"))
-}
+QSPI_BITS = {f"GPIO_QSPI_{name}": QSPI_SHIFT + i for i, name in enumerate(("SCLK", "SS", "SD0", "SD1", "SD2", "SD3"))}
 
 
 class Pads(RegisterBlock):
