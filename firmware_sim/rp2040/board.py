@@ -36,7 +36,11 @@ from shared.errors import BadInputError
 
 REGISTERS = (*(f"r{i}" for i in range(13)), "sp", "lr", "pc")
 HARDFAULT = 3  # exception number
-PARTS = ("uart0", "uart1")  # attributes with `queues()` and `set_queues()`: what the host's side of them remembers
+PARTS = (
+    "uart0",
+    "uart1",
+    "gpio",
+)  # attributes with `queues()` and `set_queues()`: what the host's side of them remembers
 
 
 @dataclass(frozen=True)

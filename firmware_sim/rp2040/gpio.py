@@ -141,6 +141,16 @@ class Gpio:
         self._drain(0)
         self._edges.clear()
 
+    def queues(self) -> list[Edge]:
+        """The edges recorded so far, for a snapshot."""
+        return self.edges
+
+    def set_queues(self, edges: list[Edge]) -> None:
+        """Inverse of `queues`; callbacks are those of this board."""
+        self._edges.clear()
+        self._edges.extend(edges)
+        self._chip.S[layout.PIN_LOG_LIMIT] = 1 if self._callbacks else LOG_LIMIT
+
     def _drain(self, cycle: int) -> None:
         """Take the compiled log over."""
         S = self._chip.S

@@ -234,10 +234,12 @@ def test_resistors_on_the_board_win_against_pulls(probe: Probe) -> None:
 
 def test_snapshots_hold_levels_and_latched_edges() -> None:
     probe = Probe()
+    probe.board.gpio.watch(7)
     probe.board.gpio.set(7, 1)
     saved = probe.board.snapshot()
     other = Probe()
     other.board.restore(saved)
+    assert other.board.gpio.edges == probe.board.gpio.edges == [Edge(0, 7, 1)]
     assert other.board.gpio.read(7) == 1
     assert other.run(read(INTR0))[0] >> 28 == 0b1010
 

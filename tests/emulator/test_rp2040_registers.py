@@ -165,6 +165,7 @@ def test_requantisation_by_interp1(probe: Probe) -> None:
 def test_gpio_set_clear_xor(probe: Probe) -> None:
     out, oe = SIO + 0x10, SIO + 0x20
     values = probe.run(
+        *[write(0x40014004 + 8 * pin, 5) for pin in range(8)],  # IO_BANK0 GPIOx_CTRL: SIO
         write(oe, 0xFF),
         write(out, 0x0F),
         write(out + 4, 0x30),

@@ -26,6 +26,7 @@ from firmware_sim.rp2040.layout import (
     PIN_OEOVER,
     PIN_OUTOVER,
     QSPI_SHIFT,
+    WRITTEN,
     State,
 )
 from firmware_sim.rp2040.registers import Register, RegisterBlock
@@ -157,7 +158,7 @@ class IoBank(RegisterBlock):
                 for i in range(3):
                     S[base + i] = S[base + i] | bit if chosen == i + 1 else S[base + i] & ~bit
         elif name.startswith("INTR"):
-            first = self._shift + 8 * int(name[4:] or 0)
+            first, value = self._shift + 8 * int(name[4:] or 0), int(S[WRITTEN])
             for pin in range(8):
                 bit = 1 << first + pin & self._mask
                 if value >> 4 * pin & 4:
