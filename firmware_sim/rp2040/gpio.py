@@ -43,6 +43,7 @@ class Gpio:
         self._edges: deque[Edge] = deque(maxlen=keep)
         self._callbacks: dict[int, list[Callable[[Edge], None]]] = {}
         chip.bank0.drain = self._drain
+        chip.S[layout.PIN_LOG_LIMIT] = LOG_LIMIT
 
     def _bit(self, pin: int) -> int:
         if not 0 <= pin < PINS:
