@@ -58,6 +58,7 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     escalation: Escalation
     verdict: VerdictFields
     prompt: Prompt
+    data: str = "rendered"  # where learning finds its frames: rendered, elpv, or folder (named with --data)
 
     def index(self, label: str) -> int:
         """Position of `label` among the logits; BadInputError for an unknown label."""

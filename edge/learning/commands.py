@@ -7,14 +7,16 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from edge.datasets import open_dataset
 from edge.learning.evaluation import evaluate
 from edge.learning.frames import FrameStore
-from edge.learning.model_folder import read_model, sizes
+from edge.learning.model_folder import read_model, sizes, trained_split_seed
+from edge.learning.parts import frame_set, photograph_parts, rendered_parts
 from edge.learning.progress import TerminalReporter
 from edge.learning.settings import Settings
 from shared.cache_folder import cache_folder
 from shared.errors import BadInputError, MissingPartError
-from shared.task import load_task
+from shared.task import Task, load_task
 
 
 def shipped_model(task: str) -> Path:
@@ -26,7 +28,15 @@ def shipped_model(task: str) -> Path:
 
 
 def run_training(
-    settings: Settings, task_name: str, out: Path, *, resume: bool, cache: Path | None, processes: int, as_json: bool
+    settings: Settings,
+    task_name: str,
+    out: Path,
+    *,
+    data: str | None,
+    resume: bool,
+    cache: Path | None,
+    processes: int,
+    as_json: bool,
 ) -> None:
     """Train into `out` and print its card. Raises MissingPartError without torch."""
     try:
@@ -38,15 +48,29 @@ def run_training(
     torch.set_num_threads(1)  # the same sums in the same order on every machine, and the model is too small for more
     task = load_task(task_name)
     with TerminalReporter() as reporter:
-        store = FrameStore(cache or cache_folder(), task, processes)
-        card = train_model(settings, task, store, out, resume=resume, reporter=reporter)
+        source = data_of(task, data)
+        if source is None:
+            parts = rendered_parts(FrameStore(cache or cache_folder(), task, processes), settings, reporter.stage)
+        else:
+            parts = photograph_parts(open_dataset(source, task), settings.split_seed)
+        card = train_model(settings, task, parts, out, resume=resume, reporter=reporter)
     _print(card, as_json)
+
+
+def data_of(task: Task, data: str | None) -> str | None:
+    """The photographs to open; None for rendered bakes. Raises BadInputError when the task needs a folder."""
+    source = data or task.data
+    if source == "folder":
+        raise BadInputError(f"task {task.name} brings no photographs: name a folder or a .csv table with --data")
+    return None if source == "rendered" else source
 
 
 def run_evaluation(
     model: Path | None,
     task_name: str,
     *,
+    data: str | None,
+    split_seed: int | None,
     seed: int,
     bakes: int,
     all_frames: bool,
@@ -54,16 +78,40 @@ def run_evaluation(
     processes: int,
     as_json: bool,
 ) -> None:
-    """Evaluate a model folder and print the report."""
+    """Evaluate a model folder and print the report.
+
+    Of the task's own photographs only the part that the model was not trained on counts; of others, with a split seed
+    their test part, without one all of them.
+    """
     task = load_task(task_name)
-    folder = read_model(model or shipped_model(task.name))
+    place = model or shipped_model(task.name)
+    folder = read_model(place)
     if folder.graph.labels != len(task.labels):
         raise BadInputError(f"the model has {folder.graph.labels} labels, task {task.name} has {len(task.labels)}")
-    with TerminalReporter() as reporter:
-        store = FrameStore(cache or cache_folder(), task, processes)
-        frames = store.load(seed, bakes, reporter.stage(f"frames of seed {seed}", bakes))
-    report = evaluate(folder.graph, folder.gate, frames, task, all_frames=all_frames)
-    _print({**sizes(folder.graph, folder.tflite), "evaluation": report}, as_json)
+    source = data_of(task, data)
+    if source is None:
+        with TerminalReporter() as reporter:
+            store = FrameStore(cache or cache_folder(), task, processes)
+            frames = store.load(seed, bakes, reporter.stage(f"frames of seed {seed}", bakes))
+    else:
+        photographs = open_dataset(source, task)
+        if split_seed is None and data is None:
+            split_seed = trained_split_seed(place)
+        frames = frame_set(photographs, 0) if split_seed is None else photograph_parts(photographs, split_seed).test
+    report = evaluate(folder.graph, folder.gate, frames, task, all_frames=all_frames and frames.frames.shape[1] > 1)
+    _print({**headline(report), **sizes(folder.graph, folder.tflite), "evaluation": report}, as_json)
+
+
+def headline(report: dict[str, Any]) -> dict[str, Any]:
+    """The figures that comparisons quote, on top of the object that --json prints."""
+    accuracy = report["key_frame_accuracy"]
+    return {
+        "accuracy": accuracy["share"],
+        "n": accuracy["n"],
+        "interval": [accuracy["low"], accuracy["high"]],
+        "risk_at_70": report["risk_at_70"],
+        "aurc": report["aurc"],
+    }
 
 
 def _print(card: dict[str, Any], as_json: bool) -> None:
@@ -76,14 +124,16 @@ def _print(card: dict[str, Any], as_json: bool) -> None:
 def _text(card: dict[str, Any]) -> str:
     """The lines that people read."""
     report = card["evaluation"]
+    what = "rendered bakes of seed" if report["data"] == "rendered" else f"photographs of {report['data']}, split"
     lines = [
         f"model {card['model_bytes']} bytes, arena {card['arena_bytes']} bytes, {card['macs']} multiply-accumulates",
-        f"{report['bakes']} rendered bakes of seed {report['seed']}, share [95 % interval]:",
+        f"{report['bakes']} {what} {report['seed']}, share [95 % interval]:",
     ]
     for name, value in report.items():
         if isinstance(value, dict) and "share" in value:
             lines.append(_line(name, value))
     lines += [_line(f"  {name}", value) for name, value in report["accuracy_by_label"].items()]
+    lines.append(f"error at 70 % coverage {report['risk_at_70']:.3f}, area under risk-coverage {report['aurc']:.4f}")
     return "\n".join(lines)
 
 

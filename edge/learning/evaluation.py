@@ -1,4 +1,4 @@
-"""What a quantised model does on rendered bakes it has never seen: integers only, Wilson intervals at 95 %."""
+"""What a quantised model does on items it has never seen: integers only, Wilson intervals at 95 %."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from edge.gate.fitting import softmax
 from edge.gate.gate_file import GateFile
 from edge.learning.frames import FrameSet
+from edge.learning.selective import area_under, risk_at, risk_coverage
 from firmware_sim.compiler.graph import Graph
 from firmware_sim.compiler.reference import run_batch
-from shared.bakery import KEY_FRAME
 from shared.intervals import Share, wilson
 from shared.task import Task
 
@@ -38,21 +38,26 @@ def share_json(share: Share) -> dict[str, Any]:
 def evaluate(graph: Graph, gate: GateFile, bakes: FrameSet, task: Task, *, all_frames: bool) -> dict[str, Any]:
     """The report on `bakes`: key-frame accuracy, the gate's escalation rate and selective error, and by label.
 
-    With `all_frames` also the control: the mean of the probabilities over the 8 frames of a bake.
+    With `all_frames` also the control: the mean of the probabilities over all frames of a bake.
     """
     logits = integer_logits(graph, bakes.key_frames)  # [N, labels]
     table, truth = gate.table(), bakes.labels
     predicted = logits.argmax(axis=1)  # [N]
     correct, sure = predicted == truth, table.sure(logits)  # [N], [N]
+    confidence = table.probabilities_q15(logits)  # [N]
+    curve = risk_coverage(confidence, correct)  # [N]
     report: dict[str, Any] = {
-        "data": "rendered",
+        "data": bakes.source,
         "seed": bakes.seed,
         "bakes": len(truth),
         "key_frame_accuracy": _share(correct),
         "escalation_rate": _share(~sure),
         "selective_error": _share(~correct[sure]),
         "accuracy_of_escalated": _share(correct[~sure]),
-        "expected_calibration_error": round(calibration_error(table.probabilities_q15(logits) / 32768, correct), 4),
+        "aurc": round(area_under(curve), 4),
+        "risk_at_70": round(risk_at(curve, 0.7), 4),
+        "risk_at_50": round(risk_at(curve, 0.5), 4),
+        "expected_calibration_error": round(calibration_error(confidence / 32768, correct), 4),
         "critical_missed_alone": _share(
             (sure & ~correct)[np.isin(truth, [task.index(name) for name in task.critical])]
         ),
@@ -66,12 +71,12 @@ def evaluate(graph: Graph, gate: GateFile, bakes: FrameSet, task: Task, *, all_f
     }
     if all_frames:
         count, frames = bakes.frames.shape[:2]
-        every = integer_logits(graph, bakes.frames.reshape(-1, *bakes.frames.shape[2:]))  # [N * 8, labels]
-        probabilities = softmax(every, gate.logit_scale, gate.temperature).reshape(count, frames, -1)  # [N, 8, labels]
+        every = integer_logits(graph, bakes.frames.reshape(-1, *bakes.frames.shape[2:]))  # [N * F, labels]
+        probabilities = softmax(every, gate.logit_scale, gate.temperature).reshape(count, frames, -1)  # [N, F, labels]
         report["mean_of_frames_accuracy"] = _share(probabilities.mean(axis=1).argmax(axis=1) == truth)
-        by_frame = probabilities.argmax(axis=2) == truth[:, None]  # [N, 8]
+        by_frame = probabilities.argmax(axis=2) == truth[:, None]  # [N, F]
         report["accuracy_by_frame"] = [round(float(share), 4) for share in by_frame.mean(axis=0)]
-        report["key_frame"] = KEY_FRAME
+        report["key_frame"] = frames // 2
     return report
 
 

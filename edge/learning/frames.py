@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.bakery import FRAME_COUNT, KEY_FRAME, Bake, iter_bakes
+from shared.bakery import FRAME_COUNT, Bake, iter_bakes
 from shared.bakery.fingerprint import renderer_fingerprint
 from shared.resize import square_resize
 from shared.task import Task
@@ -26,16 +26,17 @@ Progress = Callable[[int], None]  # called with the number of bakes that became 
 
 @dataclass(frozen=True, slots=True)
 class FrameSet:
-    """The frames of some bakes of one seed."""
+    """The frames of some bakes of one seed, or photographs: items of one frame."""
 
-    seed: int
-    frames: NDArray[np.uint8]  # [N, 8, S, S, 3]
+    seed: int  # of the renderer, or of the split
+    frames: NDArray[np.uint8]  # [N, F, S, S, 3]
     labels: NDArray[np.int64]  # [N]
+    source: str = "rendered"
 
     @property
     def key_frames(self) -> NDArray[np.uint8]:
-        """The one frame a bake that the edge classifies, uint8 [N, S, S, 3]."""
-        return self.frames[:, KEY_FRAME]
+        """The one frame an item that the edge classifies, the middle one: uint8 [N, S, S, 3]."""
+        return self.frames[:, self.frames.shape[1] // 2]
 
 
 class FrameStore:

@@ -15,11 +15,12 @@ from edge.gate.fitting import fit_gate
 from edge.learning.calibration import calibrate
 from edge.learning.evaluation import evaluate, integer_logits
 from edge.learning.folding import fold
-from edge.learning.frames import FrameSet, FrameStore
+from edge.learning.frames import FrameSet
 from edge.learning.grid import Grid
 from edge.learning.model_folder import sizes, write_gate_and_card, write_model
-from edge.learning.network import EdgeNetwork, default_topology
+from edge.learning.network import EdgeNetwork, topology_of
 from edge.learning.onnx_writer import write_onnx
+from edge.learning.parts import Parts
 from edge.learning.rounded import RoundedNetwork, to_integers
 from edge.learning.settings import Settings
 from edge.learning.tflite_writer import write_tflite
@@ -40,17 +41,10 @@ class Reporter(Protocol):
 
 
 def train_model(
-    settings: Settings, task: Task, store: FrameStore, out: Path, *, resume: bool, reporter: Reporter
+    settings: Settings, task: Task, parts: Parts, out: Path, *, resume: bool, reporter: Reporter
 ) -> dict[str, Any]:
-    """Train, quantise, fit the gate, evaluate on the test bakes; writes `out` and returns the card."""
-    train, held_out, test = (
-        store.load(seed, bakes, reporter.stage(f"frames of seed {seed}", bakes))
-        for seed, bakes in (
-            (settings.train_seed, settings.train_bakes),
-            (settings.held_out_seed, settings.held_out_bakes),
-            (settings.test_seed, settings.test_bakes),
-        )
-    )
+    """Train, quantise, fit the gate, evaluate on the test part; writes `out` and returns the card."""
+    train, held_out, test = parts
     rounded = _train_networks(settings, task, train, held_out, out / "checkpoints", resume, reporter)
     input_grid = Grid(float(np.float32(task.input.scale)), task.input.zero_point)
     network = to_integers(rounded, input_grid, f"crustwatch {task.name}: {', '.join(task.labels)}")
@@ -69,16 +63,16 @@ def finish(
         held_out.labels,
         logit_scale=graph.output_tensor.scale,
         target_error=settings.target_selective_error,
-        data="rendered",
+        data=held_out.source,
         seed=held_out.seed,
     )
     card: dict[str, Any] = {
         "task": task.name,
         "labels": list(task.labels),
         **sizes(graph, tflite),
-        "topology": asdict(default_topology(len(task.labels), task.input.size_px)),
+        "topology": asdict(topology_of(settings.shape, len(task.labels), task.input.size_px)),
         "settings": settings.as_json(),
-        "evaluation": evaluate(graph, gate, test, task, all_frames=True),
+        "evaluation": evaluate(graph, gate, test, task, all_frames=test.frames.shape[1] > 1),
     }
     write_gate_and_card(out, gate, card)
     return card
@@ -95,8 +89,8 @@ def _train_networks(
 ) -> RoundedNetwork:
     """Float training, then fine-tuning on the int8 grids."""
     frames_a_bake, size = train.frames.shape[1:3]
-    frames = train.frames.reshape(-1, size, size, 3)  # [N * 8, S, S, 3]
-    labels = np.repeat(train.labels, frames_a_bake)  # [N * 8]
+    frames = train.frames.reshape(-1, size, size, 3)  # [N * F, S, S, 3]
+    labels = np.repeat(train.labels, frames_a_bake)  # [N * F]
     schedule = Schedule(
         phase="float",
         epochs=settings.epochs,
@@ -116,7 +110,7 @@ def _train_networks(
         seed=settings.seed + 1,
     )
 
-    topology = default_topology(len(task.labels), task.input.size_px)
+    topology = topology_of(settings.shape, len(task.labels), task.input.size_px)
     # Through JSON, so that it compares equal after a checkpoint: tuples become lists.
     identity = json.loads(json.dumps({**settings.of_weights(), "task": task.name, "topology": asdict(topology)}))
 

@@ -8,7 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Seeds name splits of the rendered bakery; counts are bakes."""
+    """Seeds name splits of the rendered bakery, and counts are bakes; photographs are split by `split_seed`."""
+
+    shape: str = "small"  # of the network: network.SHAPES
+    split_seed: int = 1
 
     train_seed: int = 1000
     train_bakes: int = 3000
@@ -24,7 +27,7 @@ class Settings:
     label_smoothing: float = 0.05
     fine_tune_epochs: int = 0  # on the int8 grids (quantisation-aware); it gained nothing here: decision 0063
     fine_tune_learning_rate: float = 2e-4
-    calibration_bakes: int = 200  # of the training seed: all their frames set the activations' ranges
+    calibration_bakes: int = 200  # of the training part: all their frames set the activations' ranges
     target_selective_error: float = 0.04  # of the bakes that the edge answers alone, on the held-out bakes
 
     def as_json(self) -> dict[str, Any]:
@@ -35,3 +38,14 @@ class Settings:
         """The part that decides the weights: a checkpoint belongs to it. The gate is fitted without them."""
         gate_only = ("held_out_seed", "held_out_bakes", "test_seed", "test_bakes", "target_selective_error")
         return {name: value for name, value in asdict(self).items() if name not in gate_only}
+
+
+RECIPES = {
+    "elpv": Settings(shape="large", epochs=60, batch=64, calibration_bakes=400, target_selective_error=0.1),
+}
+"""Tasks whose models need other settings than the default ones."""
+
+
+def settings_for(task: str) -> Settings:
+    """The settings that the shipped model of a task was trained with; the default ones for other tasks."""
+    return RECIPES.get(task, Settings())

@@ -42,7 +42,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(out: Path, cache: Path, *, settings: Settings = TINY, resume: bool = False) -> None:
-    run_training(settings, "pizza", out, resume=resume, cache=cache, processes=1, as_json=True)
+    run_training(settings, "pizza", out, data=None, resume=resume, cache=cache, processes=1, as_json=True)
 
 
 def test_a_run_makes_a_model_folder_and_resuming_changes_nothing(
@@ -98,7 +98,15 @@ def test_a_change_of_the_pictures_starts_another_cache(cache: Path, monkeypatch:
 
 
 def test_the_shipped_model_is_evaluated_with_intervals(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments: dict[str, Any] = {"seed": 3000, "bakes": 4, "all_frames": True, "cache": cache, "processes": 1}
+    arguments: dict[str, Any] = {
+        "data": None,
+        "split_seed": None,
+        "seed": 3000,
+        "bakes": 4,
+        "all_frames": True,
+        "cache": cache,
+        "processes": 1,
+    }
     run_evaluation(None, "pizza", as_json=True, **arguments)
     report = json.loads(capsys.readouterr().out)["evaluation"]
     assert {"key_frame_accuracy", "mean_of_frames_accuracy", "escalation_rate", "selective_error"} <= set(report)
@@ -114,7 +122,18 @@ def test_a_task_without_a_model_is_named(tmp_path: Path) -> None:
     path = tmp_path / "pies.toml"
     path.write_text(text.replace('name = "pizza"', 'name = "pies"'), encoding="utf-8")
     with pytest.raises(BadInputError, match="no model ships for task 'pies'"):
-        run_evaluation(None, str(path), seed=3000, bakes=1, all_frames=False, cache=tmp_path, processes=1, as_json=True)
+        run_evaluation(
+            None,
+            str(path),
+            data=None,
+            split_seed=None,
+            seed=3000,
+            bakes=1,
+            all_frames=False,
+            cache=tmp_path,
+            processes=1,
+            as_json=True,
+        )
 
 
 def test_the_calibration_error_is_the_gap_between_claim_and_share() -> None:

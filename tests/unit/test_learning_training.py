@@ -13,7 +13,7 @@ import torch
 from edge.learning.calibration import apply_layer, calibrate
 from edge.learning.folding import fold
 from edge.learning.grid import Grid
-from edge.learning.network import EdgeNetwork, Topology, default_topology
+from edge.learning.network import EdgeNetwork, Topology, topology_of
 from edge.learning.quantised import quantise_weights
 from edge.learning.rounded import RoundedNetwork, to_integers
 from edge.learning.tflite_writer import write_tflite
@@ -103,7 +103,7 @@ def test_the_integers_follow_the_rounded_network(tmp_path: Path) -> None:
 
 
 def test_the_default_topology_fits_the_chip() -> None:
-    network = EdgeNetwork(default_topology(5)).eval()
+    network = EdgeNetwork(topology_of("small", 5, 48)).eval()
     folded = fold(network)
     frames = torch.rand(4, 3, 48, 48, generator=torch.Generator().manual_seed(1))
     rounded = RoundedNetwork(folded, calibrate(folded, frames, seed=1))

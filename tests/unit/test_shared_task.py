@@ -39,7 +39,7 @@ def test_a_broken_task_file_is_refused_by_name(old: str, new: str, said: str) ->
 
 
 def test_an_unknown_task_names_those_there_are() -> None:
-    with pytest.raises(BadInputError, match="one of pizza"):
+    with pytest.raises(BadInputError, match="one of elpv, pizza"):
         load_task("calzone")
 
 
