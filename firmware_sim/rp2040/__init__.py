@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from firmware_sim.rp2040.board import Board
+    from firmware_sim.rp2040.i2c_port import I2cRegisters
     from firmware_sim.rp2040.image import Image, load_image
     from firmware_sim.rp2040.report import Breakpoint, FaultReport, Stop
 
-__all__ = ["Board", "Breakpoint", "FaultReport", "Image", "Stop", "load_image"]
+__all__ = ["Board", "Breakpoint", "FaultReport", "I2cRegisters", "Image", "Stop", "load_image"]
 
 _PLACES = {
     "Board": "board",
     "Breakpoint": "report",
     "FaultReport": "report",
+    "I2cRegisters": "i2c_port",
     "Image": "image",
     "Stop": "report",
     "load_image": "image",

@@ -25,6 +25,7 @@ from firmware_sim.rp2040.boot import BOOT2_BYTES, BOOT2_TARGET, choose_start
 from firmware_sim.rp2040.bootrom import BootRom
 from firmware_sim.rp2040.chip import Chip, Snapshot
 from firmware_sim.rp2040.gpio import Gpio
+from firmware_sim.rp2040.i2c_port import I2cPort
 from firmware_sim.rp2040.image import Image, load_image
 from firmware_sim.rp2040.machine import run_core
 from firmware_sim.rp2040.memory_map import locate
@@ -40,6 +41,8 @@ PARTS = (
     "uart0",
     "uart1",
     "gpio",
+    "i2c0",
+    "i2c1",
 )  # attributes with `queues()` and `set_queues()`: what the host's side of them remembers
 
 
@@ -60,6 +63,7 @@ class Board:
         self.uart0 = SerialPort(self.chip, 0)
         self.uart1 = SerialPort(self.chip, 1)
         self.gpio = Gpio(self.chip)
+        self.i2c0, self.i2c1 = I2cPort(self.chip, 0), I2cPort(self.chip, 1)
         self.image: Image | None = None
         self.points = Points(self.chip)
         self.passing: tuple[int, int] | None = None  # cycle and PC of a point that stopped the run: go over it next

@@ -12,6 +12,7 @@ import numpy as np
 from firmware_sim.rp2040 import layout
 from firmware_sim.rp2040.blocks import uart
 from firmware_sim.rp2040.blocks.clocks import Clocks
+from firmware_sim.rp2040.blocks.i2c import I2c
 from firmware_sim.rp2040.blocks.io_bank0 import BANK0_NAMES, QSPI_NAMES, IoBank
 from firmware_sim.rp2040.blocks.oscillators import ROSC, ROSC_HZ, XOSC, Oscillator, Pll
 from firmware_sim.rp2040.blocks.pads import BANK0_BITS, PADS_BANK0, PADS_QSPI, QSPI_BITS, Pads
@@ -106,6 +107,7 @@ class Chip:
             IoBank("IO_QSPI", QSPI_NAMES, S, report, self.pins_changed),
             Pads("PADS_BANK0", PADS_BANK0, BANK0_BITS, S, report, self.pins_changed),
             Pads("PADS_QSPI", PADS_QSPI, QSPI_BITS, S, report, self.pins_changed),
+            *(I2c(i, S, report, lambda: self.now) for i in range(2)),
         ]
         blocks += [RegisterBlock(name, registers, S, report) for name, registers in STORAGE_BLOCKS.items()]
         self.blocks = {block.name: block for block in blocks}

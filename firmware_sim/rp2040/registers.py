@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from firmware_sim.rp2040.layout import DREQ_LEVEL, LINES, NEXT_EVENT, State
+from firmware_sim.rp2040.layout import DREQ_LEVEL, HOST_EVENT, LINES, NEXT_EVENT, State
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,12 @@ class RegisterBlock:
         S = self.S
         S[DREQ_LEVEL] = S[DREQ_LEVEL] | 1 << number if level else S[DREQ_LEVEL] & ~(1 << number)
         S[NEXT_EVENT] = 0
+
+    def wake(self, cycle: int) -> None:
+        """Ask for `due` at `cycle` or earlier; for events that something else than a store brought about."""
+        if cycle < self.S[HOST_EVENT]:
+            self.S[HOST_EVENT] = cycle
+            self.S[NEXT_EVENT] = min(self.S[NEXT_EVENT], cycle)
 
     def due(self, cycle: int) -> None:
         """S[HOST_EVENT] was reached: do what this block has planned for `cycle` or earlier."""
