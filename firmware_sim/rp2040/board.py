@@ -213,6 +213,7 @@ class Board:
         """Make sure that the core is compiled (or read from the cache) without running anything."""
         S = self.chip.S
         S[layout.END] = S[layout.CYCLES]
+        self.chip.link()
         run_core(S, self.chip.mem, 0)
         S[layout.END] = layout.NEVER
 

@@ -7,12 +7,14 @@ peripheral bus. `core` is the index of the core's slice of the state.
 
 from __future__ import annotations
 
+from firmware_sim.rp2040.blocks.lazy import advance, is_lazy, lazy_read, lazy_write
 from firmware_sim.rp2040.blocks.ppb import ppb_read, ppb_write
 from firmware_sim.rp2040.blocks.sio import sio_read, sio_write
 from firmware_sim.rp2040.blocks.timer import timer_read, timer_write
 from firmware_sim.rp2040.blocks.uart import UARTDR, uart_read, uart_write
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.host_call import HOST_LOOK, HOST_READ, HOST_WRITE, call_host
+from firmware_sim.rp2040.indirect import call_separate
 from firmware_sim.rp2040.layout import (
     CODE_PAGE_SHIFT,
     DPRAM_OFFSET,
@@ -24,6 +26,7 @@ from firmware_sim.rp2040.layout import (
     HOST_ADDRESS,
     HOST_EVENT,
     NEXT_EVENT,
+    READ_REGISTER_ADDRESS,
     ROM_SIZE,
     SRAM_OFFSET,
     SRAM_SIZE,
@@ -31,6 +34,7 @@ from firmware_sim.rp2040.layout import (
     UART_STRIDE,
     USB_LISTENS,
     WORD,
+    WRITE_REGISTER_ADDRESS,
     WRITTEN,
     XIP_ALIASES_END,
     Decoded,
@@ -61,6 +65,8 @@ def read_register(S: State, address: int, now: int, look: bool) -> int:
             S[NEXT_EVENT] = now
     elif page == TIMER_PAGE:
         value = timer_read(S, offset, now, look)
+    elif is_lazy(address):
+        value = lazy_read(S, address, 1 if look else 0)
     if value < 0:
         return call_host(S[HOST_ADDRESS], HOST_LOOK if look else HOST_READ, (page << 12) | offset, 0, now)
     return value
@@ -92,6 +98,8 @@ def write_register(S: State, address: int, value: int, now: int) -> int:
     elif page == TIMER_PAGE:
         timer_write(S, offset, value, now)
         status = 0
+    elif is_lazy(address):
+        status = lazy_write(S, address, value, now)
     if status < 0:
         return call_host(S[HOST_ADDRESS], HOST_WRITE, (page << 12) | offset, value, now)
     return 0
@@ -137,7 +145,9 @@ def bus_read(S: State, mem: Memory, core: int, address: int, size: int, now: int
     elif address >> 12 == 0xE000E:
         value = ppb_read(S, core, address & 0xFFC, now)
     elif top in (4, 5) or address >> 26 == 0x14000000 >> 26 or address >> 26 == 0x18000000 >> 26:
-        value = read_register(S, address & ~3, now, False)
+        if is_lazy(address):
+            advance(S, mem, now)
+        value = call_separate(S[READ_REGISTER_ADDRESS], (S, address & ~3, now))
         if top == 4:
             cost = COST_APB_READ
     else:
@@ -194,7 +204,9 @@ def bus_write(S: State, mem: Memory, core: int, address: int, size: int, value: 
         S[NEXT_EVENT] = now
         return COST_MEMORY if ppb_write(S, core, address & 0xFFC, wide, now) >= 0 else -FAULT_UNMAPPED
     if top in (4, 5) or address >> 26 == 0x14000000 >> 26 or address >> 26 == 0x18000000 >> 26:
-        if write_register(S, address & ~3, wide, now) < 0:
+        if is_lazy(address):
+            advance(S, mem, now)
+        if call_separate(S[WRITE_REGISTER_ADDRESS], (S, address & ~3, wide, now)) < 0:
             return -FAULT_UNMAPPED
         return COST_APB_WRITE if top == 4 else COST_MEMORY
     return -FAULT_UNMAPPED

@@ -12,6 +12,7 @@ import numpy as np
 from firmware_sim.rp2040 import layout
 from firmware_sim.rp2040.blocks import uart
 from firmware_sim.rp2040.blocks.clocks import Clocks
+from firmware_sim.rp2040.blocks.dma import Dma
 from firmware_sim.rp2040.blocks.i2c import I2c
 from firmware_sim.rp2040.blocks.io_bank0 import BANK0_NAMES, QSPI_NAMES, IoBank
 from firmware_sim.rp2040.blocks.oscillators import ROSC, ROSC_HZ, XOSC, Oscillator, Pll
@@ -27,6 +28,7 @@ from firmware_sim.rp2040.layout import IntArray, Memory, State
 from firmware_sim.rp2040.machine import set_clocks, update_pins
 from firmware_sim.rp2040.memory_map import BLOCKS, block_at
 from firmware_sim.rp2040.registers import RegisterBlock
+from firmware_sim.rp2040.separate import link
 
 # What the world around the chip does: it outlasts a reset of the chip.
 OUTSIDE = (
@@ -108,6 +110,7 @@ class Chip:
             Pads("PADS_BANK0", PADS_BANK0, BANK0_BITS, S, report, self.pins_changed),
             Pads("PADS_QSPI", PADS_QSPI, QSPI_BITS, S, report, self.pins_changed),
             *(I2c(i, S, report, lambda: self.now) for i in range(2)),
+            Dma("DMA", {}, S, report),
         ]
         blocks += [RegisterBlock(name, registers, S, report) for name, registers in STORAGE_BLOCKS.items()]
         self.blocks = {block.name: block for block in blocks}
@@ -139,6 +142,7 @@ class Chip:
             S[u + uart.CR] = uart.TXE | uart.RXE
             S[u + uart.IFLS] = 0x12
             S[u + uart.IRQ] = UART_IRQ + i
+        self.blocks["DMA"].reset()
         S[layout.CLK_SYS_HZ] = ROSC_HZ
         S[layout.HOST_ADDRESS] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
 
@@ -150,6 +154,10 @@ class Chip:
             block.reset()
         self._clocks_changed(0)
         self.pins_changed(0)
+
+    def link(self) -> None:
+        """Make sure that the compiled parts find each other, in this process: before compiled code runs."""
+        link(self.S, self.mem)
 
     def forget_code(self) -> None:
         """Decode everything anew: after loading, restoring, or writing flash."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from firmware_sim.rp2040.blocks.dma_layout import EVENT as DMA_EVENT
+from firmware_sim.rp2040.blocks.lazy import advance
 from firmware_sim.rp2040.blocks.systick import systick_fire
 from firmware_sim.rp2040.blocks.timer import timer_fire
 from firmware_sim.rp2040.blocks.uart import RX_EVENT, TIMEOUT_EVENT, TX_EVENT, uart_fire
@@ -46,6 +48,12 @@ def serve_events(S: State, mem: Memory, core: int, now: int) -> None:
             uart_fire(S, mem.uarts, u, i * UART_BUFFER, now)
     if S[HOST_EVENT] <= now:
         call_host(S[HOST_ADDRESS], HOST_DUE, 0, 0, now)
+    advance(S, mem, now)
     S[NEXT_EVENT] = min(
-        S[core + SYST_EVENT], timer_next(S), uart_next(S, UART), uart_next(S, UART + UART_STRIDE), S[HOST_EVENT]
+        S[core + SYST_EVENT],
+        timer_next(S),
+        uart_next(S, UART),
+        uart_next(S, UART + UART_STRIDE),
+        S[HOST_EVENT],
+        S[DMA_EVENT],
     )

@@ -175,6 +175,10 @@ PIN_WORDS = 128
 # DMA requests (datasheet 2.5.3.1), bit = TREQ number: level while a FIFO can give or take; a pulse is cleared by DMA.
 DREQ_LEVEL = PINS + PIN_WORDS
 DREQ_PULSE = DREQ_LEVEL + 1
+DREQ_WANTED = DREQ_LEVEL + 2  # requests that busy DMA channels wait for
+# Addresses of what is compiled apart (separate.py); they hold for one process.
+ADVANCE_ADDRESS, LAZY_READ_ADDRESS, LAZY_WRITE_ADDRESS = DREQ_LEVEL + 3, DREQ_LEVEL + 4, DREQ_LEVEL + 5
+READ_REGISTER_ADDRESS, WRITE_REGISTER_ADDRESS = DREQ_LEVEL + 6, DREQ_LEVEL + 7
 XIP = DREQ_LEVEL + 16  # cache tags and SSI (blocks/xip.py)
 XIP_WORDS = 4096
 DMA = XIP + XIP_WORDS

@@ -51,6 +51,7 @@ class Running:
     def run(self) -> Stop:
         """Until something ends it."""
         board, wanted, S = self.board, self.wanted, self.board.chip.S
+        board.chip.link()
         S[layout.END] = wanted.end
         S[layout.UART_STOP_BYTE] = wanted.text[-1] if wanted.text else -1
         while not self.reason:

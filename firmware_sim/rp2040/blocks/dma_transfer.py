@@ -1,0 +1,270 @@
+"""The DMA's transfers: who reads next, what it costs, and when the write is done. RP2040 datasheet 2.5.
+
+The address generator issues one read a cycle at most. The read's data waits in a queue for the write master, so that
+one read and one write go on at the same time: a transfer between SRAM addresses takes three cycles, many of them one
+cycle each. A channel that waits for a request costs nothing until the request comes. Numbers that the datasheet leaves
+open are in docs/decisions/0047.
+"""
+
+from __future__ import annotations
+
+from firmware_sim.rp2040.blocks.dma_channel import (
+    count_timer,
+    dma_fail,
+    dma_finish,
+    dma_look,
+    timer_cycle,
+)
+from firmware_sim.rp2040.blocks.dma_layout import (
+    ABORTED,
+    BSWAP,
+    BUSY_CHANNELS,
+    CHANNEL_STRIDE,
+    CHANNELS,
+    COUNT,
+    CREDIT,
+    CTRL,
+    DATA_SIZE_SHIFT,
+    ELIGIBLE,
+    EVENT,
+    HALTED,
+    HEAD,
+    HIGH_PRIORITY,
+    IN_FLIGHT,
+    INCR_READ,
+    INCR_WRITE,
+    INTE0,
+    INTE1,
+    LAST_HIGH,
+    LAST_LOW,
+    NEXT_WRITE,
+    Q_ADDRESS,
+    Q_CHANNEL,
+    Q_DATA,
+    Q_DONE,
+    Q_SIZE,
+    QUEUE,
+    QUEUE_DEPTH,
+    QUEUE_WORDS,
+    QUEUED,
+    READ_ADDR,
+    READ_ERROR,
+    READ_FREE,
+    READY,
+    RING_SEL,
+    RING_SIZE_SHIFT,
+    ROUND,
+    SNIFF_CTRL,
+    SNIFF_EN,
+    TAKEN,
+    TO_ISSUE,
+    TREQ_PERMANENT,
+    TREQ_SEL_SHIFT,
+    TREQ_TIMER0,
+    WRITE_ADDR,
+    WRITE_ERROR,
+    WRITE_FREE,
+)
+from firmware_sim.rp2040.blocks.dma_sniffer import sniff, swap_bytes
+from firmware_sim.rp2040.bus import lane, replicate, write_memory
+from firmware_sim.rp2040.compiled import inner
+from firmware_sim.rp2040.indirect import call_separate
+from firmware_sim.rp2040.layout import (
+    DMA,
+    NEVER,
+    READ_REGISTER_ADDRESS,
+    ROM_SIZE,
+    WORD,
+    WRITE_REGISTER_ADDRESS,
+    XIP_ALIASES_END,
+    Memory,
+    State,
+)
+from firmware_sim.rp2040.memory_map import memory_offset
+
+FIFO_CYCLES = 1  # through the transfer data FIFO
+STEP = 64  # cycles at most that memory may lag behind a running transfer
+APB_READ_CYCLES, APB_WRITE_CYCLES = 3, 4  # on the bus, datasheet 2.1.3
+
+
+@inner
+def dma_next_address(control: int, address: int, increment: int, ring: int) -> int:
+    """The address of the next transfer; `ring` is RING_SEL for the write address, 0 for the read address."""
+    if not control & increment:
+        return address
+    size = 1 << ((control >> DATA_SIZE_SHIFT) & 3)
+    bits = (control >> RING_SIZE_SHIFT) & 15
+    if bits and control & RING_SEL == ring:
+        mask = (1 << bits) - 1
+        return (address & ~mask) | ((address + size) & mask)
+    return (address + size) & WORD
+
+
+@inner
+def has_registers(address: int) -> bool:
+    """Whether the DMA can reach registers there: APB, AHB-Lite, XIP; not the cores' own SIO and PPB."""
+    return address >> 29 == 2 or address >> 26 == 0x14000000 >> 26 or address >> 26 == 0x18000000 >> 26
+
+
+@inner
+def dma_issue(S: State, mem: Memory, channel: int, cycle: int) -> None:
+    """Read for a channel at `cycle` and queue the write."""
+    c = DMA + channel * CHANNEL_STRIDE
+    control = S[c + CTRL]
+    if S[c + TO_ISSUE] == 0:  # a sequence of no transfers
+        dma_finish(S, channel, cycle)
+        return
+    request = (control >> TREQ_SEL_SHIFT) & 63
+    if TREQ_TIMER0 <= request < TREQ_PERMANENT:
+        count_timer(S, c, request - TREQ_TIMER0, cycle)
+    size = min(4, 1 << ((control >> DATA_SIZE_SHIFT) & 3))
+    address = S[c + READ_ADDR] & ~(size - 1)
+    offset = memory_offset(address)
+    cost = 1
+    if offset >= 0:
+        if size == 4:
+            value = mem.words[offset >> 2] & WORD
+        elif size == 2:
+            value = mem.halves[offset >> 1] & 0xFFFF
+        else:
+            value = mem.bytes[offset] & 0xFF
+    elif has_registers(address):
+        if address >> 28 == 4:
+            cost = APB_READ_CYCLES
+        value = call_separate(S[READ_REGISTER_ADDRESS], (S, address & ~3, cycle))
+        if value >= 0:
+            value = lane(value, address, size)
+    else:
+        value = -1
+    S[READ_FREE] = cycle + cost
+    if value < 0:
+        dma_fail(S, channel, READ_ERROR)
+        return
+    if control & BSWAP:
+        value = swap_bytes(value, size)
+    if control & SNIFF_EN and S[SNIFF_CTRL] & 0x1F == 1 | channel << 1:
+        sniff(S, value, size)
+    q = QUEUE + ((S[HEAD] + S[QUEUED]) & (QUEUE_DEPTH - 1)) * QUEUE_WORDS
+    target = S[c + NEXT_WRITE] & ~(size - 1)
+    start = max(cycle + cost + FIFO_CYCLES, S[WRITE_FREE])
+    S[WRITE_FREE] = start + (APB_WRITE_CYCLES if target >> 28 == 4 else 1)
+    S[q + Q_CHANNEL], S[q + Q_DATA], S[q + Q_ADDRESS], S[q + Q_SIZE] = channel, value, target, size
+    S[q + Q_DONE] = S[WRITE_FREE]
+    S[QUEUED] += 1
+    S[c + IN_FLIGHT] += 1
+    S[c + TO_ISSUE] -= 1
+    S[c + READ_ADDR] = dma_next_address(control, S[c + READ_ADDR], INCR_READ, 0)
+    S[c + NEXT_WRITE] = dma_next_address(control, S[c + NEXT_WRITE], INCR_WRITE, RING_SEL)
+    if request < TREQ_PERMANENT or S[c + TO_ISSUE] == 0:
+        if S[c + CREDIT] > 0:
+            S[c + CREDIT] -= 1
+        if TREQ_TIMER0 <= request < TREQ_PERMANENT and S[c + CREDIT] == 0:
+            S[c + READY] = timer_cycle(S, request - TREQ_TIMER0, S[c + TAKEN] + 1)
+        dma_look(S, channel, cycle)
+
+
+@inner
+def dma_store(S: State, mem: Memory, address: int, size: int, value: int, cycle: int) -> bool:
+    """Write for the DMA; False on a bus error."""
+    if address < ROM_SIZE or 0x10000000 <= address < XIP_ALIASES_END:
+        return False
+    offset = memory_offset(address)
+    if offset >= 0:
+        write_memory(mem, offset, size, value)
+        return True
+    if not has_registers(address):
+        return False
+    return call_separate(S[WRITE_REGISTER_ADDRESS], (S, address & ~3, replicate(value, size), cycle)) >= 0
+
+
+@inner
+def dma_complete(S: State, mem: Memory) -> None:
+    """Do the write at the head of the queue."""
+    q = QUEUE + S[HEAD] * QUEUE_WORDS
+    channel, cycle = S[q + Q_CHANNEL], S[q + Q_DONE]
+    c = DMA + channel * CHANNEL_STRIDE
+    if S[QUEUED] == QUEUE_DEPTH:
+        S[READ_FREE] = max(S[READ_FREE], cycle)
+    S[HEAD] = (S[HEAD] + 1) & (QUEUE_DEPTH - 1)
+    S[QUEUED] -= 1
+    S[c + IN_FLIGHT] -= 1
+    if S[c + ABORTED] == HALTED:
+        if S[c + IN_FLIGHT] == 0:
+            S[BUSY_CHANNELS] &= ~(1 << channel)
+        return
+    if not dma_store(S, mem, S[q + Q_ADDRESS], S[q + Q_SIZE], S[q + Q_DATA], cycle):
+        dma_fail(S, channel, WRITE_ERROR)
+        return
+    S[c + COUNT] -= 1
+    S[c + WRITE_ADDR] = dma_next_address(S[c + CTRL], S[c + WRITE_ADDR], INCR_WRITE, RING_SEL)
+    if S[c + TO_ISSUE] == 0 and S[c + IN_FLIGHT] == 0:
+        dma_finish(S, channel, cycle)
+    elif (S[c + CTRL] >> TREQ_SEL_SHIFT) & 63 < TREQ_PERMANENT:
+        dma_look(S, channel, cycle)
+
+
+@inner
+def dma_earliest(S: State) -> int:
+    """Cycle of the next read; NEVER when no channel may issue one or the queue is full."""
+    earliest = NEVER
+    if S[QUEUED] < QUEUE_DEPTH and S[ELIGIBLE]:
+        for channel in range(CHANNELS):
+            if S[ELIGIBLE] >> channel & 1:
+                earliest = min(earliest, S[DMA + channel * CHANNEL_STRIDE + READY])
+        earliest = max(earliest, S[READ_FREE])
+    return earliest
+
+
+@inner
+def dma_choose(S: State, cycle: int) -> int:
+    """The channel that reads at `cycle`: in each round all of HIGH_PRIORITY, then one other channel."""
+    for _ in range(2):
+        for step in range(1, CHANNELS + 1):
+            channel = (S[LAST_HIGH] + step) % CHANNELS
+            c = DMA + channel * CHANNEL_STRIDE
+            wanted = S[ELIGIBLE] & S[ROUND]
+            if wanted >> channel & 1 and S[c + CTRL] & HIGH_PRIORITY and S[c + READY] <= cycle:
+                S[ROUND] &= ~(1 << channel)
+                S[LAST_HIGH] = channel
+                return channel
+        S[ROUND] = (1 << CHANNELS) - 1
+        for step in range(1, CHANNELS + 1):
+            channel = (S[LAST_LOW] + step) % CHANNELS
+            c = DMA + channel * CHANNEL_STRIDE
+            if S[ELIGIBLE] >> channel & 1 and not S[c + CTRL] & HIGH_PRIORITY and S[c + READY] <= cycle:
+                S[LAST_LOW] = channel
+                return channel
+    return 0
+
+
+@inner
+def dma_next(S: State) -> int:
+    """Cycle of the DMA's next read or write."""
+    done = S[QUEUE + S[HEAD] * QUEUE_WORDS + Q_DONE] if S[QUEUED] else NEVER
+    return min(done, dma_earliest(S))
+
+
+@inner
+def dma_run(S: State, mem: Memory, now: int) -> None:
+    """Do all reads and writes up to `now`."""
+    while True:
+        done = S[QUEUE + S[HEAD] * QUEUE_WORDS + Q_DONE] if S[QUEUED] else NEVER
+        cycle = dma_earliest(S)
+        if min(done, cycle) > now:
+            return
+        if done <= cycle:
+            dma_complete(S, mem)
+        else:
+            dma_issue(S, mem, dma_choose(S, cycle), cycle)
+
+
+@inner
+def dma_schedule(S: State) -> None:
+    """Set EVENT: where an interrupt is enabled, never behind the cycle at which a sequence may end."""
+    first = dma_next(S)
+    remaining = STEP
+    if first < NEVER and S[INTE0] | S[INTE1]:
+        for channel in range(CHANNELS):
+            if S[BUSY_CHANNELS] >> channel & 1:
+                remaining = min(remaining, S[DMA + channel * CHANNEL_STRIDE + COUNT])
+    S[EVENT] = NEVER if first == NEVER else first + max(0, remaining - 1)
