@@ -21,9 +21,11 @@ from typing import Any
 import numpy as np
 
 from firmware_sim.rp2040 import layout
-from firmware_sim.rp2040.boot import BOOT2_BYTES, BOOT2_TARGET, choose_start
-from firmware_sim.rp2040.bootrom import BootRom
+from firmware_sim.rp2040.blocks.xip_ssi import COMMAND_MODE, READ_MODE
+from firmware_sim.rp2040.boot import BOOT2_BYTES, BOOT2_TARGET, Start, choose_start, has_boot2, scratch_start
+from firmware_sim.rp2040.bootrom import STACK_TOP, BootRom
 from firmware_sim.rp2040.chip import Chip, Snapshot
+from firmware_sim.rp2040.flash import Flash
 from firmware_sim.rp2040.gpio import Gpio
 from firmware_sim.rp2040.i2c_port import I2cPort
 from firmware_sim.rp2040.image import Image, load_image
@@ -31,6 +33,7 @@ from firmware_sim.rp2040.machine import run_core
 from firmware_sim.rp2040.memory_map import locate
 from firmware_sim.rp2040.points import Point, Points
 from firmware_sim.rp2040.report import Breakpoint, FaultReport, Stop
+from firmware_sim.rp2040.rom.flash_functions import FlashFunctions
 from firmware_sim.rp2040.running import Conditions, Running
 from firmware_sim.rp2040.serial_port import SerialPort
 from shared.errors import BadInputError
@@ -56,9 +59,13 @@ class BoardSnapshot:
 
 
 class Board:
-    """An RP2040 with 2 MB of flash. `uart0` and `uart1` are the host's ends of its serial ports."""
+    """An RP2040 with 2 MB of flash. `uart0` and `uart1` are the host's ends of its serial ports.
 
-    def __init__(self) -> None:
+    flash: file that keeps the flash from run to run, made when it is missing; rom_version: 1 (chip B0) to 3 (B2).
+    `bootsel` is the button: pressed at a reset it leads to the USB boot loader.
+    """
+
+    def __init__(self, *, flash: str | Path | None = None, rom_version: int = 3) -> None:
         self.chip = Chip()
         self.uart0 = SerialPort(self.chip, 0)
         self.uart1 = SerialPort(self.chip, 1)
@@ -67,9 +74,14 @@ class Board:
         self.image: Image | None = None
         self.points = Points(self.chip)
         self.passing: tuple[int, int] | None = None  # cycle and PC of a point that stopped the run: go over it next
+        self.flash = Flash(self.chip, flash)
+        self.bootsel = False
         self._asked_for_usb = False
-        self._rom = BootRom(self.chip.S, self.chip.mem, self._usb_boot, self.chip.forget_code)
+        chip = self.chip
+        functions = FlashFunctions(chip.S, chip.mem, chip.flash, chip.ssi, chip.flush_cache, chip.warn)
+        self._rom = BootRom(chip.S, chip.mem, functions, self._usb_boot, self._restart, rom_version)
         self._rom.write_image()
+        chip.serve_rom = self._serve_rom
 
     @property
     def cycles(self) -> int:
@@ -131,27 +143,87 @@ class Board:
             self.chip.forget_code()
 
     def load(self, source: str | Path | bytes | Image, *, address: int | None = None) -> None:
-        """Put a firmware file into flash and SRAM and reset. Raises BadInputError (see `load_image`)."""
+        """Put a firmware file into flash and SRAM and reset. Raises BadInputError (see `load_image`).
+
+        Sectors of the flash that the file touches are erased before, the others stay.
+        """
         image = source if isinstance(source, Image) else load_image(source, address=address)
         choose_start(image)
         self.image = image
+        self.flash.erase_sectors_of(image.chunks)
         for start, data in image.chunks:
-            self.write_memory(start, data)
+            if start >> 28 == layout.FLASH_BASE >> 28 and start < layout.XIP_ALIASES_END:
+                self.flash.write(start, data)
+            else:
+                self.write_memory(start, data)
         self.reset()
 
     def reset(self) -> None:
         """Power-on reset and the boot sequence of `boot.py`. Raises BadInputError without firmware."""
-        if self.image is None:
+        self._reset(None)
+
+    def warm_reset(self) -> None:
+        """Reset by the watchdog: as `reset`, but the watchdog's scratch registers may name the way to go on."""
+        values = self.chip.watchdog.values
+        self._reset([values[f"SCRATCH{i}"] for i in range(8)])
+
+    def _reset(self, scratch: list[int] | None) -> None:
+        """Restart the chip. `scratch`: what the watchdog's scratch registers held, None after power-on."""
+        direct = scratch_start(scratch) if scratch else None
+        if self.image is None and not self._flash_boots():
             raise BadInputError("no firmware is loaded: call Board.load first")
-        start = choose_start(self.image)
+        reason = self.chip.watchdog.values["REASON"]
         self.chip.reset()
         self.passing = None
+        self._asked_for_usb = False
+        if scratch is not None:
+            self.chip.watchdog.values.update({f"SCRATCH{i}": value for i, value in enumerate(scratch)})
+            self.chip.watchdog.values["REASON"] = reason
+        if direct is not None:
+            self.chip.watchdog.values["SCRATCH4"] = 0  # the ROM takes the request once
+            start = Start(direct.pc, direct.sp, self._rom.address("restart") | 1, 0, False, "")
+        elif self.bootsel:
+            start = Start(self._rom.address("UB"), STACK_TOP, 0, 0, False, "")
+        else:
+            start = self._choose_start()
+        self._enter(start)
+
+    def _flash_boots(self) -> bool:
+        return bool(self._flash_image().chunks) and choose_start(self._flash_image()).boot2
+
+    def _flash_image(self) -> Image:
+        """The flash as it is now, in place of the file it came from."""
+        return Image("flash", ((layout.FLASH_BASE, self.flash.read(0, layout.FLASH_SIZE)),))
+
+    def _choose_start(self) -> Start:
+        """From the flash as it is now; a file in SRAM, or one without a second stage, starts by the kinder rule."""
+        first = self.flash.read(0, BOOT2_BYTES)
+        stage = Image("flash", ((layout.FLASH_BASE, first),))
+        usb = Start(self._rom.address("UB"), STACK_TOP, 0, 0, False, "")
+        if has_boot2(stage):
+            return choose_start(stage)
+        if self.image is None:
+            return usb
+        chunks = tuple((start, self._present(start, data)) for start, data in self.image.chunks)
+        try:
+            return choose_start(Image(self.image.kind, chunks, self.image.entry))
+        except BadInputError:  # the firmware erased it
+            return usb
+
+    def _present(self, start: int, data: bytes) -> bytes:
+        """What a chunk of the image is now: the flash may have been written, SRAM starts as the file has it."""
+        in_flash = layout.FLASH_BASE <= start < layout.XIP_ALIASES_END
+        return self.read_memory(start, len(data)) if in_flash else data
+
+    def _enter(self, start: Start) -> None:
+        """Set the registers as the boot ROM leaves them."""
         S = self.chip.S
         S[layout.SP], S[layout.LR], S[layout.PC], S[layout.VTOR] = start.sp, start.lr, start.pc, start.vtor
+        self.chip.ssi.set_up(COMMAND_MODE if start.boot2 else READ_MODE)
         if start.boot2:
             self.write_memory(BOOT2_TARGET, self.read_memory(layout.FLASH_BASE, BOOT2_BYTES))
-        if start.note and start.note not in self.warnings:
-            self.warnings.append(start.note)
+        if start.note:
+            self.chip.warn(start.note)
 
     def run(
         self,
@@ -231,12 +303,25 @@ class Board:
 
     def call_rom(self) -> str:
         """Serve the boot ROM function that the core has reached; the reason to stop, or empty."""
-        if not self._rom.call(int(self.chip.S[layout.EXIT_VALUE])):
-            raise BadInputError(f"the firmware jumped into the boot ROM at 0x{self.pc:08x}")
+        S = self.chip.S
+        self._serve_rom(0, int(S[layout.EXIT_VALUE]), self.cycles)
+        self.chip.plan()
         return "usb_boot" if self._asked_for_usb else ""
+
+    def _serve_rom(self, core: int, number: int, cycle: int) -> None:
+        """Run function `number` of the boot ROM for a core."""
+        if not self._rom.call(core, number, cycle):
+            pc = int(self.chip.S[core + layout.PC])
+            raise BadInputError(f"the firmware jumped into the boot ROM at 0x{pc:08x}")
+        if self._asked_for_usb:
+            self.chip.S[layout.EXIT], self.chip.S[layout.NEXT_EVENT] = layout.EXIT_USB_BOOT, cycle
 
     def _usb_boot(self) -> None:
         self._asked_for_usb = True
+
+    def _restart(self) -> None:
+        """The firmware jumped to the boot ROM's entry: boot again, without a reset of the blocks."""
+        self._enter(self._choose_start())
 
     def snapshot(self) -> BoardSnapshot:
         """Copy of everything: chip, serial queues, firmware."""
@@ -249,6 +334,7 @@ class Board:
         for name, queues in snapshot.parts.items():
             getattr(self, name).set_queues(queues)
         self.image = snapshot.image
+        self.flash.synchronise()
         self.passing = None
 
     def __reduce__(self) -> Any:

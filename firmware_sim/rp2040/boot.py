@@ -11,6 +11,7 @@ A board would do 2 and 3 only under a debugger (2 with flash contents: it stays 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from firmware_sim.rp2040.image import Image
@@ -20,6 +21,7 @@ from shared.errors import BadInputError
 BOOT2_BYTES = 256
 BOOT2_TARGET = SRAM_END - BOOT2_BYTES
 CRC_POLYNOMIAL = 0x04C11DB7
+SCRATCH_MAGIC = 0xB007C0D3
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,18 @@ def is_vector_table(image: Image, table: int) -> bool:
         return False
     sp, reset = image.word(table), image.word(table + 4)
     return sp % 4 == 0 and SRAM_BASE < sp <= SRAM_END and reset & 1 == 1 and image.holds(reset - 1)
+
+
+def scratch_start(scratch: Sequence[int]) -> Start | None:
+    """Where the watchdog's scratch registers 4 to 7 send the boot ROM, if anywhere. Datasheet 2.8.2.1.
+
+    SCRATCH4 holds a magic number, SCRATCH7 the entry point, SCRATCH5 that XOR the negated magic number, SCRATCH6 the
+    stack pointer.
+    """
+    magic, check, sp, entry = scratch[4:8]
+    if magic != SCRATCH_MAGIC or check != entry ^ (-SCRATCH_MAGIC & 0xFFFFFFFF):
+        return None
+    return Start(entry & ~1, sp, 0, 0, False, "")
 
 
 def choose_start(image: Image) -> Start:

@@ -1,8 +1,8 @@
-"""The boot ROM by high-level emulation: lookup tables that firmware reads, and functions served by Python.
+"""The boot ROM by high-level emulation: the tables that firmware reads, own Thumb code, and markers served by Python.
 
-No ROM image of the vendor is used. The memory at 0 holds magic, tables and one marker instruction a function; running
-a marker calls `BootRom.call`. RP2040 datasheet 2.8.3. Vectors are 0, so that exceptions before the firmware sets VTOR
-find no handler. Cycles charged are rough figures of the same order as the ROM's own routines.
+No ROM image of the vendor is used. Memory and bit functions and core 1's hand-over are this project's Thumb code
+(rom/code.S); float and flash functions and the way to the USB boot loader are one marker instruction each, whose
+execution calls `BootRom.call`. Layout and codes: RP2040 datasheet 2.8.3. Docs: decision 0080.
 """
 
 from __future__ import annotations
@@ -12,148 +12,136 @@ from collections.abc import Callable
 
 import numpy as np
 
-from firmware_sim.rp2040.layout import CYCLES as CYCLE_INDEX
-from firmware_sim.rp2040.layout import (
-    FLASH_OFFSET,
-    FLASH_SIZE,
-    LR,
-    PC,
-    ROM_SIZE,
-    WORD,
-    Memory,
-    State,
-)
-from firmware_sim.rp2040.memory_map import locate
+from firmware_sim.rp2040.layout import CARRY, CORE_STRIDE, CYCLES, LR, NZ, OVERFLOW, PC, ROM_SIZE, WORD, Memory, State
+from firmware_sim.rp2040.rom import code
+from firmware_sim.rp2040.rom.flash_functions import FlashFunctions
+from firmware_sim.rp2040.rom.float_tables import ENTRIES, VERSION_1_ENTRIES
+from firmware_sim.rp2040.rom.soft_float import DOUBLE, SINGLE
 
 MAGIC, FUNCTION_POINTER, DATA_POINTER, LOOKUP_POINTER = 0x10, 0x14, 0x16, 0x18
-FUNCTION_TABLE, DATA_TABLE, DATA, MARKERS = 0x40, 0x100, 0x140, 0x200
+FUNCTION_TABLE, DATA_TABLE, COPYRIGHT_TEXT, REVISION, FLOAT_COUNT = 0x40, 0xA0, 0xD0, 0xF8, 0xFC
+FLOAT_TABLE, DOUBLE_TABLE = 0x100, 0x180
+MARKERS = 0x800
 MARKER = 0xDE00  # permanently undefined instruction; the low byte is the function's number
+NO_FUNCTION = 0xFF
 COPYRIGHT = b"crustwatch emulated boot ROM\0"
-SECTOR = 4096
+GIT_REVISION = 0x63777631
+STACK_TOP = 0x20041F00  # the ROM's stack pointer at reset
+WAIT_FOR_VECTOR = code.LABELS["wait_for_vector"]
+# Codes of the function table whose functions are Thumb code.
+CODE_FUNCTIONS = {
+    "P3": "popcount32",
+    "R3": "reverse32",
+    "L3": "clz32",
+    "T3": "ctz32",
+    "MS": "memset",
+    "S4": "memset4",
+    "MC": "memcpy",
+    "C4": "memcpy44",
+    "DT": "debug_trampoline",
+    "DE": "debug_trampoline_end",
+    "WV": "wait_for_vector",
+}
+CARRY_SET = 1 << 32
 
 
 class BootRom:
-    """`usb_boot()` is called when the firmware asks for the USB boot loader; `flash_changed()` after a flash write."""
+    """One chip's boot ROM. `version` is the ROM's: 1 (chip B0), 2 (B1) or 3 (B2).
 
-    def __init__(self, S: State, mem: Memory, usb_boot: Callable[[], None], flash_changed: Callable[[], None]) -> None:
+    `usb_boot()` is called when the firmware asks for the USB boot loader, `restart()` when it jumps to the ROM's entry.
+    """
+
+    def __init__(
+        self,
+        S: State,
+        mem: Memory,
+        flash: FlashFunctions,
+        usb_boot: Callable[[], None],
+        restart: Callable[[], None],
+        version: int = 3,
+    ) -> None:
         self.S = S
         self.mem = mem
-        self._usb_boot = usb_boot
-        self._flash_changed = flash_changed
-        self._functions: list[tuple[str, Callable[[], int]]] = [
-            ("", self._lookup),
-            ("P3", lambda: self._answer(self._r(0).bit_count(), 21)),
-            ("R3", lambda: self._answer(int(f"{self._r(0):032b}"[::-1], 2), 17)),
-            ("L3", lambda: self._answer(32 - self._r(0).bit_length(), 17)),
-            (
-                "T3",
-                lambda: self._answer(min(32, (self._r(0) & -self._r(0)).bit_length() - 1) if self._r(0) else 32, 17),
-            ),
-            ("MS", self._memset),
-            ("S4", self._memset),
-            ("MC", self._memcpy),
-            ("C4", self._memcpy),
-            ("UB", self._reset_to_usb),
-            ("IF", lambda: 100),
-            ("EX", lambda: 100),
-            ("RE", self._flash_erase),
-            ("RP", self._flash_program),
-            ("FC", lambda: 100),
-            ("CX", lambda: 100),
-        ]
+        self.version = version
+        self._functions: list[Callable[[int, int], None]] = []
+        self._names: dict[str, int] = {}
+        entries = ENTRIES[:VERSION_1_ENTRIES] if version == 1 else ENTRIES
+        for form in (SINGLE,) if version == 1 else (SINGLE, DOUBLE):
+            for entry in entries:
+                routine = entry.make(form)
+                cycles = entry.cycles[form is DOUBLE]
+                self._add(f"{form.code}{entry.name}", self._float(routine, cycles, entry.flags))
+        for name, function in flash.functions.items():
+            self._add(name, function)
+        self._add("UB", lambda core, cycle: usb_boot())
+        self._add("restart", lambda core, cycle: restart())
+        self.entries = len(entries)
+
+    def _add(self, name: str, function: Callable[[int, int], None]) -> None:
+        self._names[name] = len(self._functions)
+        self._functions.append(function)
+
+    def address(self, name: str) -> int:
+        """Where a function begins: a code of the function table, `f` or `d` and a float routine, or `restart`."""
+        if name in CODE_FUNCTIONS:
+            return code.LABELS[CODE_FUNCTIONS[name]]
+        return MARKERS + 4 * self._names[name]
 
     def write_image(self) -> None:
-        """Put magic, tables and markers at address 0."""
+        """Put vectors, magic, tables, code and markers at address 0."""
         rom = bytearray(ROM_SIZE)
-        rom[MAGIC : MAGIC + 4] = b"Mu\x01\x02"
-        address = {name: MARKERS + 4 * i for i, (name, _) in enumerate(self._functions)}
-        struct.pack_into("<HHH", rom, FUNCTION_POINTER, FUNCTION_TABLE, DATA_TABLE, address[""] | 1)
-        at = FUNCTION_TABLE
-        for i, (name, _) in enumerate(self._functions):
-            struct.pack_into("<H", rom, MARKERS + 4 * i, MARKER | i)
-            if name:
-                struct.pack_into("<2sH", rom, at, name.encode(), address[name] | 1)
-                at += 4
-        struct.pack_into("<2sH2sH", rom, DATA_TABLE, b"CR", DATA, b"GR", DATA + 32)
-        rom[DATA : DATA + len(COPYRIGHT)] = COPYRIGHT
-        rom[-2:] = struct.pack("<H", MARKER | 0xFF)  # running off the end is not a function
+        dead = code.LABELS["dead"] | 1
+        struct.pack_into("<4I", rom, 0, STACK_TOP, self.address("restart") | 1, dead, dead)
+        rom[MAGIC : MAGIC + 4] = b"Mu\x01" + bytes([self.version])
+        struct.pack_into("<4H", rom, FUNCTION_POINTER, FUNCTION_TABLE, DATA_TABLE, code.LABELS["lookup"] | 1, 0)
+        names = [*CODE_FUNCTIONS, "IF", "EX", "RE", "RP", "FC", "CX", "UB"]
+        for i, name in enumerate(names):
+            struct.pack_into("<2sH", rom, FUNCTION_TABLE + 4 * i, name.encode(), self.address(name) | 1)
+        data = {"GR": REVISION, "CR": COPYRIGHT_TEXT, "SF": FLOAT_TABLE, "FS": MARKERS, "FE": MARKERS}
+        if self.version > 1:
+            data |= {"SD": DOUBLE_TABLE, "FZ": FLOAT_COUNT, "DS": MARKERS, "DE": MARKERS}
+        for i, (name, target) in enumerate(data.items()):
+            struct.pack_into("<2sH", rom, DATA_TABLE + 4 * i, name.encode(), target)
+        rom[COPYRIGHT_TEXT : COPYRIGHT_TEXT + len(COPYRIGHT)] = COPYRIGHT
+        struct.pack_into("<IB", rom, REVISION, GIT_REVISION, self.entries)
+        for table, letter in ((FLOAT_TABLE, "f"), (DOUBLE_TABLE, "d")):
+            for i, entry in enumerate(ENTRIES[: self.entries]):
+                if letter + entry.name in self._names:
+                    struct.pack_into("<I", rom, table + 4 * i, self.address(letter + entry.name) | 1)
+        struct.pack_into(f"<{len(code.CODE)}H", rom, code.CODE_BASE, *code.CODE)
+        for number in range(len(self._functions)):
+            struct.pack_into("<H", rom, MARKERS + 4 * number, MARKER | number)
+        rom[-2:] = struct.pack("<H", MARKER | NO_FUNCTION)  # running off the end is not a function
         self.mem.bytes[:ROM_SIZE] = np.frombuffer(rom, np.uint8)
 
-    def call(self, number: int) -> bool:
-        """Run function `number` for core 0 and return to LR; False when there is none."""
+    def call(self, core: int, number: int, cycle: int) -> bool:
+        """Run function `number` for the core whose state begins at `core`; False when there is none.
+
+        A function returns to LR, or leaves PC at its marker to be called again: so a long one lets interrupts in.
+        """
         if number >= len(self._functions):
             return False
-        cycles = self._functions[number][1]()
-        self.S[PC] = self.S[LR] & ~1
-        self.S[CYCLE_INDEX] += cycles
+        self._functions[number](core, cycle)
         return True
 
-    def _r(self, index: int) -> int:
-        return int(self.S[index])
+    def _float(
+        self, routine: Callable[[int, int, int, int], tuple[int, ...]], cycles: int, flags: bool
+    ) -> Callable[[int, int], None]:
+        """A function that computes and returns to its caller."""
+        S = self.S
 
-    def _answer(self, value: int, cycles: int) -> int:
-        self.S[0] = value & WORD
-        return cycles
+        def run(core: int, cycle: int) -> None:
+            r0, r1, r2, r3 = S[core : core + 4].tolist()
+            result = routine(r0, r1, r2, r3)
+            S[core : core + len(result)] = result
+            if flags:  # as SUBS r0, #0 leaves them
+                S[core + NZ], S[core + CARRY], S[core + OVERFLOW] = result[0], CARRY_SET, 0
+            S[core + PC] = S[core + LR] & (WORD - 1)
+            S[core + CYCLES] += cycles
 
-    def _offset(self, address: int, size: int) -> int | None:
-        """Offset of [address, address + size) in the memory; None when it is not all there."""
-        where = locate(address, size)
-        return where.start if isinstance(where, slice) else None
+        return run
 
-    def _lookup(self) -> int:
-        """rom_table_lookup(table, code)."""
-        table, code = self._r(0), self._r(1) & 0xFFFF
-        result = 0
-        for at in range(table, ROM_SIZE - 4, 4):
-            key, pointer = struct.unpack("<HH", self.mem.bytes[at : at + 4].tobytes())
-            if key == code:
-                result = pointer
-            if key in (code, 0):
-                break
-        return self._answer(result, 60)
 
-    def _memset(self) -> int:
-        """memset(target, byte, count): returns target."""
-        target, count = self._offset(self._r(0), self._r(2)), self._r(2)
-        if target is None or target >= FLASH_OFFSET:
-            return 20
-        self.mem.bytes[target : target + count] = self._r(1) & 0xFF
-        self._forget(target, count)
-        return 20 + count // 2
-
-    def _memcpy(self) -> int:
-        """memcpy(target, source, count): returns target."""
-        count = self._r(2)
-        target, source = self._offset(self._r(0), count), self._offset(self._r(1), count)
-        if target is None or source is None or target >= FLASH_OFFSET:
-            return 20
-        self.mem.bytes[target : target + count] = self.mem.bytes[source : source + count].copy()
-        self._forget(target, count)
-        return 20 + count
-
-    def _forget(self, offset: int, count: int) -> None:
-        """Code may have been overwritten."""
-        self.mem.decoded[max(0, (offset >> 1) - 1) : (offset + count + 1) >> 1] = 0
-
-    def _reset_to_usb(self) -> int:
-        self._usb_boot()
-        return 0
-
-    def _flash_erase(self) -> int:
-        """flash_range_erase(address, count, block_size, block_command): whole sectors to 0xFF."""
-        first, count = self._r(0) & -SECTOR, self._r(1)
-        last = min(FLASH_SIZE, (self._r(0) + count + SECTOR - 1) & -SECTOR)
-        self.mem.bytes[FLASH_OFFSET + first : FLASH_OFFSET + last] = 0xFF
-        self._flash_changed()
-        return 6_000_000 * max(1, (last - first) // SECTOR)  # 45 ms a sector at 125 MHz
-
-    def _flash_program(self) -> int:
-        """flash_range_program(address, data, count): programming clears bits only."""
-        address, count = self._r(0), self._r(2)
-        source = self._offset(self._r(1), count)
-        if source is None or address + count > FLASH_SIZE:
-            return 20
-        target = FLASH_OFFSET + address
-        self.mem.bytes[target : target + count] &= self.mem.bytes[source : source + count]
-        self._flash_changed()
-        return 50_000 * ((count + 255) // 256)  # 0.4 ms a page at 125 MHz
+def core_number(core: int) -> int:
+    """0 or 1 from the index of a core's slice."""
+    return core // CORE_STRIDE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import ctypes
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,7 +15,8 @@ from firmware_sim.rp2040.blocks import uart
 from firmware_sim.rp2040.blocks.clocks import Clocks
 from firmware_sim.rp2040.blocks.dma import Dma
 from firmware_sim.rp2040.blocks.i2c import I2c
-from firmware_sim.rp2040.blocks.io_bank0 import BANK0_NAMES, QSPI_NAMES, IoBank
+from firmware_sim.rp2040.blocks.io_bank0 import BANK0_NAMES, IoBank
+from firmware_sim.rp2040.blocks.io_qspi import IoQspi
 from firmware_sim.rp2040.blocks.oscillators import ROSC, ROSC_HZ, XOSC, Oscillator, Pll
 from firmware_sim.rp2040.blocks.pads import BANK0_BITS, PADS_BANK0, PADS_QSPI, QSPI_BITS, Pads
 from firmware_sim.rp2040.blocks.resets import REGISTERS as RESETS
@@ -23,7 +25,8 @@ from firmware_sim.rp2040.blocks.storage import STORAGE_BLOCKS
 from firmware_sim.rp2040.blocks.watchdog import Watchdog
 from firmware_sim.rp2040.blocks.xip_ssi import XipSsi
 from firmware_sim.rp2040.decode import OP_REFETCH
-from firmware_sim.rp2040.host_call import HOST_DUE, HOST_FUNCTION, HOST_LOOK, HOST_READ
+from firmware_sim.rp2040.flash_chip import FlashChip
+from firmware_sim.rp2040.host_call import HOST_DUE, HOST_FUNCTION, HOST_LOOK, HOST_READ, HOST_ROM
 from firmware_sim.rp2040.layout import IntArray, Memory, State
 from firmware_sim.rp2040.machine import set_clocks, update_pins
 from firmware_sim.rp2040.memory_map import BLOCKS, block_at
@@ -79,6 +82,8 @@ class Chip:
         )
         self.warnings: list[str] = []
         self.error: BaseException | None = None
+        self.serve_rom: Callable[[int, int, int], None] = lambda core, number, cycle: None  # the board's boot ROM
+        self.flash_changed: Callable[[int, int], None] = lambda offset, size: None  # the board's image file
         self._reported: set[tuple[str, int]] = set()
         self._now = 0  # cycle of the last call from compiled code
         self._timed: list[RegisterBlock] = []
@@ -96,6 +101,8 @@ class Chip:
         self.clocks.xosc = Oscillator("XOSC", XOSC, S, report, changed)
         self.watchdog = Watchdog(S, report, changed, lambda us: us * int(S[layout.CLK_SYS_HZ]) // 1_000_000)
         self.bank0 = IoBank("IO_BANK0", BANK0_NAMES, S, report, self.pins_changed)
+        self.flash = FlashChip(S, self.mem, self.warn, self._flash_changed)
+        self.ssi = XipSsi(S, report, self.flash, lambda: self._now)
         blocks: list[RegisterBlock] = [
             self.clocks,
             self.clocks.pll_sys,
@@ -104,9 +111,10 @@ class Chip:
             Oscillator("ROSC", ROSC, S, report, changed),
             self.watchdog,
             Resets("RESETS", RESETS, S, report),
-            XipSsi(S, report),
+            self.flash,
+            self.ssi,
             self.bank0,
-            IoBank("IO_QSPI", QSPI_NAMES, S, report, self.pins_changed),
+            IoQspi(S, report, self.pins_changed, self.ssi),
             Pads("PADS_BANK0", PADS_BANK0, BANK0_BITS, S, report, self.pins_changed),
             Pads("PADS_QSPI", PADS_QSPI, QSPI_BITS, S, report, self.pins_changed),
             *(I2c(i, S, report, lambda: self.now) for i in range(2)),
@@ -188,6 +196,20 @@ class Chip:
         update_pins(self.S, self.now if cycle is None else cycle)
         self.plan()
 
+    def _flash_changed(self, offset: int, size: int) -> None:
+        """The flash chip has other bytes at [offset, offset + size)."""
+        self.forget_code_at(layout.FLASH_OFFSET + offset, size)
+        self.flash_changed(offset, size)
+
+    def flush_cache(self, cycle: int) -> None:
+        """Empty the XIP cache, as a write to XIP_CTRL.FLUSH does."""
+        self.blocks["XIP_CTRL"].store(4, 1, cycle)
+
+    def warn(self, text: str) -> None:
+        """Tell the user, once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
     def refresh_pins(self) -> None:
         """Bring up to date what is computed only when somebody looks."""
 
@@ -203,6 +225,10 @@ class Chip:
         try:
             if kind == HOST_DUE:
                 self._serve_due(cycle)
+                return 0
+            if kind == HOST_ROM:  # address: the core's slice of the state; value: the function
+                self.serve_rom(address, value, cycle)
+                self.plan()
                 return 0
             block = self._by_base.get(address & ~0x3FFF)
             if block is None:

@@ -12,7 +12,7 @@ from numba.extending import intrinsic
 
 # int64 host(kind, address, value, cycle)
 HOST_FUNCTION = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
-HOST_READ, HOST_WRITE, HOST_LOOK, HOST_DUE = 0, 1, 2, 3
+HOST_READ, HOST_WRITE, HOST_LOOK, HOST_DUE, HOST_ROM = 0, 1, 2, 3, 4
 
 
 def _call_host(typingctx: Any, function: Any, kind: Any, address: Any, value: Any, cycle: Any) -> Any:

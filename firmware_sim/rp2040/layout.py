@@ -189,7 +189,13 @@ CAMERA = PIO + 2 * PIO_STRIDE
 CAMERA_WORDS = 256
 PIN_LOG = CAMERA + CAMERA_WORDS  # [PIN_LOG_ENTRIES][3] cycle, levels, which of the watched pins changed
 PIN_LOG_ENTRIES = 512
-STATE_WORDS = PIN_LOG + 3 * PIN_LOG_ENTRIES
+BOOT = PIN_LOG + 3 * PIN_LOG_ENTRIES
+XIP_OFF = BOOT  # not 0: flash can be read from the XIP cache only (1: SSI not in read mode, 2: flash chip busy)
+ROM_PHASE = BOOT + 1  # [2 cores] where a flash function of the boot ROM stands
+ROM_UNTIL = BOOT + 3  # [2 cores] cycle up to which it waits
+PIN_STUCK, PIN_STUCK_LEVEL = BOOT + 5, BOOT + 6  # injected fault: pads that keep a level whatever drives them
+BOOT_WORDS = 16
+STATE_WORDS = BOOT + BOOT_WORDS
 
 # --- why run() returned ---
 EXIT_END = 0
@@ -202,6 +208,8 @@ EXIT_IDLE = 6  # asleep and nothing is scheduled
 EXIT_RESET = 7
 EXIT_HOST = 8  # a block written in Python wants the loop to return
 BREAKPOINT = 256  # EXIT_VALUE of EXIT_BKPT where `Memory.breaks` is set; the immediate of a real BKPT is below
+EXIT_USB_BOOT = 10
+EXIT_POWER = 11  # an injected power cut, or a brown-out
 EXIT_STUCK = 9  # `b .` in the HardFault handler: nothing can happen any more
 
 # --- kinds of faults; loads and stores return them negated ---
@@ -217,3 +225,4 @@ FAULT_SVC_PRIORITY = 8
 FAULT_EXCEPTION_RETURN = 9
 FAULT_VECTOR = 10
 FAULT_STACKING = 11
+FAULT_XIP_OFF = 12

@@ -20,6 +20,7 @@ KINDS = {
     layout.FAULT_EXCEPTION_RETURN: "invalid exception return",
     layout.FAULT_VECTOR: "exception without a usable handler",
     layout.FAULT_STACKING: "stack pointer outside SRAM at an exception",
+    layout.FAULT_XIP_OFF: "read from flash while it is being written or its interface is not in XIP mode",
 }
 REGISTER_NAMES = (*(f"r{i}" for i in range(13)), "sp", "lr", "pc", "xpsr")
 

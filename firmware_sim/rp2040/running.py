@@ -22,6 +22,7 @@ REASONS = {
     layout.EXIT_STUCK: "fault",
     layout.EXIT_IDLE: "idle",
     layout.EXIT_RESET: "reset",
+    layout.EXIT_USB_BOOT: "usb_boot",
 }
 
 

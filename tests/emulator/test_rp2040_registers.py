@@ -13,7 +13,7 @@ from firmware_sim.rp2040 import Board, layout
 
 BASE, CODE, SCRIPT, RESULTS = 0x20000000, 0x20000100, 0x20001000, 0x20020000
 SIO, TIMER, UART0, RESETS, WATCHDOG = 0xD0000000, 0x40054000, 0x40034000, 0x4000C000, 0x40058000
-CLOCKS, XOSC, PLL_SYS, SSI = 0x40008000, 0x40024000, 0x40028000, 0x18000000
+CLOCKS, XOSC, PLL_SYS = 0x40008000, 0x40024000, 0x40028000
 # loop: ldmia r6!, {r0-r2}; cmp r0, #1; beq write; bhi stop; ldr r3, [r1]; stmia r7!, {r3}; b loop
 # write: str r2, [r1]; b loop; stop: bkpt #0
 PROBE = [0xCE07, 0x2801, 0xD003, 0xD804, 0x680B, 0xC708, 0xE7F8, 0x600A, 0xE7F6, 0xBE00]
@@ -230,14 +230,6 @@ def test_start_up_registers(probe: Probe) -> None:
     assert values[3:5] == [4, 2]
     assert values[5] >> 5 == 120_000
     assert probe.board.clock_hz == 120_000_000
-
-
-def test_ssi_answers_like_a_flash_chip(probe: Probe) -> None:
-    dr, sr = SSI + 0x60, SSI + 0x28
-    values = probe.run(write(SSI + 8, 1), write(dr, 0x35), write(dr, 0x35), read(sr), read(dr), read(dr), read(sr))
-    assert values[0] & 0xC == 0xC
-    assert values[2] == 2  # quad enable
-    assert values[3] & 8 == 0
 
 
 def test_unmodelled_register_is_reported_once() -> None:

@@ -1,14 +1,16 @@
-"""XIP_SSI: as much of the serial flash interface as second-stage boot loaders use. RP2040 datasheet 4.10.
+"""XIP_SSI: the serial interface to the flash chip. RP2040 datasheet 4.10.
 
-Reads of the flash by XIP do not pass here. Commands written to DR0 while the interface is in standard mode reach a
-small model of the flash chip: status registers with the quad-enable bit set, and the JEDEC id of a 2 MB part.
+Reads of the flash by XIP do not pass here; they need the interface enabled in its "EEPROM read" mode, as a second
+stage leaves it, which S[XIP_OFF] tells the cores. In the other modes each word written to DR0 is one frame to the flash
+chip, which takes its bits times BAUDR cycles, and its answer lies in the receive FIFO after that time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from firmware_sim.rp2040.layout import State
+from firmware_sim.rp2040.flash_chip import FlashChip
+from firmware_sim.rp2040.layout import XIP_OFF, State
 from firmware_sim.rp2040.registers import Register, RegisterBlock
 
 NAMES = (
@@ -22,59 +24,128 @@ REGISTERS |= {
     "SPI_CTRLR0": Register(0xF4, 0x03000000),
     "TXD_DRIVE_EDGE": Register(0xF8),
 }
-TFE, TFNF, RFNE = 1 << 2, 1 << 1, 1 << 3
-# Command -> bytes answered after it (repeating the last): status 1-3, JEDEC id (Winbond W25Q16JV), unique id.
-ANSWERS = {
-    0x05: (0x00,),
-    0x35: (0x02,),
-    0x15: (0x00,),
-    0x9F: (0xEF, 0x40, 0x15),
-    0x4B: (0, 0, 0, 0, 0x43, 0x57, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01),
+BUSY, TFNF, TFE, RFNE, RFF = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 4
+FIFO = 16  # words
+TX_AND_RX, TX_ONLY, RX_ONLY, EEPROM_READ = 0, 1, 2, 3  # CTRLR0.TMOD, bits 9:8
+FRAME_LSB, FORMAT_LSB = 16, 21  # CTRLR0.DFS_32: bits a frame - 1; CTRLR0.SPI_FRF: 1, 2 or 4 lanes
+INST_L = 3 << 8  # SPI_CTRLR0: length of the command byte; 0 in continuous read mode
+XIP_OFF_MODE = 1  # bit of S[XIP_OFF]
+VERSION = 0x3430312A
+# What the boot ROM leaves: for single commands, and for XIP with the plain read command 03h.
+COMMAND_MODE = {"BAUDR": 6, "CTRLR0": 7 << FRAME_LSB, "SER": 1, "SSIENR": 1}
+READ_MODE = {
+    "BAUDR": 6,
+    "CTRLR0": 31 << FRAME_LSB | EEPROM_READ << 8,
+    "SPI_CTRLR0": 0x03 << 24 | 2 << 8 | 6 << 2,
+    "SER": 1,
+    "SSIENR": 1,
 }
 
 
 class XipSsi(RegisterBlock):
-    """Transmit FIFO always empty; each word written to DR0 answers with one received word."""
+    """`now()` is the cycle of the access that is being served."""
 
-    remembers = ("values", "_command", "_position", "_received")
+    remembers = ("values", "_selected", "_forced", "_starts", "_received", "_free_at")
 
-    def __init__(self, S: State, report: Callable[[str, int], None]) -> None:
-        self._command: int | None = None
-        self._position = 0
-        self._received: list[int] = []
+    def __init__(self, S: State, report: Callable[[str, int], None], flash: FlashChip, now: Callable[[], int]) -> None:
+        self._flash = flash
+        self._now = now
         super().__init__("XIP_SSI", REGISTERS, S, report)
 
-    def _exchange(self, value: int) -> int:
-        """One byte to the flash chip, and its answer."""
-        if self._command is None:
-            self._command, self._position = value & 255, 0
-            return 0
-        answer = ANSWERS.get(self._command, (0,))
-        byte = answer[min(self._position, len(answer) - 1)]
-        self._position += 1
-        return byte
+    def reset(self) -> None:
+        """Off, as at power-on; the boot sequence sets it up (`set_up`)."""
+        super().reset()
+        self._selected = False
+        self._forced: bool | None = None  # chip select held by IO_QSPI: True low, False high
+        self._starts: list[int] = []  # cycles at which the frames in the transmit FIFO begin
+        self._received: list[tuple[int, int]] = []  # cycle from which it can be read, word
+        self._free_at = 0  # cycle at which the last frame ends
+        self._mode_changed()
+
+    def set_up(self, mode: dict[str, int]) -> None:
+        """Take over register values of the boot ROM."""
+        self.values.update(mode)
+        self._mode_changed()
+
+    @property
+    def in_read_mode(self) -> bool:
+        """Whether reads of the flash's addresses work (if the flash chip is not busy)."""
+        return bool(self.values["SSIENR"] & 1) and self._transfer == EEPROM_READ
+
+    @property
+    def _transfer(self) -> int:
+        return self.values["CTRLR0"] >> 8 & 3
+
+    def _mode_changed(self) -> None:
+        off = int(self.S[XIP_OFF]) & ~XIP_OFF_MODE
+        self.S[XIP_OFF] = off if self.in_read_mode else off | XIP_OFF_MODE
+        if self.in_read_mode:
+            self._flash.continuous = self.values["SPI_CTRLR0"] & INST_L == 0
+
+    def force_chip_select(self, low: bool | None, cycle: int) -> None:
+        """IO_QSPI holds the chip select low or high, or lets this block drive it (None)."""
+        self._release(cycle)
+        if low is True and not self._selected:
+            self._selected = True
+            self._flash.select(cycle)
+        elif low is not True and self._selected:
+            self._selected = False
+            self._flash.deselect(cycle)
+        self._forced = low
+
+    def _release(self, cycle: int) -> None:
+        """The block's own chip select goes high when the transmit FIFO is empty and the last frame is done."""
+        if self._selected and self._forced is None and cycle >= self._free_at:
+            self._selected = False
+            self._flash.deselect(self._free_at)
+
+    def _transmit(self, word: int, cycle: int) -> None:
+        """One frame to the flash chip and back."""
+        self._release(cycle)
+        bits = (self.values["CTRLR0"] >> FRAME_LSB & 31) + 1
+        lanes = 1 << min(2, self.values["CTRLR0"] >> FORMAT_LSB & 3)
+        start = max(cycle, self._free_at)
+        self._free_at = start + max(1, bits // lanes) * max(2, self.values["BAUDR"] & 0xFFFE)
+        self._starts = [begin for begin in self._starts if begin > cycle]
+        self._starts.append(start)
+        if self._transfer == EEPROM_READ or lanes > 1:
+            return  # a read with settings of XIP, to switch the flash chip's mode: nobody takes its answer
+        if not self._selected and self._forced is None:
+            self._selected = True
+            self._flash.select(start)
+        answer = 0
+        for shift in range((bits + 7) // 8 * 8 - 8, -8, -8):
+            byte = self._flash.exchange(word >> shift & 0xFF, start) if self._selected else 0xFF
+            answer = answer << 8 | byte
+        if self._transfer != TX_ONLY and len(self._received) < FIFO:
+            self._received.append((self._free_at, answer))
 
     def read(self, name: str, look: bool) -> int:
-        """SR ends the command: the chip select is released once the transmit FIFO is empty."""
+        """FIFO levels and status at this cycle; DR takes the oldest word."""
+        now = self._now()
+        if not look:
+            self._release(now)
+        waiting = sum(begin > now for begin in self._starts)
+        there = sum(ready <= now for ready, _ in self._received)
         if name == "SR":
-            if not look:
-                self._command = None
-            return TFE | TFNF | (RFNE if self._received else 0)
-        if name == "RXFLR":
-            return len(self._received)
+            status = BUSY if now < self._free_at else 0
+            status |= (TFNF if waiting < FIFO else 0) | (TFE if waiting == 0 else 0)
+            return status | (RFNE if there else 0) | (RFF if there == FIFO else 0)
+        if name in ("TXFLR", "RXFLR"):
+            return waiting if name == "TXFLR" else there
         if name.startswith("DR"):
-            if not self._received or look:
-                return 0
-            return self._received.pop(0)
-        if name == "SSI_VERSION_ID":
-            return 0x3430312A
-        return self.values[name]
+            return self._received.pop(0)[1] if there and not look else 0
+        return VERSION if name == "SSI_VERSION_ID" else self.values[name]
 
     def write(self, name: str, value: int, cycle: int) -> None:
-        """DR0 sends a byte; disabling the interface empties the FIFOs."""
+        """DR0 sends a frame; disabling the interface empties the FIFOs."""
+        if name.startswith("DR"):
+            if self.values["SSIENR"] & 1:
+                self._transmit(value, cycle)
+            return
         self.values[name] = value
-        if name.startswith("DR") and self.values["SSIENR"] & 1:
-            self._received.append(self._exchange(value))
-            del self._received[:-16]
-        elif name == "SSIENR" and not value & 1:
-            self._command, self._received = None, []
+        if name == "SSIENR" and not value & 1:
+            self._free_at = min(self._free_at, cycle)
+            self._release(cycle)
+            self._starts, self._received = [], []
+        self._mode_changed()
