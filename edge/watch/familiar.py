@@ -1,0 +1,91 @@
+"""Is this the kind of frame that the classifier was calibrated on? Others are escalated, however sure it is.
+
+Distance to the nearest of some hundred calibration frames, in features made uncorrelated and of equal spread; the
+limit is the quantile of held-out calibration frames. `reference.npz` holds both beside the model.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.watch.features import FEATURES, frame_features
+from shared.errors import BadInputError
+
+KEPT = 800  # frames of the reference
+FALSE_ALARMS = 0.01  # share of calibration frames that count as unfamiliar
+SMALLEST_SAMPLE = 200
+RIDGE = 0.02  # of each feature's variance, added so that no direction counts as exact
+MAX_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Familiarity:
+    """Reference frames in whitened features."""
+
+    mean: NDArray[np.float64]  # [features]
+    whitening: NDArray[np.float64]  # [features, features]
+    reference: NDArray[np.float32]  # [KEPT, features], whitened
+    limit: float  # distance beyond which a frame is unfamiliar
+
+    def distances(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Distance of each row of features [N, features] to the nearest reference frame, float64 [N]."""
+        white = (features - self.mean) @ self.whitening  # [N, features]
+        nearest = [float(np.square(self.reference - row).sum(axis=1).min()) for row in white]
+        result: NDArray[np.float64] = np.sqrt(np.array(nearest, np.float64))
+        return result
+
+    def is_familiar(self, frame: NDArray[np.uint8]) -> bool:
+        """Whether `frame` uint8 [S, S, 3], as the classifier sees it, is of the kind that it was calibrated on."""
+        return bool(self.distances(frame_features(frame[None]))[0] <= self.limit)
+
+
+def fit_familiarity(frames: NDArray[np.uint8], false_alarms: float = FALSE_ALARMS) -> Familiarity:
+    """From calibration frames uint8 [N, S, S, 3]: the first half whitens and is kept, the rest sets the limit.
+
+    Raises BadInputError for fewer than SMALLEST_SAMPLE frames.
+    """
+    if len(frames) < SMALLEST_SAMPLE:
+        raise BadInputError(f"{len(frames)} frames say too little of what is familiar: at least {SMALLEST_SAMPLE}")
+    features = frame_features(frames)  # [N, features]
+    kept, rest = features[: len(features) // 2], features[len(features) // 2 :]
+    spread = np.cov(kept.T)  # [features, features]
+    spread += np.diag(np.diag(spread) * RIDGE + 1e-12)
+    whitening = np.linalg.cholesky(np.linalg.inv(spread))  # [features, features]
+    mean = kept.mean(axis=0)
+    reference = ((kept - mean) @ whitening)[:KEPT].astype(np.float32)
+    unlimited = Familiarity(mean, whitening, reference, np.inf)
+    limit = float(np.quantile(unlimited.distances(rest), 1 - false_alarms))
+    return Familiarity(mean, whitening, reference, limit)
+
+
+def save_familiarity(familiarity: Familiarity, path: Path) -> None:
+    """Write `reference.npz`."""
+    np.savez_compressed(
+        path,
+        mean=familiarity.mean,
+        whitening=familiarity.whitening,
+        reference=familiarity.reference.astype(np.float16),
+        limit=np.float64(familiarity.limit),
+    )
+
+
+def load_familiarity(path: Path) -> Familiarity:
+    """Read `reference.npz`. Raises BadInputError when it is none or made for other features."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise BadInputError(f"{path}: over {MAX_BYTES >> 20} MB")
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            parts = {name: np.asarray(stored[name], np.float64) for name in ("mean", "whitening", "reference", "limit")}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+        raise BadInputError(f"{path}: not a reference of familiar frames: {error}") from None
+    count = len(FEATURES)
+    shapes = (parts["mean"].shape, parts["whitening"].shape, parts["reference"].shape[1:], parts["limit"].shape)
+    whole = all(bool(np.isfinite(part).all()) for part in parts.values())
+    if shapes != ((count,), (count, count), (count,), ()) or not whole or not len(parts["reference"]):
+        raise BadInputError(f"{path}: made for other features than this version's {count}")
+    return Familiarity(parts["mean"], parts["whitening"], parts["reference"].astype(np.float32), float(parts["limit"]))
