@@ -31,6 +31,7 @@ from firmware_sim.rp2040.i2c_port import I2cPort
 from firmware_sim.rp2040.image import Image, load_image
 from firmware_sim.rp2040.machine import run_core
 from firmware_sim.rp2040.memory_map import locate
+from firmware_sim.rp2040.native.translator import Translator
 from firmware_sim.rp2040.points import Point, Points
 from firmware_sim.rp2040.report import Breakpoint, FaultReport, Stop
 from firmware_sim.rp2040.rom.flash_functions import FlashFunctions
@@ -61,12 +62,14 @@ class BoardSnapshot:
 class Board:
     """An RP2040 with 2 MB of flash. `uart0` and `uart1` are the host's ends of its serial ports.
 
-    flash: file that keeps the flash from run to run, made when it is missing; rom_version: 1 (chip B0) to 3 (B2).
+    flash: file that keeps the flash from run to run, made when it is missing; rom_version: 1 (chip B0) to 3 (B2);
+    native: hot code is translated in the background; nothing but the speed depends on it.
     `bootsel` is the button: pressed at a reset it leads to the USB boot loader.
     """
 
-    def __init__(self, *, flash: str | Path | None = None, rom_version: int = 3) -> None:
+    def __init__(self, *, flash: str | Path | None = None, rom_version: int = 3, native: bool = True) -> None:
         self.chip = Chip()
+        self.native = Translator(self.chip) if native else None
         self.uart0 = SerialPort(self.chip, 0)
         self.uart1 = SerialPort(self.chip, 1)
         self.gpio = Gpio(self.chip)

@@ -25,6 +25,7 @@ from firmware_sim.rp2040.layout import (
     FLASH_BASE,
     HOST_ADDRESS,
     HOST_EVENT,
+    NATIVE_PAGE,
     NEXT_EVENT,
     READ_REGISTER_ADDRESS,
     ROM_SIZE,
@@ -37,11 +38,11 @@ from firmware_sim.rp2040.layout import (
     WRITE_REGISTER_ADDRESS,
     WRITTEN,
     XIP_ALIASES_END,
-    Decoded,
     Memory,
     State,
 )
 from firmware_sim.rp2040.memory_map import memory_offset
+from firmware_sim.rp2040.native.enter import drop_native
 
 COST_SHIFT = 32
 DPRAM_CONTROL = 0x100  # endpoint and buffer control words come first in the USB RAM
@@ -158,9 +159,12 @@ def bus_read(S: State, mem: Memory, core: int, address: int, size: int, now: int
 
 
 @inner
-def forget_code(decoded: Decoded, offset: int) -> None:
-    """Drop the decoded entries around a store to a page that holds code (BL spans two halfwords)."""
+def forget_code(mem: Memory, offset: int) -> None:
+    """Drop the decoded entries around a store to a page that holds code (BL spans two halfwords), and translations."""
+    decoded = mem.decoded
     entry = (offset & ~3) >> 1
+    if mem.pages[offset >> CODE_PAGE_SHIFT] & NATIVE_PAGE:
+        drop_native(mem, offset & ~3, (offset & ~3) + 4)
     decoded[entry] = 0
     decoded[entry + 1] = 0
     if entry > SRAM_OFFSET >> 1:
@@ -177,7 +181,7 @@ def write_memory(mem: Memory, offset: int, size: int, value: int) -> None:
     else:
         mem.bytes[offset] = value & 0xFF
     if SRAM_OFFSET <= offset < SRAM_OFFSET + SRAM_SIZE and mem.pages[offset >> CODE_PAGE_SHIFT]:
-        forget_code(mem.decoded, offset)
+        forget_code(mem, offset)
 
 
 @inner

@@ -30,6 +30,7 @@ from firmware_sim.rp2040.host_call import HOST_DUE, HOST_FUNCTION, HOST_LOOK, HO
 from firmware_sim.rp2040.layout import IntArray, Memory, State
 from firmware_sim.rp2040.machine import set_clocks, update_pins
 from firmware_sim.rp2040.memory_map import BLOCKS, block_at
+from firmware_sim.rp2040.native.enter import ROWS, drop_pages, drop_rows
 from firmware_sim.rp2040.registers import RegisterBlock
 from firmware_sim.rp2040.separate import link
 
@@ -77,9 +78,11 @@ class Chip:
             words=cast(IntArray, buffer.view(np.uint32)),
             decoded=_zeros(layout.DECODED_ENTRIES, np.int64),
             pages=_zeros(layout.CODE_PAGES + 1, np.uint8),
+            natives=_zeros(layout.NATIVE_ROWS * layout.NATIVE_ROW, np.int64),
             breaks=_zeros(layout.MEMORY_BYTES // 2, np.uint8),
             uarts=_zeros(2 * layout.UART_BUFFER, np.uint8),
         )
+        self.mem.natives[ROWS] = 1
         self.warnings: list[str] = []
         self.error: BaseException | None = None
         self.serve_rom: Callable[[int, int, int], None] = lambda core, number, cycle: None  # the board's boot ROM
@@ -169,6 +172,7 @@ class Chip:
 
     def forget_code(self) -> None:
         """Decode everything anew: after loading, restoring, or writing flash."""
+        drop_rows(self.mem, 0, layout.MEMORY_BYTES)
         self.mem.decoded[:] = 0
         self.mem.decoded[layout.FLASH_GUARD] = OP_REFETCH
         self.mem.decoded[layout.SCRATCH + 1 :] = OP_REFETCH
@@ -177,6 +181,7 @@ class Chip:
 
     def forget_code_at(self, offset: int, size: int) -> None:
         """Decode anew what [offset, offset + size) of the memory holds; an instruction may begin a halfword before."""
+        drop_rows(self.mem, offset, offset + size)
         self.mem.decoded[max(0, (offset >> 1) - 1) : (offset + size + 1) >> 1] = 0
         for guard in (layout.FLASH_GUARD, layout.SRAM_GUARD):
             self.mem.decoded[guard] = OP_REFETCH
@@ -284,6 +289,7 @@ class Chip:
         if not len(pages):
             return
         self.mem.bytes.reshape(-1, PAGE_BYTES)[pages] = memory.reshape(-1, PAGE_BYTES)[pages]
+        drop_pages(self.mem, pages, PAGE_BYTES)
         decoded = self.mem.decoded
         decoded[: layout.FLASH_GUARD].reshape(-1, PAGE_BYTES // 2)[pages] = 0
         decoded[np.maximum(pages * (PAGE_BYTES // 2) - 1, 0)] = 0  # a 32-bit instruction may begin before the page

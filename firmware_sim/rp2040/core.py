@@ -63,6 +63,7 @@ from firmware_sim.rp2040.layout import (
     State,
 )
 from firmware_sim.rp2040.multiple import load_multiple, store_multiple
+from firmware_sim.rp2040.native.enter import enter_native
 from firmware_sim.rp2040.special_registers import read_special, write_special
 
 SRAM_TO_OFFSET = SRAM_OFFSET - SRAM_BASE
@@ -278,7 +279,7 @@ def run(S: State, mem: Memory, core: int) -> int:
                     words[offset >> 2] = R[a]
                     cycle += 2
                     if pages[offset >> CODE_PAGE_SHIFT]:
-                        forget_code(decoded, offset)
+                        forget_code(mem, offset)
                 else:
                     R[PC] = pc - 2
                     value = bus_write(S, mem, core, address, 4, R[a], cycle)
@@ -295,7 +296,7 @@ def run(S: State, mem: Memory, core: int) -> int:
                     m8[offset] = R[a]
                     cycle += 2
                     if pages[offset >> CODE_PAGE_SHIFT]:
-                        forget_code(decoded, offset)
+                        forget_code(mem, offset)
                 else:
                     R[PC] = pc - 2
                     value = bus_write(S, mem, core, address, 1, R[a], cycle)
@@ -312,7 +313,7 @@ def run(S: State, mem: Memory, core: int) -> int:
                     halves[offset >> 1] = R[a]
                     cycle += 2
                     if pages[offset >> CODE_PAGE_SHIFT]:
-                        forget_code(decoded, offset)
+                        forget_code(mem, offset)
                 else:
                     R[PC] = pc - 2
                     value = bus_write(S, mem, core, address, 2, R[a], cycle)
@@ -409,7 +410,7 @@ def run(S: State, mem: Memory, core: int) -> int:
                         words[at] = R[14]
                     if pages[offset >> CODE_PAGE_SHIFT] | pages[(offset + 4 * c - 4) >> CODE_PAGE_SHIFT]:
                         for i in range(c):
-                            forget_code(decoded, offset + 4 * i)
+                            forget_code(mem, offset + 4 * i)
                     cycle += 1 + c
                 else:
                     value = store_multiple(S, mem, core, bottom & WORD, imm, cycle)
@@ -430,7 +431,7 @@ def run(S: State, mem: Memory, core: int) -> int:
                             at += 1
                     if pages[offset >> CODE_PAGE_SHIFT] | pages[(offset + 4 * c - 4) >> CODE_PAGE_SHIFT]:
                         for i in range(c):
-                            forget_code(decoded, offset + 4 * i)
+                            forget_code(mem, offset + 4 * i)
                     cycle += 1 + c
                 else:
                     value = store_multiple(S, mem, core, bottom, imm, cycle)
@@ -647,6 +648,18 @@ def run(S: State, mem: Memory, core: int) -> int:
                 S[EXIT] = EXIT_BKPT if op == d.OP_BKPT else EXIT_ROM_CALL
                 S[EXIT_VALUE] = imm
                 break
+            elif op == d.OP_NATIVE:
+                pc -= 2
+                count -= 1
+                R[PC], R[CYCLES], R[INSTRUCTIONS] = pc, cycle, count
+                R[NZ], R[CARRY], R[OVERFLOW] = nz, cr, ov
+                if not enter_native(R, mem, imm, limit):
+                    low, high, bias = pc, pc + 2, 2 * SCRATCH - pc  # one instruction here, from the scratch entry
+                    break
+                pc, cycle, count = R[PC], R[CYCLES], R[INSTRUCTIONS]
+                nz, cr, ov = R[NZ], R[CARRY], R[OVERFLOW]
+                if not low <= pc < high:
+                    break
             elif op == d.OP_REFETCH:
                 pc -= 2
                 count -= 1

@@ -94,7 +94,8 @@ from firmware_sim.rp2040.layout import ROM_SIZE, ZERO
     OP_UNDEFINED,
     OP_ROM_CALL,
     OP_REFETCH,  # behind the last halfword of a region
-) = range(84)
+    OP_NATIVE,  # translated code begins here; imm is its row in `Memory.natives`
+) = range(85)
 
 
 @inner

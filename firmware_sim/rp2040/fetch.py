@@ -58,5 +58,5 @@ def decode_at(mem: Memory, pc: int, index: int) -> None:
     if mem.breaks[offset >> 1]:
         mem.decoded[index] = entry(OP_BKPT, 0, 0, 0, BREAKPOINT)
     if offset < SRAM_OFFSET + SRAM_SIZE:
-        mem.pages[offset >> CODE_PAGE_SHIFT] = 1
-        mem.pages[(offset + 2) >> CODE_PAGE_SHIFT] = 1
+        mem.pages[offset >> CODE_PAGE_SHIFT] |= 1
+        mem.pages[(offset + 2) >> CODE_PAGE_SHIFT] |= 1

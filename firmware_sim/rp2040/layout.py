@@ -41,7 +41,8 @@ class Memory(NamedTuple):
     halves: Halves  # [MEMORY_BYTES / 2]
     words: Words  # [MEMORY_BYTES / 4]
     decoded: Decoded  # [DECODED_ENTRIES]
-    pages: Bytes  # [CODE_PAGES], 1 where code was decoded
+    pages: Bytes  # [CODE_PAGES], bit 0 where code was decoded, NATIVE_PAGE where it was translated
+    natives: Decoded  # int64 [NATIVE_ROWS * NATIVE_ROW]: translated code (native/enter.py)
     breaks: Bytes  # [MEMORY_BYTES / 2], 1 where a debugger's breakpoint is; by memory offset >> 1
     uarts: Bytes  # [2 * UART_BUFFER], per UART: what was sent, then what the host sends
 
@@ -67,6 +68,8 @@ DECODED_ENTRIES = SCRATCH + 3
 SRAM_GUARD = DPRAM_OFFSET // 2  # nothing runs from the USB RAM through its own entries
 CODE_PAGE_SHIFT = 8  # a page of 256 bytes is marked once something in it was decoded
 CODE_PAGES = (SRAM_OFFSET + SRAM_SIZE) >> CODE_PAGE_SHIFT
+NATIVE_PAGE = 2
+NATIVE_ROWS, NATIVE_ROW = 1024, 8
 
 # --- state of one core ---
 CORE_STRIDE = 128

@@ -81,7 +81,7 @@ class Running:
             board.points.lower(lifted)
             return code
         S[layout.SLICE] = board.cycles + SLICE_CYCLES
-        return int(run_core(S, mem, 0))
+        return board.native.run() if board.native else int(run_core(S, mem, 0))
 
     def _take_serial(self) -> None:
         """Give on what UART0 sent and look for the text."""

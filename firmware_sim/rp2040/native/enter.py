@@ -1,0 +1,98 @@
+"""The table of translated code, and the way from the interpreter into it and out of the table again.
+
+`Memory.natives` holds a row for each entry point; row 0 is the header. It is no part of a snapshot: addresses belong to
+the process. The decoded table holds `OP_NATIVE | row << 32` where an entry point is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from firmware_sim.rp2040.compiled import inner
+from firmware_sim.rp2040.layout import CYCLES, MEMORY_BYTES, NATIVE_ROW, Bytes, Memory, State
+
+# Words of a row. ADDRESS is 0 once the code was dropped.
+ADDRESS, ENTRY, ORIGINAL, INDEX, LOW, HIGH, CALLS, CYCLES_GAINED = range(NATIVE_ROW)
+# Words of the header.
+ROWS, DROPS = 0, 1  # rows in use, this one included; how often code was dropped
+
+
+def _call_native(typingctx: Any, address: Any, registers: Any, memory: Any, pages: Any, limit: Any, entry: Any) -> Any:
+    """Call the translated function at `address` with the data of the arrays; see function.py."""
+    signature = types.int64(types.int64, registers, memory, pages, types.int64, types.int64)
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word, pointer = ir.IntType(64), ir.IntType(8).as_pointer()
+        function = ir.FunctionType(word, [pointer, pointer, pointer, word, word]).as_pointer()
+        data = [
+            builder.bitcast(context.make_array(kind)(context, builder, value).data, pointer)
+            for kind, value in zip(signature.args[1:4], arguments[1:4], strict=True)
+        ]
+        return builder.call(builder.inttoptr(arguments[0], function), [*data, *arguments[4:]])
+
+    return signature, generate
+
+
+call_native = cast(Callable[[int, State, Bytes, Bytes, int, int], int], intrinsic(_call_native))
+
+
+@inner
+def enter_native(R: State, mem: Memory, row: int, limit: int) -> bool:
+    """Run translated code on the state in R, the core's slice. False: it did nothing, as `limit` is too near."""
+    at = row * NATIVE_ROW
+    natives = mem.natives
+    before = R[CYCLES]
+    call_native(natives[at + ADDRESS], R, mem.bytes, mem.pages, limit, natives[at + ENTRY])
+    gained = R[CYCLES] - before
+    natives[at + CALLS] += 1
+    natives[at + CYCLES_GAINED] += gained
+    return gained != 0
+
+
+@inner
+def drop_native(mem: Memory, low: int, high: int) -> None:
+    """Forget the translations that cover a byte of [low, high), memory offsets: the code is being changed."""
+    natives = mem.natives
+    for row in range(1, natives[ROWS]):
+        at = row * NATIVE_ROW
+        if natives[at + ADDRESS] and natives[at + LOW] < high and low < natives[at + HIGH]:
+            mem.decoded[natives[at + INDEX]] = 0
+            natives[at + ADDRESS] = 0
+            natives[DROPS] += 1
+
+
+def _live_rows(mem: Memory) -> Any:
+    """Rows of translated code, int64 [rows, NATIVE_ROW], a view."""
+    return np.asarray(mem.natives).reshape(-1, NATIVE_ROW)[1 : int(mem.natives[ROWS])]
+
+
+def _drop(mem: Memory, rows: Any, hit: Any) -> None:
+    """Drop those of `rows` where `hit` (bool [rows]) says so."""
+    if hit.any():
+        np.asarray(mem.decoded)[rows[hit, INDEX]] = 0
+        rows[hit, ADDRESS] = 0
+        mem.natives[DROPS] += int(hit.sum())
+
+
+def drop_rows(mem: Memory, low: int, high: int) -> None:
+    """What `drop_native` does, for callers in Python."""
+    rows = _live_rows(mem)
+    _drop(mem, rows, (rows[:, ADDRESS] != 0) & (rows[:, LOW] < high) & (low < rows[:, HIGH]))
+
+
+def drop_pages(mem: Memory, pages: Any, page_bytes: int) -> None:
+    """Forget the translations of code in changed pages (their numbers, memory offset / page_bytes)."""
+    rows = _live_rows(mem)
+    if not len(rows):
+        return
+    changed = np.zeros(MEMORY_BYTES // page_bytes + 1, np.int64)
+    changed[np.asarray(pages) + 1] = 1
+    before = np.cumsum(changed)  # [pages + 1]: changed pages below a page
+    inside = before[(rows[:, HIGH] - 1) // page_bytes + 1] - before[rows[:, LOW] // page_bytes]
+    _drop(mem, rows, (rows[:, ADDRESS] != 0) & (inside > 0))
