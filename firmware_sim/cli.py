@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from firmware_sim.firmware.build import Sizes
+    from firmware_sim.firmware.model import LayerReport
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,19 +40,120 @@ def _print(sizes: Sizes, out: Path, as_json: bool) -> None:
     typer.echo(f"  largest stack frame: {sizes.largest_frame_bytes} bytes, {sizes.largest_frame_function}()")
 
 
+def _print_layers(layers: tuple[LayerReport, ...]) -> None:
+    typer.echo("  op  operator           output           MACs  kernel                weights     cycles  a MAC")
+    for layer in layers:
+        shape = "x".join(map(str, layer.shape))
+        cycles = "" if layer.cycles is None else f"{layer.cycles:,}"
+        each = f"{layer.cycles / layer.macs:.2f}" if layer.cycles is not None and layer.macs else ""
+        typer.echo(
+            f"  {layer.position:2}  {layer.operator:16}  {shape:>11}  {layer.macs:10,}  {layer.kernel:21} "
+            f"{layer.weights:6} {cycles:>11}  {each:>5}"
+        )
+
+
+TfliteArgument = Annotated[Path, typer.Argument(help="A full-int8 .tflite file.", metavar="MODEL.tflite")]
+ClockOption = Annotated[int, typer.Option("--clock", help="clk_sys in MHz.")]
+CoresOption = Annotated[int, typer.Option("--cores", min=1, max=2, help="Cores that compute; 1 so far.")]
+
+
 @app.command()
 def build(
+    tflite: Annotated[
+        Path | None, typer.Argument(help="Any full-int8 .tflite file: the network alone.", metavar="[MODEL.tflite]")
+    ] = None,
     model: ModelOption = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for the build.")] = Path("build/firmware"),
+    cores: CoresOption = 1,
+    clock: ClockOption = 125,
     as_json: JsonOption = False,
 ) -> None:
-    """Compile the firmware of a model to firmware.elf and firmware.uf2, and print its sizes.
+    """Compile firmware to firmware.elf and firmware.uf2, and print what it takes.
+
+    Of a model folder (model.tflite and gate.json) it is the serial service that classifies frames; of a .tflite file
+    the network alone, which a debugger or `firmware bench` runs.
 
     Example: crustwatch firmware build --model edge/models/pizza --out build/firmware
-    """
-    from firmware_sim.firmware.build import DEFAULT_MODEL, build
 
-    _print(build(model or DEFAULT_MODEL, out), out, as_json)
+    Example: crustwatch firmware build edge/models/pizza/model.tflite --out build/network --clock 133
+    """
+    import msgspec
+
+    from firmware_sim.firmware.build import DEFAULT_MODEL, build
+    from firmware_sim.firmware.model import build_model
+    from shared.errors import BadInputError
+
+    if tflite is None or tflite.is_dir():
+        if cores != 1 or clock != 125:
+            raise BadInputError(
+                "--cores and --clock go with a .tflite file; the serial service runs one core at 125 MHz"
+            )
+        _print(build(tflite or model or DEFAULT_MODEL, out), out, as_json)
+        return
+    if model is not None:
+        raise BadInputError("give a .tflite file or --model FOLDER, not both")
+    report = build_model(tflite, out, clock_mhz=clock, cores=cores)
+    if as_json:
+        typer.echo(msgspec.json.encode(report).decode())
+        return
+    typer.echo(f"{out / 'firmware.elf'}, {out / 'firmware.uf2'}: {report.model} at {clock} MHz")
+    typer.echo(f"  SRAM    {report.sram_bytes:8,} bytes of 270,336, {report.arena_bytes:,} of them activations")
+    typer.echo(f"  flash   {report.flash_bytes:8,} bytes of 2,097,152")
+    typer.echo(f"  network {report.macs:,} multiply-accumulates; `crustwatch firmware bench` measures its cycles")
+    _print_layers(report.layers)
+
+
+@app.command()
+def bench(
+    tflite: TfliteArgument, cores: CoresOption = 1, clock: ClockOption = 125, as_json: JsonOption = False
+) -> None:
+    """Build a .tflite file, run it once on the emulated chip, and print cycles in all and of each layer.
+
+    Example: crustwatch firmware bench edge/models/pizza/model.tflite
+    """
+    import msgspec
+
+    from firmware_sim.firmware.measure_model import bench_model
+
+    found = bench_model(tflite, clock_mhz=clock, cores=cores)
+    if as_json:
+        typer.echo(msgspec.json.encode(found).decode())
+        return
+    typer.echo(f"{found.model} on the emulated RP2040, {found.cores} core at {found.clock_mhz} MHz (emulated figures)")
+    typer.echo(f"  {found.ms:.1f} ms, {found.cycles:,} cycles, {found.macs:,} MACs, {found.cycles_per_mac} cycles each")
+    typer.echo(f"  flash {found.flash_bytes:,} bytes, SRAM {found.sram_bytes:,}, stack {found.stack_bytes}")
+    _print_layers(found.layers)
+
+
+@app.command()
+def verify(
+    tflite: TfliteArgument,
+    inputs: Annotated[int, typer.Option("--inputs", min=1, help="Inputs to compare.")] = 100,
+    chip_inputs: Annotated[int, typer.Option("--chip-inputs", min=0, help="How many also run on the chip.")] = 3,
+    seed: Annotated[int, typer.Option("--seed", help="Of the random inputs.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare output bytes with LiteRT's reference kernels: numpy reference, C on this machine, emulated chip.
+
+    Exit code 1 when any differ.
+
+    Example: crustwatch firmware verify edge/models/pizza/model.tflite --inputs 1000
+    """
+    import msgspec
+
+    from firmware_sim.firmware.measure_model import verify_model
+
+    found = verify_model(tflite, inputs, chip_inputs=chip_inputs, seed=seed)
+    if as_json:
+        typer.echo(msgspec.json.encode(found).decode())
+    else:
+        typer.echo(
+            f"{found.model}: {found.inputs} inputs, {found.mismatches} mismatches with LiteRT's reference kernels"
+        )
+        typer.echo(f"  numpy {found.reference_mismatches}, C on this machine {found.host_mismatches}")
+        typer.echo(f"  emulated chip {found.chip_mismatches} of {found.chip_inputs}")
+    if found.mismatches:
+        raise typer.Exit(1)
 
 
 @app.command()

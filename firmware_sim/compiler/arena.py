@@ -39,13 +39,13 @@ class ArenaPlan:
 
 def plan(graph: Graph) -> ArenaPlan:
     """Place all activations of `graph`; no operator's output overlaps its inputs (RESHAPE aside)."""
-    owner = {index: index for index in graph.tensors}
+    owner = {index: index for index in graph.activations}
     for operator in graph.operators:
         if isinstance(operator, Reshape):
             owner[operator.output] = owner[operator.input]
     first, last = {owner[graph.input]: -1}, {owner[graph.input]: 0}
     for position, operator in enumerate(graph.operators):
-        for index in (*inputs_of(operator), operator.output):
+        for index in (*(i for i in inputs_of(operator) if i in owner), operator.output):
             first.setdefault(owner[index], position)
             last[owner[index]] = position
     last[owner[graph.output]] = len(graph.operators)
@@ -56,7 +56,7 @@ def plan(graph: Graph) -> ArenaPlan:
         offset = _lowest_gap(size, sorted((p for p in placed.values() if p.meets(want)), key=lambda p: p.offset))
         placed[index] = Placement(offset, size, want.first, want.last)
     total = max(p.offset + p.bytes for p in placed.values())
-    return ArenaPlan({i: placed[owner[i]].offset for i in graph.tensors}, tuple(placed.values()), total)
+    return ArenaPlan({i: placed[owner[i]].offset for i in owner if owner[i] in placed}, tuple(placed.values()), total)
 
 
 def _lowest_gap(size: int, neighbours: list[Placement]) -> int:

@@ -60,6 +60,13 @@ def rescale(x: NDArray[np.int64], multiplier: NDArray[np.int32], exponent: NDArr
     return rounding_divide_by_power_of_two(doubling_high_multiply(x << left, multiplier.astype(np.int64)), right)
 
 
+def rescale_once(x: NDArray[np.int64], multiplier: NDArray[np.int32], exponent: NDArray[np.int8]) -> NDArray[np.int64]:
+    """x * multiplier * 2^(exponent - 31) rounded once, ties upward: LiteRT's FULLY_CONNECTED. Shapes as `rescale`."""
+    shift = 31 - exponent.astype(np.int64)  # 1..62
+    product: NDArray[np.int64] = x * multiplier.astype(np.int64)
+    return (product + (np.int64(1) << (shift - 1))) >> shift
+
+
 def activation_range(activation: str, scale: float, zero_point: int) -> tuple[int, int]:
     """Int8 clamp (low, high) of a fused activation: NONE, RELU or RELU6 (CalculateActivationRangeQuantized).
 
@@ -71,9 +78,17 @@ def activation_range(activation: str, scale: float, zero_point: int) -> tuple[in
     if activation == "RELU":
         return low, INT8_MAX
     if activation == "RELU6":
-        six = zero_point + math.floor(float(np.float32(6.0) / np.float32(scale)) + 0.5)
-        return low, min(INT8_MAX, six)
+        return low, min(INT8_MAX, zero_point + steps_of_six(scale))
     raise ValueError(f"fused activation {activation}: NONE, RELU or RELU6 is supported")
+
+
+def steps_of_six(scale: float) -> int:
+    """The 6 of RELU6 in steps of `scale`. Raises ValueError when no int32 holds it, as the runtimes do."""
+    with np.errstate(over="ignore"):
+        steps = float(np.float32(6.0) / np.float32(scale)) + 0.5
+    if steps > INT32_MAX:
+        raise ValueError(f"RELU6 with scale {scale:g}: 6 is too many steps")
+    return math.floor(steps)
 
 
 def add_rescale(scale_1: float, scale_2: float, scale_out: float) -> tuple[list[int], list[int]]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_sim.compiler.graph import Shape, Tensor
+from firmware_sim.compiler.graph import Tensor
 from shared.errors import BadInputError, MissingPartError
 
 MAX_FILE_BYTES = 2**21  # the RP2040's usual flash
@@ -23,6 +23,8 @@ MAX_TENSORS = 4096
 MAX_OPERATORS = 1024
 MAX_SIDE = 65_535  # nn.h holds sides as uint16
 MAX_TENSOR_BYTES = 2**20
+INNER = ("int8",)
+BORDER = ("int8", "uint8", "float32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +71,33 @@ class Source:
         index = self.inputs[position]
         return index, self.file.activation(index, self)
 
+    def operand(self, position: int) -> tuple[int, Tensor]:
+        """Index and form of the int8 tensor at that input, which may be a constant."""
+        index = self.inputs[position]
+        return index, self.file.activation(index, self, constant=True)
+
+    def border(self, position: int) -> tuple[int, Tensor]:
+        """As `activation`; the network's input may be uint8 or float32."""
+        index = self.inputs[position]
+        return index, self.file.activation(index, self, BORDER if index == self.file.input else INNER)
+
     def output(self) -> tuple[int, Tensor]:
         """Index and form of the output."""
         return self.outputs[0], self.file.activation(self.outputs[0], self)
+
+    def border_output(self) -> tuple[int, Tensor]:
+        """As `output`; the network's output may be uint8 or float32."""
+        index = self.outputs[0]
+        return index, self.file.activation(index, self, BORDER if index == self.file.output else INNER)
+
+    def rank(self, position: int) -> int:
+        """Number of axes of that input in the file."""
+        return self.file.rank(self.inputs[position])
+
+    def axes(self, position: int) -> NDArray[np.int32]:
+        """The constant list of axes at that input: int32, a scalar or [n]."""
+        index = self.inputs[position]
+        return self.file.constant(index, np.int32, min(1, self.file.rank(index)), self).values.reshape(-1)
 
     def constant(self, position: int, dtype: type[np.generic], rank: int) -> Constant:
         """The constant at that input, checked for dtype and rank."""
@@ -156,8 +182,22 @@ class TfliteFile:
         data = self._buffers[number].data
         return b"" if data is None else np.asarray(data, np.uint8).tobytes()
 
-    def activation(self, index: int, source: Source | None = None) -> Tensor:
-        """The int8 activation `index`; BadInputError unless batch 1, rank 4 or 2, per-tensor quantised, no constant."""
+    def rank(self, index: int) -> int:
+        """Number of axes of tensor `index`."""
+        return len(self._shape(index)) if index >= 0 else 0
+
+    def activation(
+        self,
+        index: int,
+        source: Source | None = None,
+        dtypes: tuple[str, ...] = INNER,
+        *,
+        constant: bool = False,
+    ) -> Tensor:
+        """The activation `index`; BadInputError unless batch 1, at most three other axes and quantised per tensor.
+
+        With `constant` it may be a constant, whose bytes `operand_values` gives.
+        """
 
         def bad(what: str) -> BadInputError:
             return (
@@ -169,20 +209,37 @@ class TfliteFile:
         if index < 0:
             raise bad("is left out but needed")
         tensor, shape = self._tensors[index], self._shape(index)
-        if tensor.type != self._schema.TensorType.INT8:
-            raise bad("is not int8: quantise the whole network to int8, input and output too")
-        if self._buffer(index):
+        numbers = {"int8": self._schema.TensorType.INT8, "uint8": self._schema.TensorType.UINT8}
+        numbers["float32"] = self._schema.TensorType.FLOAT32
+        dtype = next((name for name in dtypes if numbers[name] == tensor.type), None)
+        if dtype is None:
+            raise bad("is not int8: quantise the whole network to int8 (QUANTIZE and DEQUANTIZE only at its ends)")
+        if self._buffer(index) and not constant:
             raise bad("is a constant where an activation belongs")
-        if len(shape) not in (2, 4) or shape[0] != 1 or not all(1 <= side <= MAX_SIDE for side in shape):
-            raise bad(f"has shape {list(shape)}; [1, H, W, C] or [1, n] is supported")
-        if math.prod(shape) > MAX_TENSOR_BYTES:
-            raise bad(f"has {math.prod(shape)} elements; at most {MAX_TENSOR_BYTES} are supported")
-        spatial: Shape = (shape[1], shape[2], shape[3]) if len(shape) == 4 else (1, 1, shape[1])
+        sides = [side for at, side in enumerate(shape) if side != 1 or at >= len(shape) - 3]
+        if len(sides) > 3 or not all(1 <= side <= MAX_SIDE for side in sides):
+            raise bad(f"has shape {list(shape)}; a batch of one and at most three axes of 1 to {MAX_SIDE} behind it")
+        if math.prod(sides) > MAX_TENSOR_BYTES:
+            raise bad(f"has {math.prod(sides)} elements; at most {MAX_TENSOR_BYTES} are supported")
+        height, width, channels = (1,) * (3 - len(sides)) + tuple(sides)
+        name = (tensor.name or b"").decode("utf-8", "replace") if isinstance(tensor.name, bytes) else str(tensor.name)
+        if dtype == "float32":
+            return Tensor(name, (height, width, channels), 1.0, 0, dtype)
         scales, zero_points = self._quantisation(index)
-        if len(scales) != 1 or len(zero_points) != 1 or not -128 <= zero_points[0] <= 127:
-            raise bad("needs one scale and one zero point from -128 to 127")
-        name = (tensor.name or b"").decode("utf-8", "replace")
-        return Tensor(name, spatial, float(scales[0]), int(zero_points[0]))
+        low = 0 if dtype == "uint8" else -128
+        if len(scales) != 1 or len(zero_points) != 1 or not low <= zero_points[0] <= low + 255:
+            raise bad(f"needs one scale and one zero point from {low} to {low + 255}")
+        return Tensor(name, (height, width, channels), float(scales[0]), int(zero_points[0]), dtype)
+
+    def operand_values(self, index: int, source: Source) -> NDArray[np.int8] | None:
+        """Values int8 [H, W, C] of a constant operand; None for an activation."""
+        data = self._buffer(index)
+        if not data:
+            return None
+        tensor = self.activation(index, source, constant=True)
+        if len(data) != tensor.elements:
+            raise source.error(f"shape {list(tensor.shape)} needs {tensor.elements} bytes, not {len(data)}", index)
+        return np.frombuffer(data, np.int8).reshape(tensor.shape)
 
     def _quantisation(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         table = self._tensors[index].quantization

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from firmware_sim.compiler.graph import Graph, Tensor, inputs_of
-from firmware_sim.compiler.tflite_file import TfliteFile
-from firmware_sim.compiler.tflite_operators import OPERATORS
+from firmware_sim.compiler.tflite_file import BORDER, Source, TfliteFile
+from firmware_sim.compiler.tflite_operators import ADVICE, OPERATORS
 from shared.errors import BadInputError
 
 
@@ -17,27 +20,35 @@ def read_graph(data: bytes, origin: str = "model") -> Graph:
     without LiteRT's schema.
     """
     file = TfliteFile(data, origin)
-    tensors: dict[int, Tensor] = {file.input: file.activation(file.input)}
+    tensors: dict[int, Tensor] = {file.input: file.activation(file.input, dtypes=BORDER)}
+    constants: dict[int, NDArray[np.int8]] = {}
     operators = []
     for source in file.operators():
         if source.kind not in OPERATORS:
-            raise source.error(f"is not supported; supported: {', '.join(OPERATORS)}")
+            advice = f"{ADVICE[source.kind]}; " if source.kind in ADVICE else ""
+            raise source.error(f"is not supported: {advice}supported are {', '.join(OPERATORS)}", _first(source))
         operator = OPERATORS[source.kind](source)
         for index in inputs_of(operator):
-            if index not in tensors:
+            if index in tensors:
+                continue
+            values = file.operand_values(index, source)
+            if values is None:
                 raise source.error("is read before an operator wrote it", index)
+            tensors[index], constants[index] = file.activation(index, source, constant=True), values
         if operator.output in tensors:
             raise source.error("is written twice", operator.output)
-        tensors[operator.output] = file.activation(operator.output, source)
+        tensors[operator.output] = file.activation(operator.output, source, BORDER)
         operators.append(operator)
     if not operators:
         raise BadInputError(f"{origin}: has no operators")
     if file.output not in tensors:
         raise BadInputError(f"{origin}: no operator writes output tensor {file.name(file.output)}")
-    graph = Graph(tensors, tuple(operators), file.input, file.output)
-    if graph.output_tensor.shape[:2] != (1, 1):
-        raise BadInputError(f"{origin}: output is {list(graph.output_tensor.shape)}; logits are [1, n] or [1, 1, 1, n]")
-    return graph
+    return Graph(tensors, tuple(operators), file.input, file.output, constants)
+
+
+def _first(source: Source) -> int | None:
+    """The tensor that an error about a whole operator names: its output."""
+    return source.outputs[0] if source.outputs else None
 
 
 def read_graph_file(path: Path) -> Graph:

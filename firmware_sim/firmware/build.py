@@ -68,14 +68,24 @@ def build(model: Path, out: Path) -> Sizes:
     require_compiler()
     text = model_c(model)
     out.mkdir(parents=True, exist_ok=True)
-    source = out / "model_data.c"
-    if not source.exists() or source.read_text(encoding="utf-8") != text:
-        source.write_text(text, encoding="utf-8")
-    command = ["make", "-C", str(FOLDER), f"BUILD={out.resolve()}", f"PYTHON={sys.executable}"]
+    write_changed(out / "model_data.c", text)
+    run_make(out, ["PROGRAM=main"])
+    return measure(out)
+
+
+def write_changed(path: Path, text: str) -> None:
+    """Write `text` unless the file holds it already, so that make need not compile it again."""
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def run_make(out: Path, variables: list[str]) -> None:
+    """Run the firmware's Makefile into `out`. Raises CrustwatchError when it does not build."""
+    write_changed(out / "flags.txt", " ".join(variables))  # other flags: compile everything again
+    command = ["make", "-C", str(FOLDER), f"BUILD={out.resolve()}", f"PYTHON={sys.executable}", *variables]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise CrustwatchError(f"the firmware does not build:\n{done.stdout}{done.stderr}".rstrip())
-    return measure(out)
 
 
 def measure(out: Path) -> Sizes:

@@ -6,32 +6,51 @@ For tests and for looking at a model without a chip. Needs a C compiler (`cc`), 
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_sim.compiler.arena import plan
+from firmware_sim.compiler.emit_c import emit_model
+from firmware_sim.compiler.graph import Graph
+from firmware_sim.compiler.tflite_reader import read_graph
 from firmware_sim.firmware import FOLDER
 from shared.errors import BadInputError, CrustwatchError, MissingPartError
 
-_PARTS = ("service", "packet", "crc32", "gate", "network", "conv", "depthwise", "elementwise", "pair", "requantise")
+_KERNELS = ("conv", "depthwise", "plain", "elementwise", "pool", "softmax", "pair", "requantise")
+_SERVICE = ("service", "packet", "crc32", "gate")
 _WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 _SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
 
 
-def _compile(model_c: str, directory: Path, target: Path, sources: list[str], flags: list[str]) -> None:
+def _compile(
+    model_c: str, directory: Path, target: Path, sources: list[str], flags: list[str], parts: tuple[str, ...] = _SERVICE
+) -> None:
+    """Compile and link; the parts that no model changes are compiled once a folder and set of flags."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise MissingPartError("the host build of the firmware needs a C compiler: apt install gcc")
     directory.mkdir(parents=True, exist_ok=True)
     model = directory / "model_data.c"
     model.write_text(model_c, encoding="utf-8")
-    files = [*(str(FOLDER / "src" / f"{part}.c") for part in _PARTS), *(str(FOLDER / s) for s in sources), str(model)]
-    includes = [f"-I{FOLDER / 'src'}", f"-I{FOLDER / 'host'}"]
-    command = [compiler, "-std=gnu11", *flags, *_WARNINGS, *includes, *files, "-o", str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    compile_flags = ["-std=gnu11", *flags, *_WARNINGS, f"-I{FOLDER / 'src'}", f"-I{FOLDER / 'host'}"]
+    key = hashlib.sha256(" ".join(flags).encode()).hexdigest()[:8]
+    objects = []
+    for source in (*(f"src/{part}.c" for part in (*parts, "network", *_KERNELS)), *sources):
+        objects.append(directory / f"{Path(source).stem}-{key}.o")
+        if not objects[-1].exists():
+            _run([compiler, *(f for f in compile_flags if f != "-shared"), "-c", str(FOLDER / source)], objects[-1])
+    _run([compiler, *compile_flags, str(model), *map(str, objects)], target)
+
+
+def _run(command: list[str], target: Path) -> None:
+    done = subprocess.run([*command, "-o", str(target)], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise CrustwatchError(f"the host build of the firmware failed:\n{done.stderr.strip()}")
 
@@ -93,3 +112,44 @@ def build_host_program(model_c: str, directory: Path) -> Path:
     program = directory / "firmware-pipe"
     _compile(model_c, directory, program, ["host/host_port.c", "host/pipe.c"], ["-O1", *_SANITIZERS])
     return program
+
+
+class HostModel:
+    """The network of one model in this process: any input and output."""
+
+    def __init__(self, library: Path, graph: Graph) -> None:
+        self._library = ctypes.CDLL(str(library))
+        self._library.host_run.restype = None
+        self._library.host_run.argtypes = [ctypes.c_char_p, ctypes.c_void_p, ctypes.c_uint32]
+        self._graph = graph
+
+    def run(self, inputs: NDArray[Any]) -> NDArray[Any]:
+        """Outputs [N, n] of inputs [N, H, W, C], both of the dtypes that the model has."""
+        out = np.zeros((len(inputs), self._graph.output_tensor.elements), self._graph.output_tensor.dtype)
+        data = np.ascontiguousarray(inputs, self._graph.input_tensor.dtype).tobytes()
+        self._library.host_run(data, out.ctypes.data, len(inputs))
+        return out
+
+
+def build_host_model(tflite: bytes, directory: Path) -> HostModel:
+    """Compile the network of a `.tflite` file below `directory` and load it. Raises as `build_host_library`."""
+    graph = read_graph(tflite)
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=directory, suffix=".so", delete=False) as file:
+        library = Path(file.name)  # never the same name twice: a loaded library stays loaded
+    flags = ["-O2", "-shared", "-fPIC", "-fvisibility=hidden"]
+    _compile(model_c(graph, tflite), directory, library, ["host/host_model.c"], flags, ())
+    return HostModel(library, graph)
+
+
+def build_model_program(tflite: bytes, directory: Path) -> Path:
+    """Compile the network as a filter from inputs to outputs, with address and undefined-behaviour sanitizers."""
+    program = directory / "model-pipe"
+    sources = ["host/host_model.c", "host/model_pipe.c"]
+    _compile(model_c(read_graph(tflite), tflite), directory, program, sources, ["-O1", *_SANITIZERS], ())
+    return program
+
+
+def model_c(graph: Graph, tflite: bytes) -> str:
+    """The C text of a network without gate."""
+    return emit_model(graph, hashlib.sha256(tflite).digest(), plan(graph))

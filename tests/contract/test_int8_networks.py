@@ -22,11 +22,10 @@ from edge.learning.onnx_writer import write_onnx
 from edge.learning.random_networks import random_network
 from edge.learning.tflite_writer import write_tflite
 from firmware_sim.compiler.emit_c import emit_c
-from firmware_sim.compiler.graph import Add, Conv2D, DepthwiseConv2D, Graph
+from firmware_sim.compiler.graph import Conv2D, Graph
 from firmware_sim.compiler.reference import run_batch
 from firmware_sim.compiler.tflite_reader import read_graph
-from firmware_sim.firmware.host import build_host_library
-from shared.errors import BadInputError
+from firmware_sim.firmware.host import build_host_library, build_host_model
 
 MODELS = "CRUSTWATCH_MODELS"  # folder of int8 models of the MLPerf Tiny reference, no part of the project
 ARENA_BYTES = 2_000_000
@@ -119,7 +118,7 @@ def without_softmax(data: bytes) -> bytes:
     return bytes(builder.Output())
 
 
-@pytest.fixture(params=["kws_int8", "resnet8_cifar10_int8"])
+@pytest.fixture(params=["kws_int8", "resnet8_cifar10_int8", "vww_96_int8"])
 def real_model(request: Any) -> bytes:
     folder = os.environ.get(MODELS)
     if folder is None:
@@ -128,22 +127,23 @@ def real_model(request: Any) -> bytes:
 
 
 def test_real_networks_give_the_same_bytes(real_model: bytes) -> None:
+    graph = read_graph(real_model)
+    x = inputs(graph, 40)
+    np.testing.assert_array_equal(run_batch(graph, x), litert_logits(real_model, x))
+
+
+def test_tflite_micro_rounds_fully_connected_otherwise_by_one_step_at_most(real_model: bytes) -> None:
     data = without_softmax(real_model)
     graph = read_graph(data)
-    assert any(isinstance(operator, Add | DepthwiseConv2D) for operator in graph.operators)
-    assert isinstance(graph.operators[-1], Conv2D)  # FULLY_CONNECTED, where LiteRT differs from tflite-micro
+    assert isinstance(graph.operators[-1], Conv2D)
+    assert graph.operators[-1].rescale.once
     x = inputs(graph, 40)
-    np.testing.assert_array_equal(run_batch(graph, x), tflite_micro_logits(data, x))
+    difference = np.abs(run_batch(graph, x).astype(int) - tflite_micro_logits(data, x))
+    assert difference.max() <= 1
 
 
 @needs_compiler
 def test_real_networks_give_the_same_bytes_in_c(real_model: bytes, tmp_path: Path) -> None:
-    data = without_softmax(real_model)
-    graph = read_graph(data)
+    graph = read_graph(real_model)
     x = inputs(graph, 40)
-    np.testing.assert_array_equal(run_batch(graph, x), host_logits(data, x, tmp_path))
-
-
-def test_the_operator_that_is_not_supported_is_named(real_model: bytes) -> None:
-    with pytest.raises(BadInputError, match=r"operator \d+ SOFTMAX: is not supported"):
-        read_graph(real_model)
+    np.testing.assert_array_equal(run_batch(graph, x), build_host_model(real_model, tmp_path).run(x))

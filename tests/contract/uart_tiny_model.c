@@ -1,6 +1,6 @@
 /* A network small enough to check by hand, for tests of the protocol: the mean colour of a 16x16 frame, then the
  * identity (multiplier 2^30, shift 1: times one) with labels red, green, blue and a constant 0. */
-#include "nn.h"
+#include "kernels.h"
 
 static const int8_t weights_1[16] __attribute__((aligned(4))) = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0};
 static const int32_t bias_1[4] = {0, 0, 0, 0};
@@ -8,14 +8,14 @@ static const int32_t multiplier_1[4] = {1 << 30, 1 << 30, 1 << 30, 1 << 30};
 static const int8_t shift_1[4] = {1, 1, 1, 1};
 static const struct nn_layer layers[] = {
     {
-        .op = NN_AVERAGE_POOL_2D,
+        .run = average_pool_2d,
         .kernel_h = 16, .kernel_w = 16, .stride_h = 1, .stride_w = 1,
         .in_h = 16, .in_w = 16, .in_c = 3, .out_h = 1, .out_w = 1, .out_c = 3,
         .act_min = -128, .act_max = 127,
         .input_offset = 0, .output_offset = 768,
     },
     {
-        .op = NN_CONV_2D,
+        .run = conv_2d,
         .kernel_h = 1, .kernel_w = 1, .stride_h = 1, .stride_w = 1,
         .in_h = 1, .in_w = 1, .in_c = 3, .out_h = 1, .out_w = 1, .out_c = 4,
         .act_min = -128, .act_max = 127,
@@ -33,6 +33,8 @@ const struct nn_model nn_model = {
     .input_h = 16, .input_w = 16, .input_c = 3,
     .labels = 4,
     .layer_count = 2,
+    .input_bytes = 16 * 16 * 3,
+    .output_bytes = 4,
     .arena = arena,
     .arena_bytes = 776,
     .input_offset = 0,

@@ -12,7 +12,8 @@ from edge.learning.quantised import Activation, Convolution, QuantisedNetwork
 from edge.learning.random_networks import random_network
 from edge.learning.tflite_writer import write_tflite
 from firmware_sim.compiler.arena import plan
-from firmware_sim.compiler.emit_c import emit_c, folded_bias
+from firmware_sim.compiler.emit_c import emit_c
+from firmware_sim.compiler.emit_layers import folded_bias
 from firmware_sim.compiler.graph import Conv2D
 from firmware_sim.compiler.tflite_reader import read_graph
 from shared.errors import BadInputError

@@ -50,7 +50,8 @@ void host_reset(void)
 
 void host_infer(const uint8_t *frame, int8_t *logits)
 {
-    memcpy(network_frame(&nn_model), frame, network_frame_bytes(&nn_model));
+    memcpy(network_frame(&nn_model), frame, nn_model.input_bytes);
+    network_shift_range(&nn_model);
     memcpy(logits, network_run(&nn_model, NULL, NULL), nn_model.labels);
 }
 

@@ -2,10 +2,12 @@
 
 #include "registers.h"
 
+#ifndef PLL_FEEDBACK
 #define PLL_FEEDBACK 125u /* VCO: 12 MHz * 125 = 1500 MHz, within 750..1600 */
 #define PLL_POSTDIV1 6u
 #define PLL_POSTDIV2 2u
-_Static_assert(XOSC_HZ / (PLL_POSTDIV1 * PLL_POSTDIV2) * PLL_FEEDBACK == SYS_HZ, "PLL settings give SYS_HZ");
+#endif
+_Static_assert(XOSC_HZ * (uint64_t)PLL_FEEDBACK == (uint64_t)SYS_HZ * (PLL_POSTDIV1 * PLL_POSTDIV2), "PLL settings give SYS_HZ");
 
 #define XOSC_STARTUP_MS 1u
 #define SYSTICK_MASK 0xffffffu /* 24 bits: wraps every 134 ms */

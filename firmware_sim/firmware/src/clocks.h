@@ -5,7 +5,9 @@
 #include <stdint.h>
 
 #define XOSC_HZ 12000000u
+#ifndef SYS_HZ /* the build may set another, with the PLL settings of clocks.c */
 #define SYS_HZ 125000000u
+#endif
 
 /* Crystal on, clk_sys at SYS_HZ from the PLL, clk_peri on, the microsecond timer and SysTick running. */
 void clocks_start(void);

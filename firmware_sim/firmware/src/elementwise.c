@@ -1,43 +1,86 @@
-/* AVERAGE_POOL_2D, PAD and ADD. */
+/* What works value by value: ADD, SUB, MUL, tables, the float borders, and the copies of PAD and CONCATENATION. */
 #include <string.h>
 
 #include "kernels.h"
 #include "requantise.h"
 
-void average_pool_2d(const struct nn_layer *layer, int8_t *arena)
+static uint32_t elements(const struct nn_layer *layer)
 {
-    const int8_t *input = arena + layer->input_offset;
-    int8_t *out = arena + layer->output_offset;
-    for (int32_t out_y = 0; out_y < layer->out_h; out_y++) {
-        int32_t y0 = out_y * layer->stride_h - layer->pad_top;
-        int32_t top = y0 < 0 ? 0 : y0, bottom = y0 + layer->kernel_h;
-        bottom = bottom > layer->in_h ? layer->in_h : bottom;
-        for (int32_t out_x = 0; out_x < layer->out_w; out_x++) {
-            int32_t x0 = out_x * layer->stride_w - layer->pad_left;
-            int32_t left = x0 < 0 ? 0 : x0, right = x0 + layer->kernel_w;
-            right = right > layer->in_w ? layer->in_w : right;
-            int32_t count = (bottom - top) * (right - left);
-            for (uint32_t channel = 0; channel < layer->in_c; channel++) {
-                int32_t sum = 0;
-                for (int32_t y = top; y < bottom; y++)
-                    for (int32_t x = left; x < right; x++)
-                        sum += input[((uint32_t)y * layer->in_w + (uint32_t)x) * layer->in_c + channel];
-                sum = (sum > 0 ? sum + count / 2 : sum - count / 2) / count; /* truncates toward zero, as TFLite */
-                *out++ = clamp(sum, layer->act_min, layer->act_max);
-            }
-        }
-    }
+    return (uint32_t)layer->out_h * layer->out_w * layer->out_c;
 }
 
 void pad(const struct nn_layer *layer, int8_t *arena)
 {
     const int8_t *input = arena + layer->input_offset;
     int8_t *output = arena + layer->output_offset;
-    uint32_t channels = layer->in_c, row = layer->in_w * channels, out_row = layer->out_w * channels;
+    uint32_t channels = layer->in_c, row = layer->in_w * channels, out_row = (uint32_t)layer->out_w * layer->out_c;
     memset(output, layer->output_zero_point, layer->out_h * out_row);
-    output += layer->pad_top * out_row + layer->pad_left * channels;
-    for (uint32_t y = 0; y < layer->in_h; y++)
-        memcpy(output + y * out_row, input + y * row, row);
+    output += layer->pad_top * out_row + (uint32_t)layer->pad_left * layer->out_c + layer->pad_before;
+    for (uint32_t y = 0; y < layer->in_h; y++, input += row, output += out_row) {
+        if (layer->out_c == channels) {
+            memcpy(output, input, row);
+            continue;
+        }
+        for (uint32_t x = 0; x < layer->in_w; x++)
+            memcpy(output + x * layer->out_c, input + x * channels, channels);
+    }
+}
+
+void copy(const struct nn_layer *layer, int8_t *arena)
+{
+    const int8_t *input = arena + layer->input_offset;
+    int8_t *output = arena + layer->output_offset;
+    uint32_t rows = layer->steps[0][0], bytes = layer->steps[0][1], step = layer->steps[0][2];
+    for (uint32_t i = 0; i < rows; i++)
+        memcpy(output + i * step, input + i * bytes, bytes);
+}
+
+void lookup(const struct nn_layer *layer, int8_t *arena)
+{
+    const int8_t *input = arena + layer->input_offset;
+    int8_t *out = arena + layer->output_offset;
+    for (uint32_t i = 0, count = elements(layer); i < count; i++)
+        out[i] = layer->weights[(uint8_t)input[i]];
+}
+
+void dequantize(const struct nn_layer *layer, int8_t *arena)
+{
+    const int8_t *input = arena + layer->input_offset;
+    int8_t *out = arena + layer->output_offset;
+    for (uint32_t i = 0, count = elements(layer); i < count; i++)
+        memcpy(out + 4 * i, layer->bias + (uint8_t)input[i], 4);
+}
+
+/* Half away from zero; what no int32 holds saturates, and no number at all is the lowest. */
+static int32_t rounded(float value)
+{
+    if (!(value > -2147483648.0f))
+        return INT32_MIN;
+    if (value >= 2147483648.0f)
+        return INT32_MAX;
+    int32_t whole = (int32_t)value; /* toward zero */
+    float rest = value - (float)whole;
+    return whole + (rest >= 0.5f) - (rest <= -0.5f);
+}
+
+/* So that the zero point can be added; beyond int8's range anyway. */
+static int32_t saturated(int32_t step)
+{
+    return step < -512 ? -512 : step > 512 ? 512 : step;
+}
+
+void quantize(const struct nn_layer *layer, int8_t *arena)
+{
+    const int8_t *input = arena + layer->input_offset;
+    int8_t *out = arena + layer->output_offset;
+    float scale;
+    memcpy(&scale, layer->multiplier, sizeof scale);
+    for (uint32_t i = 0, count = elements(layer); i < count; i++) {
+        float value;
+        memcpy(&value, input + 4 * i, sizeof value);
+        int32_t step = saturated(rounded(value / scale));
+        out[i] = clamp(step + layer->output_zero_point, -128, 127);
+    }
 }
 
 /* An input of ADD on the scale that both share: 20 bits to the left (TFLite's choice), then its own factor. */
@@ -46,17 +89,54 @@ static int32_t common_scale(int32_t value, int32_t multiplier, int32_t shift)
     return requantise(value * (1 << 20), multiplier, shift);
 }
 
+/* The value at [y][x][c] of input 0 or 1, without its zero point. */
+struct operand {
+    const int8_t *values;
+    const uint32_t *steps;
+    int32_t zero_point;
+};
+
+static struct operand operand(const struct nn_layer *layer, const int8_t *arena, uint32_t which)
+{
+    const int8_t *constant = layer->constants[which];
+    uint32_t offset = which ? layer->input2_offset : layer->input_offset;
+    return (struct operand){
+        .values = constant ? constant : arena + offset,
+        .steps = layer->steps[which],
+        .zero_point = which ? layer->input2_zero_point : layer->input_zero_point,
+    };
+}
+
+static inline int32_t value_at(const struct operand *from, uint32_t y, uint32_t x, uint32_t c)
+{
+    return from->values[y * from->steps[0] + x * from->steps[1] + c * from->steps[2]] - from->zero_point;
+}
+
 void add(const struct nn_layer *layer, int8_t *arena)
 {
-    const int8_t *a = arena + layer->input_offset, *b = arena + layer->input2_offset;
+    struct operand a = operand(layer, arena, 0), b = operand(layer, arena, 1);
     int8_t *out = arena + layer->output_offset;
     const int32_t *multiplier = layer->multiplier;
     const int8_t *shift = layer->shift;
-    uint32_t size = (uint32_t)layer->out_h * layer->out_w * layer->out_c;
-    for (uint32_t i = 0; i < size; i++) {
-        int32_t sum = common_scale(a[i] - layer->input_zero_point, multiplier[0], shift[0]) +
-                      common_scale(b[i] - layer->input2_zero_point, multiplier[1], shift[1]);
-        out[i] = clamp(requantise(sum, multiplier[2], shift[2]) + layer->output_zero_point, layer->act_min,
-                       layer->act_max);
-    }
+    for (uint32_t y = 0; y < layer->out_h; y++)
+        for (uint32_t x = 0; x < layer->out_w; x++)
+            for (uint32_t c = 0; c < layer->out_c; c++) {
+                int32_t sum = common_scale(value_at(&a, y, x, c), multiplier[0], shift[0]) +
+                              layer->sign * common_scale(value_at(&b, y, x, c), multiplier[1], shift[1]);
+                sum = requantise(sum, multiplier[2], shift[2]);
+                *out++ = clamp(sum + layer->output_zero_point, layer->act_min, layer->act_max);
+            }
+}
+
+void mul(const struct nn_layer *layer, int8_t *arena)
+{
+    struct operand a = operand(layer, arena, 0), b = operand(layer, arena, 1);
+    int8_t *out = arena + layer->output_offset;
+    for (uint32_t y = 0; y < layer->out_h; y++)
+        for (uint32_t x = 0; x < layer->out_w; x++)
+            for (uint32_t c = 0; c < layer->out_c; c++) {
+                int32_t product = value_at(&a, y, x, c) * value_at(&b, y, x, c);
+                product = requantise(product, layer->multiplier[0], layer->shift[0]);
+                *out++ = clamp(product + layer->output_zero_point, layer->act_min, layer->act_max);
+            }
 }

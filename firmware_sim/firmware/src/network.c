@@ -2,13 +2,12 @@
 
 #include <stddef.h>
 
-#include "kernels.h"
-
-/* uint8 x to int8 x - 128. The frame is aligned to words. */
-static void shift_range(uint8_t *frame, uint32_t bytes)
+void network_shift_range(const struct nn_model *model)
 {
     typedef uint32_t __attribute__((may_alias)) word;
+    uint8_t *frame = network_frame(model);
     word *words = (word *)(void *)frame;
+    uint32_t bytes = model->input_bytes;
     for (uint32_t i = 0; i < bytes / 4; i++)
         words[i] ^= 0x80808080u;
     for (uint32_t i = bytes & ~3u; i < bytes; i++)
@@ -17,26 +16,9 @@ static void shift_range(uint8_t *frame, uint32_t bytes)
 
 const int8_t *network_run(const struct nn_model *model, void (*between_layers)(void *context), void *context)
 {
-    shift_range(network_frame(model), network_frame_bytes(model));
     for (uint32_t i = 0; i < model->layer_count; i++) {
         const struct nn_layer *layer = &model->layers[i];
-        switch ((enum nn_op)layer->op) {
-        case NN_CONV_2D:
-            conv_2d(layer, model->arena);
-            break;
-        case NN_DEPTHWISE_CONV_2D:
-            depthwise_conv_2d(layer, model->arena);
-            break;
-        case NN_AVERAGE_POOL_2D:
-            average_pool_2d(layer, model->arena);
-            break;
-        case NN_PAD:
-            pad(layer, model->arena);
-            break;
-        case NN_ADD:
-            add(layer, model->arena);
-            break;
-        }
+        layer->run(layer, model->arena);
         if (between_layers != NULL)
             between_layers(context);
     }

@@ -1,22 +1,20 @@
-/* Runs a model over a frame. */
+/* Runs a model over an input. */
 #ifndef CRUSTWATCH_NETWORK_H
 #define CRUSTWATCH_NETWORK_H
 
 #include "nn.h"
 
-/* Where the caller puts the frame before network_run: uint8 [h][w][c]. */
+/* Where the caller puts the input before network_run, input_bytes of it. */
 static inline uint8_t *network_frame(const struct nn_model *model)
 {
     return (uint8_t *)(model->arena + model->input_offset);
 }
 
-static inline uint32_t network_frame_bytes(const struct nn_model *model)
-{
-    return (uint32_t)model->input_h * model->input_w * model->input_c;
-}
+/* Turn a frame of uint8 at network_frame() into int8 x - 128. */
+void network_shift_range(const struct nn_model *model);
 
-/* Classify the frame at network_frame(); the frame is destroyed. `between_layers` (may be NULL) is called after each
- * layer with `context`. Returns the logits, int8[labels], valid until the next frame is put in. */
+/* Run the layers on the input at network_frame(), which is destroyed. `between_layers` (may be NULL) is called after
+ * each layer with `context`. Returns the output, output_bytes of it, valid until the next input is put in. */
 const int8_t *network_run(const struct nn_model *model, void (*between_layers)(void *context), void *context);
 
 #endif

@@ -7,7 +7,7 @@
  *   activations   [h][w][c]           int8, at an offset of the arena
  *   CONV_2D       [out_c][kh][kw][in_c]   (TFLite's OHWI), each output channel's row filled with zeros to whole words
  *   DEPTHWISE     [kh][kw][out_c]         (TFLite's 1HWC), out_c = in_c * depth_multiplier
- * Weights are -127 to 127, as TFLite's quantisation has them; the kernels rely on it (pair.h).
+ * The kernels on pairs rely on weights of -127 to 127, as TFLite's quantisation has them (pair.h); the plain ones do not.
  *
  * The caller of the emitter has already checked every bound below; the kernels do not check again.
  */
@@ -16,71 +16,77 @@
 
 #include <stdint.h>
 
-enum nn_op {
-    NN_CONV_2D = 0,
-    NN_DEPTHWISE_CONV_2D = 1,
-    NN_AVERAGE_POOL_2D = 2,
-    NN_PAD = 3,
-    NN_ADD = 4,
-};
-
 /* Most labels a model may have: bounds the logits, the thresholds and the protocol's lists. */
 #define NN_MAX_LABELS 16
 
 /* Entries of the gate's table: one for each difference max(logit) - logit of two int8 values. */
 #define NN_GATE_LUT_SIZE 256
 
-/* Words of the kernels' work area. A CONV_2D window (kernel_h * kernel_w * in_c elements) and kernel_h rows of
+/* Words of the pair kernels' work area. A CONV_2D window (kernel_h * kernel_w * in_c elements) and kernel_h rows of
  * (out_w - 1) * stride_w + kernel_w elements of a DEPTHWISE_CONV_2D fit in it, an element a word. */
 #define NN_WORK_WORDS 1536
 
 struct nn_layer {
-    uint8_t op; /* enum nn_op */
+    /* The kernel, one of kernels.h. `arena` is the model's. */
+    void (*run)(const struct nn_layer *layer, int8_t *arena);
 
-    /* Window, for CONV_2D, DEPTHWISE_CONV_2D and AVERAGE_POOL_2D; strides >= 1; dilation is always 1. */
-    uint8_t kernel_h, kernel_w;
-    uint8_t stride_h, stride_w;
+    /* Window, for convolutions and pools; strides >= 1; dilation is always 1. MEAN: how many values along height and
+     * width each mean takes, and along channels depth_multiplier. */
+    uint16_t kernel_h, kernel_w;
+    uint16_t stride_h, stride_w;
 
-    /* Rows above and columns left of the input. CONV/DEPTHWISE: a tap outside the input reads the input's
-     * zero point. AVERAGE_POOL: it is not counted. PAD: it is filled with the output's zero point.
-     * Padding below and to the right follows from the output's shape. */
-    uint8_t pad_top, pad_left;
+    /* Rows above and columns left of the input. Convolutions: a tap outside the input reads the input's
+     * zero point. Pools: it is not counted. PAD: it is filled with the output's zero point, as are pad_before
+     * channels. Padding below, to the right and behind follows from the output's shape. */
+    uint16_t pad_top, pad_left, pad_before;
 
-    uint8_t depth_multiplier; /* DEPTHWISE_CONV_2D: >= 1; others: 0 */
+    uint16_t depth_multiplier; /* DEPTHWISE_CONV_2D: >= 1 */
 
     uint16_t in_h, in_w, in_c;
     uint16_t out_h, out_w, out_c;
 
     int8_t input_zero_point;
-    int8_t input2_zero_point; /* ADD only */
+    int8_t input2_zero_point; /* ADD, SUB and MUL only */
     int8_t output_zero_point;
     int8_t act_min, act_max; /* clamp after the output's zero point is added */
+    int8_t sign;             /* ADD: 1; SUB: -1 */
+    uint8_t once;            /* plain convolutions: round once, as LiteRT's FULLY_CONNECTED, not twice */
 
     /* Byte offsets into the arena; multiples of 4. No operator's output overlaps its inputs. */
     uint32_t input_offset;
-    uint32_t input2_offset; /* ADD only */
+    uint32_t input2_offset; /* ADD, SUB and MUL only */
     uint32_t output_offset;
 
-    const int8_t *weights; /* CONV/DEPTHWISE; 4-byte aligned; NULL for others */
+    /* ADD, SUB and MUL: elements from one row, column and channel of each input to the next, 0 where it is repeated.
+     * CONCATENATION, one layer an input: steps[0] = {rows, bytes of one in the input, bytes of one in the output}. */
+    uint32_t steps[2][3];
 
-    /* int32[out_c]; the input's zero point is folded in:
+    /* Convolutions: 4-byte aligned. LOOKUP: int8[256] by the input's byte. ADD, SUB and MUL: an operand that is a
+     * constant, in the place of the arena's input (constants[0]) or input2 (constants[1]). */
+    const int8_t *weights;
+    const int8_t *constants[2];
+
+    /* Convolutions: int32[out_c]; the input's zero point is folded in:
      *     bias[c] = tflite_bias[c] - input_zero_point * sum(weights of output channel c)
-     * so that acc = bias[c] + sum(w * x) with raw int8 x. The emitter proves that no partial sum leaves int32. */
+     * so that acc = bias[c] + sum(w * x) with raw int8 x. The emitter proves that no partial sum leaves int32.
+     * SOFTMAX: int32[256], exp(-d) in Q0 for differences d to the row's maximum. DEQUANTIZE: the bits of float[256]. */
     const int32_t *bias;
 
     /* requantise(acc) = RDBPOT(SRDHM(acc << max(shift, 0), multiplier), max(-shift, 0)):
      *   SRDHM  saturating rounding doubling high multiply,
      *   RDBPOT rounding divide by a power of two, ties away from zero.
-     * CONV/DEPTHWISE: out_c entries, multiplier in [2^30, 2^31) or 0, shift in [-31, 30].
-     * ADD: 3 entries, for input 1, input 2 (after << 20) and the output. */
+     * Convolutions: out_c entries, multiplier in [2^30, 2^31) or 0, shift in [-31, 30].
+     * ADD, SUB: 3 entries, for input 1, input 2 (after << 20) and the output. MUL, MEAN: 1 entry.
+     * QUANTIZE: the bits of the scale, a float. SOFTMAX: the largest difference that counts. */
     const int32_t *multiplier;
     const int8_t *shift;
 };
 
 struct nn_model {
-    uint16_t input_h, input_w, input_c; /* the frame: uint8 [h][w][c], stored in the arena as int8 x - 128 */
-    uint16_t labels;                    /* 1 to NN_MAX_LABELS; the last layer's output is int8 [1][1][labels] */
+    uint16_t input_h, input_w, input_c; /* the input; of the serial service a frame, stored as int8 x - 128 */
+    uint16_t labels;                    /* of the serial service: 1 to NN_MAX_LABELS logits, int8 [1][1][labels] */
     uint16_t layer_count;
+    uint32_t input_bytes, output_bytes;
     int8_t *arena;          /* 4-byte aligned, defined zeroed by the generated file, so that it costs no flash */
     uint32_t arena_bytes;   /* its size; the offsets below and in the layers index it */
     uint32_t input_offset;  /* of the first layer's input */

@@ -35,6 +35,12 @@ static inline int32_t requantise(int32_t x, int32_t multiplier, int32_t shift)
     return high_multiply((int32_t)((uint32_t)x << shift), multiplier);
 }
 
+/* (x * multiplier + half) >> (31 - shift), in 64 bits, for shift -31 to 30: rounded once. */
+static inline int32_t requantise_once(int32_t x, int32_t multiplier, int32_t shift)
+{
+    return (int32_t)(((int64_t)x * multiplier + ((int64_t)1 << (30 - shift))) >> (31 - shift));
+}
+
 static inline int8_t clamp(int32_t value, int32_t low, int32_t high)
 {
     return (int8_t)(value < low ? low : value > high ? high : value);

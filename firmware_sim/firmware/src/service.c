@@ -42,7 +42,7 @@ static void refuse(struct service *service, uint8_t sequence, uint8_t request, u
 
 static uint32_t frame_units(const struct service *service)
 {
-    return (network_frame_bytes(service->model) + CW_CHUNK_UNIT - 1) / CW_CHUNK_UNIT;
+    return (service->model->input_bytes + CW_CHUNK_UNIT - 1) / CW_CHUNK_UNIT;
 }
 
 static void want_all_units(struct service *service)
@@ -94,7 +94,7 @@ static void on_set_thresholds(struct service *service, uint8_t sequence, const s
 
 static void on_frame_begin(struct service *service, uint8_t sequence, const struct cw_frame_begin *begin)
 {
-    uint32_t bytes = network_frame_bytes(service->model);
+    uint32_t bytes = service->model->input_bytes;
     if (begin->length != bytes) {
         refuse(service, sequence, CW_TYPE_FRAME_BEGIN, CW_ERROR_CODE_BAD_VALUE, bytes);
         return;
@@ -117,7 +117,7 @@ static void on_frame_chunk(struct service *service, uint8_t sequence, const stru
         refuse(service, sequence, CW_TYPE_FRAME_CHUNK, CW_ERROR_CODE_OUT_OF_ORDER, service->frame);
         return;
     }
-    uint32_t bytes = network_frame_bytes(service->model), count = chunk->data_count;
+    uint32_t bytes = service->model->input_bytes, count = chunk->data_count;
     bool inside = chunk->offset < bytes && count <= bytes - chunk->offset && count > 0;
     bool on_grain = chunk->offset % CW_CHUNK_UNIT == 0 &&
                     (count % CW_CHUNK_UNIT == 0 || chunk->offset + count == bytes);
@@ -161,7 +161,7 @@ static void on_frame_end(struct service *service, uint8_t sequence, const struct
         send(service, CW_TYPE_MISSING, sequence, cw_missing_pack(&missing, fields(service)));
         return;
     }
-    if (crc32(network_frame(service->model), network_frame_bytes(service->model)) != service->frame_crc32) {
+    if (crc32(network_frame(service->model), service->model->input_bytes) != service->frame_crc32) {
         want_all_units(service);
         refuse(service, sequence, CW_TYPE_FRAME_END, CW_ERROR_CODE_BAD_FRAME_CRC, 0);
         return;
@@ -271,6 +271,7 @@ bool service_work(struct service *service)
     service->state = FRAME_RUNNING;
     const struct service_port *port = service->port;
     uint64_t start_us = port->now_us(), start_cycles = port->cycles();
+    network_shift_range(service->model);
     const int8_t *logits = network_run(service->model, port->between_layers, service);
     uint64_t cycles = port->cycles() - start_cycles;
     uint32_t us = (uint32_t)(port->now_us() - start_us);

@@ -4,13 +4,13 @@
 
 #include "registers.h"
 #include "stack.h"
-#include "uart.h"
 
 extern uint32_t data_load[], data_start[], data_end[], bss_start[], bss_end[], stack_low[], stack_top[];
 
 int main(void);
 void reset(void);
 static void fault(void);
+void uart0_interrupt(void); /* of uart.c, in a program that has it */
 
 #define VECTORS (16 + 32)
 
@@ -43,6 +43,11 @@ static void fault(void)
     REGISTER(AIRCR) = AIRCR_RESET_REQUEST;
     for (;;)
         ;
+}
+
+__attribute__((weak)) void uart0_interrupt(void)
+{
+    fault();
 }
 
 uint32_t stack_bytes_used(void)

@@ -1,0 +1,206 @@
+"""The tables and the `struct nn_layer` of each operator, as C text (`nn.h` is the contract)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_sim.compiler.arena import ArenaPlan
+from firmware_sim.compiler.graph import (
+    Add,
+    AveragePool2D,
+    Concatenation,
+    Conv2D,
+    DepthwiseConv2D,
+    Dequantize,
+    Graph,
+    Lookup,
+    MaxPool2D,
+    Mean,
+    Mul,
+    Operator,
+    Pad,
+    Quantize,
+    Reshape,
+    Shape,
+    Softmax,
+    Window,
+)
+
+WORK_WORDS = 1536  # nn.h, NN_WORK_WORDS
+VALUES_A_LINE = 24
+IN_SRAM, IN_FLASH = "", '__attribute__((section(".flash_tables")))'
+Fields = dict[str, int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerText:
+    """The C text of one layer."""
+
+    kernel: str  # the function of kernels.h
+    tables: list[str]
+    fields: Fields
+
+
+def array(declaration: str, values: Iterable[int]) -> list[str]:
+    """A C array definition, wrapped."""
+    texts = [str(int(value)) for value in values]
+    rows = [texts[i : i + VALUES_A_LINE] for i in range(0, len(texts), VALUES_A_LINE)]
+    return [f"{declaration} = {{", *("    " + ", ".join(row) + "," for row in rows), "};", ""]
+
+
+def folded_bias(operator: Conv2D | DepthwiseConv2D, zero_point: int) -> NDArray[np.int64]:
+    """Bias int64 [O] with the input's zero point folded in, so that the kernel sums raw int8 inputs."""
+    axes = (1, 2, 3) if isinstance(operator, Conv2D) else (0, 1)
+    sums: NDArray[np.int64] = operator.weights.sum(axis=axes, dtype=np.int64)  # [O]
+    return operator.bias.astype(np.int64) - zero_point * sums
+
+
+def weight_rows(operator: Conv2D | DepthwiseConv2D) -> NDArray[np.int8]:
+    """Weights as nn.h has them: int8 [O, n] with n = kh * kw * I filled up to whole words, or int8 [kh * kw, O]."""
+    if isinstance(operator, DepthwiseConv2D):
+        return operator.weights.reshape(-1, operator.weights.shape[-1])
+    rows = operator.weights.reshape(len(operator.weights), -1)  # [O, kh * kw * I]
+    return np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4)))
+
+
+def kernel_of(operator: Operator, graph: Graph) -> str:
+    """The function of kernels.h that runs `operator`; empty for RESHAPE, which moves nothing."""
+    if isinstance(operator, Conv2D | DepthwiseConv2D):
+        name = "conv_2d" if isinstance(operator, Conv2D) else "depthwise_conv_2d"
+        return name if _fits_pairs(operator, graph) else f"plain_{name}"
+    names: dict[type[Operator], str] = {
+        AveragePool2D: "average_pool_2d",
+        MaxPool2D: "max_pool_2d",
+        Pad: "pad",
+        Add: "add",
+        Mul: "mul",
+        Mean: "mean",
+        Concatenation: "copy",
+        Softmax: "softmax",
+        Lookup: "lookup",
+        Quantize: "quantize",
+        Dequantize: "dequantize",
+        Reshape: "",
+    }
+    return names[type(operator)]
+
+
+def _fits_pairs(operator: Conv2D | DepthwiseConv2D, graph: Graph) -> bool:
+    """What the kernels on pairs rely on: two products fit 16 bits, their work area holds a window or its rows."""
+    window, width = operator.window, graph.tensors[operator.output].shape[1]
+    words = operator.weights[0].size
+    if isinstance(operator, DepthwiseConv2D):
+        words = window.height * ((width - 1) * window.stride_w + window.width)
+    return bool(operator.weights.min(initial=0) >= -127) and words <= WORK_WORDS - 3 and not operator.rescale.once
+
+
+def layers_of(position: int, operator: Operator, graph: Graph, arena: ArenaPlan, section: str) -> list[LayerText]:
+    """The layers of `operator`: one, none for RESHAPE, one an input for CONCATENATION. Weights go to `section`."""
+    if isinstance(operator, Reshape):
+        return []
+    if isinstance(operator, Concatenation):
+        return _copies(operator, graph, arena)
+    into, out = graph.tensors[operator.input], graph.tensors[operator.output]
+    fields: Fields = {}
+    tables: list[str] = []
+
+    def table(kind: str, name: str, values: Iterable[int], place: str = IN_SRAM) -> str:
+        listed = [int(value) for value in values]
+        attribute = f"{place} __attribute__((aligned(4)))".strip()
+        tables.extend(array(f"static const {kind} {name}_{position}[{len(listed)}] {attribute}", listed))
+        return f"{name}_{position}"
+
+    if isinstance(operator, Conv2D | DepthwiseConv2D | AveragePool2D | MaxPool2D):
+        fields |= _window_fields(operator.window)
+    if isinstance(operator, Conv2D | DepthwiseConv2D):
+        fields["weights"] = table("int8_t", "weights", weight_rows(operator).ravel(), section)
+        fields["bias"] = table("int32_t", "bias", folded_bias(operator, into.zero_point))  # [O]
+        fields["once"] = int(operator.rescale.once)
+    if isinstance(operator, DepthwiseConv2D):
+        fields["depth_multiplier"] = operator.multiplier
+    if isinstance(operator, Conv2D | DepthwiseConv2D | Add | Mul | Mean):
+        fields["multiplier"] = table("int32_t", "multiplier", operator.rescale.multiplier)
+        fields["shift"] = table("int8_t", "shift", operator.rescale.exponent)
+    if isinstance(operator, Pad):
+        fields |= {"pad_top": operator.top, "pad_left": operator.left, "pad_before": operator.before}
+    if isinstance(operator, Mean):
+        names = ("kernel_h", "kernel_w", "depth_multiplier")
+        fields |= {name: into.shape[i] if i in operator.axes else 1 for i, name in enumerate(names)}
+    if isinstance(operator, Lookup):
+        fields["weights"] = table("int8_t", "table", operator.table.view(np.int8))
+    if isinstance(operator, Softmax):
+        fields["bias"] = table("int32_t", "exponentials", operator.tables.exponentials)
+        fields["multiplier"] = table("int32_t", "reach", [operator.tables.reach])
+    if isinstance(operator, Quantize):
+        fields["multiplier"] = table("int32_t", "scale", np.array([out.scale], np.float32).view(np.int32))
+    if isinstance(operator, Dequantize):
+        fields["bias"] = table("int32_t", "table", operator.table.view(np.int32))
+    if isinstance(operator, Add | Mul):
+        fields |= _operands(operator, graph, table)
+        fields["input2_offset"] = arena.offsets.get(operator.input2, 0)
+    fields |= dict(zip(("in_h", "in_w", "in_c"), into.shape, strict=True))
+    fields |= dict(zip(("out_h", "out_w", "out_c"), out.shape, strict=True))
+    fields |= {"input_zero_point": _signed(into.zero_point), "output_zero_point": _signed(out.zero_point)}
+    if isinstance(operator, Conv2D | DepthwiseConv2D | AveragePool2D | MaxPool2D | Add | Mul):
+        fields |= {"act_min": operator.low, "act_max": operator.high}
+    if isinstance(operator, Conv2D) and operator.rescale.once:  # FULLY_CONNECTED: rows of the input as pixels
+        rows, depth = into.elements // operator.weights.shape[3], operator.weights.shape[3]
+        fields |= {"in_h": 1, "in_w": rows, "in_c": depth, "out_h": 1, "out_w": rows}
+    fields |= {"input_offset": arena.offsets.get(operator.input, 0), "output_offset": arena.offsets[operator.output]}
+    return [LayerText(kernel_of(operator, graph), tables, fields)]
+
+
+def _signed(zero_point: int) -> int:
+    """The zero points of uint8 borders are in their tables already; the field holds int8."""
+    return zero_point if zero_point <= 127 else 0
+
+
+def _operands(operator: Add | Mul, graph: Graph, table: Callable[[str, str, Iterable[int]], str]) -> Fields:
+    """Both inputs of ADD, SUB and MUL: steps of repeated sides, and constants."""
+    fields: Fields = {"input2_zero_point": graph.tensors[operator.input2].zero_point}
+    fields["sign"] = operator.sign if isinstance(operator, Add) else 1
+    steps, constants = [], []
+    for name, index in (("first", operator.input), ("second", operator.input2)):
+        steps.append(_steps(graph.tensors[index].shape))
+        values = graph.constants.get(index)
+        constants.append("0" if values is None else table("int8_t", f"{name}_operand", values.ravel()))
+    fields["steps"] = "{" + ", ".join("{" + ", ".join(map(str, step)) + "}" for step in steps) + "}"
+    fields["constants"] = "{" + ", ".join(constants) + "}"
+    return fields
+
+
+def _steps(shape: Shape) -> tuple[int, int, int]:
+    """Elements from one row, column and channel to the next; 0 along sides of one."""
+    height, width, channels = shape
+    return (0 if height == 1 else width * channels, 0 if width == 1 else channels, 0 if channels == 1 else 1)
+
+
+def _copies(operator: Concatenation, graph: Graph, arena: ArenaPlan) -> list[LayerText]:
+    out = graph.tensors[operator.output].shape
+    rows = int(np.prod(out[: operator.axis], dtype=np.int64))
+    step, start, layers = int(np.prod(out[operator.axis :], dtype=np.int64)), 0, []
+    for index in operator.inputs:
+        bytes_a_row = int(np.prod(graph.tensors[index].shape[operator.axis :], dtype=np.int64))
+        fields: Fields = {
+            "steps": f"{{{{{rows}, {bytes_a_row}, {step}}}}}",
+            "input_offset": arena.offsets[index],
+            "output_offset": arena.offsets[operator.output] + start,
+        }
+        layers.append(LayerText("copy", [], fields))
+        start += bytes_a_row
+    return layers
+
+
+def _window_fields(window: Window) -> Fields:
+    return {
+        "kernel_h": window.height,
+        "kernel_w": window.width,
+        "stride_h": window.stride_h,
+        "stride_w": window.stride_w,
+        "pad_top": window.pad_top,
+        "pad_left": window.pad_left,
+    }

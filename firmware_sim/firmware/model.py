@@ -1,0 +1,120 @@
+"""Builds the firmware of any `.tflite` file: the network alone, run by a debugger or by the emulated chip."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from firmware_sim.compiler.arena import plan
+from firmware_sim.compiler.emit_c import emit_model
+from firmware_sim.compiler.emit_layers import layers_of
+from firmware_sim.compiler.graph import Graph, Operator
+from firmware_sim.compiler.placement import place
+from firmware_sim.compiler.tflite_reader import read_graph
+from firmware_sim.firmware.build import measure, require_compiler, run_make, write_changed
+from shared.errors import BadInputError
+
+XOSC_MHZ = 12
+VCO_MHZ = (750, 1600)  # RP2040 datasheet 2.18
+CLOCKS_MHZ = (48, 133)
+
+
+class LayerReport(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One layer of the firmware. `cycles` are the emulated chip's, when it was measured."""
+
+    position: int  # of the operator in the file
+    operator: str
+    output: str
+    shape: tuple[int, int, int]
+    macs: int
+    kernel: str
+    weights: str  # "sram", "flash", or empty
+    cycles: int | None = None
+
+
+class ModelReport(msgspec.Struct, frozen=True):
+    """A build: what it takes of the chip, and its layers."""
+
+    model: str
+    folder: str
+    clock_mhz: int
+    macs: int
+    arena_bytes: int
+    flash_bytes: int
+    sram_bytes: int  # code, tables, activations and stack
+    largest_frame_bytes: int
+    layers: tuple[LayerReport, ...]
+
+
+def read_model(path: Path) -> tuple[bytes, Graph]:
+    """The bytes and the checked network of a `.tflite` file. Raises BadInputError."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadInputError(f"{path}: cannot be read: {error.strerror}") from None
+    return data, read_graph(data, str(path))
+
+
+def build_model(path: Path, out: Path, *, clock_mhz: int = 125, cores: int = 1) -> ModelReport:
+    """Write model_data.c, firmware.elf and firmware.uf2 of the `.tflite` file `path` to the folder `out`.
+
+    Raises BadInputError for a bad model or clock, MissingPartError without the compiler, CrustwatchError when it does
+    not build.
+    """
+    if cores != 1:
+        raise BadInputError(f"--cores {cores}: the kernels run on one core so far")
+    clock = clock_flags(clock_mhz)
+    data, graph = read_model(path)
+    require_compiler()
+    arena = plan(graph)
+    placed = place(graph, arena, str(path))
+    out.mkdir(parents=True, exist_ok=True)
+    text = emit_model(graph, hashlib.sha256(data).digest(), arena, in_flash=placed.in_flash)
+    write_changed(out / "model_data.c", text)
+    run_make(out, ["PROGRAM=runner", f"CLOCK={clock}"])
+    sizes = measure(out)
+    layers = tuple(
+        LayerReport(
+            position=position,
+            operator=type(operator).__name__,
+            output=graph.tensors[operator.output].name,
+            shape=graph.tensors[operator.output].shape,
+            macs=macs,
+            kernel=layer.kernel,
+            weights=_where(operator, position in placed.in_flash),
+        )
+        for position, (operator, macs) in enumerate(graph.macs_by_operator())
+        for layer in layers_of(position, operator, graph, arena, "")
+    )
+    return ModelReport(
+        model=str(path),
+        folder=str(out),
+        clock_mhz=clock_mhz,
+        macs=graph.macs(),
+        arena_bytes=arena.bytes,
+        flash_bytes=sizes.flash_bytes,
+        sram_bytes=sizes.ram_bytes,
+        largest_frame_bytes=sizes.largest_frame_bytes,
+        layers=layers,
+    )
+
+
+def _where(operator: Operator, in_flash: bool) -> str:
+    if not hasattr(operator, "window") or not hasattr(operator, "weights"):
+        return ""
+    return "flash" if in_flash else "sram"
+
+
+def clock_flags(clock_mhz: int) -> str:
+    """The compiler's -D flags for clk_sys: feedback and both dividers of the PLL. BadInputError when there are none."""
+    low, high = CLOCKS_MHZ
+    for feedback in range(VCO_MHZ[1] // XOSC_MHZ, VCO_MHZ[0] // XOSC_MHZ, -1):
+        for first in range(7, 0, -1):
+            for second in range(1, first + 1):
+                if low <= clock_mhz <= high and XOSC_MHZ * feedback == clock_mhz * first * second:
+                    return f"-DSYS_HZ={clock_mhz}000000u -DPLL_FEEDBACK={feedback}u " + (
+                        f"-DPLL_POSTDIV1={first}u -DPLL_POSTDIV2={second}u"
+                    )
+    raise BadInputError(f"--clock {clock_mhz}: the PLL reaches {low} to {high} MHz; try 125, 133, 100, 75 or 48")

@@ -1,0 +1,83 @@
+"""Firmware of any `.tflite` file on the emulated chip: LiteRT's bytes, figures that add up, and the commands."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from random_tflite import legal_network, random_inputs
+from tflite_files import litert_outputs
+from typer.testing import CliRunner
+
+from edge.devices.model import DEFAULT_MODEL
+from firmware_sim.cli import app
+from firmware_sim.compiler.tflite_reader import read_graph
+from firmware_sim.firmware.chip_model import ChipModel
+from firmware_sim.firmware.model import build_model, clock_flags
+from shared.errors import BadInputError
+
+pytestmark = pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="arm-none-eabi-gcc is not installed")
+MODELS = "CRUSTWATCH_MODELS"  # folder of int8 models of the MLPerf Tiny reference, no part of the project
+PIZZA = DEFAULT_MODEL / "model.tflite"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all builds: only the model's file is compiled again."""
+    return tmp_path_factory.mktemp("models")
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_networks_give_litert_s_bytes_on_the_chip(seed: int, folder: Path) -> None:
+    data = legal_network(seed, 6)
+    path = folder / "model.tflite"
+    path.write_bytes(data)
+    build_model(path, folder / "build")
+    x = random_inputs(data, 4, seed)
+    chip = ChipModel(folder / "build" / "firmware.elf", read_graph(data))
+    found = np.stack([chip.run(row) for row in x])
+    wanted = litert_outputs(data, x).reshape(found.shape)
+    assert found.dtype == wanted.dtype
+    np.testing.assert_array_equal(found, wanted)
+    assert sum(chip.layer_cycles) == pytest.approx(chip.cycles, rel=0.2, abs=400 * len(chip.layer_cycles))
+
+
+@pytest.mark.parametrize("name", ["kws_int8", "resnet8_cifar10_int8", "vww_96_int8"])
+def test_real_networks_verify(name: str) -> None:
+    given = os.environ.get(MODELS)
+    if given is None:
+        pytest.skip(f"{MODELS} names no folder with {name}.tflite (mlcommons/tiny, Apache-2.0)")
+    path = Path(given) / f"{name}.tflite"
+    shown = CliRunner().invoke(app, ["verify", str(path), "--inputs", "60", "--chip-inputs", "2", "--json"])
+    assert shown.exit_code == 0, shown.output
+    found = msgspec.json.decode(shown.stdout)
+    assert (found["inputs"], found["mismatches"], found["chip_inputs"]) == (60, 0, 2)
+
+
+def test_build_and_bench_print_what_a_model_takes(tmp_path: Path) -> None:
+    shown = CliRunner().invoke(app, ["build", str(PIZZA), "--out", str(tmp_path), "--json"])
+    built = msgspec.json.decode(shown.stdout)
+    assert (tmp_path / "firmware.uf2").exists()
+    assert built["macs"] == sum(layer["macs"] for layer in built["layers"])
+    shown = CliRunner().invoke(app, ["bench", str(PIZZA), "--json"])
+    found = msgspec.json.decode(shown.stdout)
+    assert found["cycles"] == sum(layer["cycles"] for layer in found["layers"])
+    assert found["ms"] == pytest.approx(found["cycles"] / 125e3, abs=0.001)
+    assert found["cycles_per_mac"] == pytest.approx(found["cycles"] / found["macs"], abs=0.001)
+    assert (found["flash_bytes"], found["sram_bytes"]) == (built["flash_bytes"], built["sram_bytes"])
+    text = CliRunner().invoke(app, ["bench", str(PIZZA), "--clock", "100"])
+    assert "1 core at 100 MHz" in text.stdout
+
+
+def test_a_clock_that_the_pll_does_not_reach_is_refused() -> None:
+    assert clock_flags(125) == "-DSYS_HZ=125000000u -DPLL_FEEDBACK=125u -DPLL_POSTDIV1=6u -DPLL_POSTDIV2=2u"
+    with pytest.raises(BadInputError, match="--clock 20"):
+        clock_flags(20)
+    with pytest.raises(BadInputError, match="--cores 2"):
+        build_model(PIZZA, Path("nowhere"), cores=2)
+    with pytest.raises(BadInputError, match="cannot be read"):
+        build_model(Path("/no/such.tflite"), Path("nowhere"))
