@@ -17,9 +17,21 @@ if TYPE_CHECKING:
     from firmware_sim.rp2040.board import Board
     from firmware_sim.rp2040.i2c_port import I2cRegisters
     from firmware_sim.rp2040.image import Image, load_image
+    from firmware_sim.rp2040.profile import Profile
     from firmware_sim.rp2040.report import Breakpoint, FaultReport, Stop
+    from firmware_sim.rp2040.trace import Trace
 
-__all__ = ["Board", "Breakpoint", "FaultReport", "I2cRegisters", "Image", "Stop", "load_image"]
+__all__ = [
+    "Board",
+    "Breakpoint",
+    "FaultReport",
+    "I2cRegisters",
+    "Image",
+    "Profile",
+    "Stop",
+    "Trace",
+    "load_image",
+]
 
 _PLACES = {
     "Board": "board",
@@ -27,7 +39,9 @@ _PLACES = {
     "FaultReport": "report",
     "I2cRegisters": "i2c_port",
     "Image": "image",
+    "Profile": "profile",
     "Stop": "report",
+    "Trace": "trace",
     "load_image": "image",
 }
 

@@ -32,11 +32,13 @@ from firmware_sim.rp2040.image import Image, load_image
 from firmware_sim.rp2040.machine import run_core
 from firmware_sim.rp2040.memory_map import locate
 from firmware_sim.rp2040.native.translator import Translator
-from firmware_sim.rp2040.points import Point, Points
+from firmware_sim.rp2040.points import Access, Point, Points, WatchHit
+from firmware_sim.rp2040.recorder import Recorder
 from firmware_sim.rp2040.report import Breakpoint, FaultReport, Stop
 from firmware_sim.rp2040.rom.flash_functions import FlashFunctions
 from firmware_sim.rp2040.running import Conditions, Running
 from firmware_sim.rp2040.serial_port import SerialPort
+from firmware_sim.rp2040.symbols import Symbols
 from shared.errors import BadInputError
 
 REGISTERS = (*(f"r{i}" for i in range(13)), "sp", "lr", "pc")
@@ -76,6 +78,8 @@ class Board:
         self.i2c0, self.i2c1 = I2cPort(self.chip, 0), I2cPort(self.chip, 1)
         self.image: Image | None = None
         self.points = Points(self.chip)
+        self.symbols = Symbols()  # names and source lines of the loaded ELF file
+        self.recorder: Recorder | None = None
         self.passing: tuple[int, int] | None = None  # cycle and PC of a point that stopped the run: go over it next
         self.flash = Flash(self.chip, flash)
         self.bootsel = False
@@ -153,6 +157,7 @@ class Board:
         image = source if isinstance(source, Image) else load_image(source, address=address)
         choose_start(image)
         self.image = image
+        self.symbols = Symbols(image.elf)
         self.flash.erase_sectors_of(image.chunks)
         for start, data in image.chunks:
             if start >> 28 == layout.FLASH_BASE >> 28 and start < layout.XIP_ALIASES_END:
@@ -177,7 +182,7 @@ class Board:
             raise BadInputError("no firmware is loaded: call Board.load first")
         reason = self.chip.watchdog.values["REASON"]
         self.chip.reset()
-        self.passing = None
+        self._forget_run()
         self._asked_for_usb = False
         if scratch is not None:
             self.chip.watchdog.values.update({f"SCRATCH{i}": value for i, value in enumerate(scratch)})
@@ -265,11 +270,27 @@ class Board:
         """
         return self.points.add_code(self.address_of(where), callback)
 
+    def watchpoint(self, where: int | str, size: int | None = None, access: Access = "write") -> Point:
+        """Stop (reason "watchpoint", `Stop.hit`) behind an instruction that accesses an address or symbol.
+
+        size in bytes: the symbol's, else 4. access: read, write or any. Exact, and slow: see `points.py`.
+        """
+        if size is None:
+            size = self.symbols.size_of(where) or 4 if isinstance(where, str) else 4
+        return self.points.add_watch(self.address_of(where), size, access)
+
     def address_of(self, where: int | str) -> int:
         """Address of a symbol of the loaded ELF file; a number is an address already. Raises BadInputError."""
         if isinstance(where, int):
             return where
-        raise BadInputError(f"{where!r}: the loaded firmware has no symbols")
+        return self.symbols.address(where)
+
+    def load_symbols(self, source: str | Path | bytes) -> None:
+        """Take names and lines from an ELF file, for firmware loaded as UF2 or binary. Raises BadInputError."""
+        image = load_image(source)
+        if image.elf is None:
+            raise BadInputError("symbols come from an ELF file")
+        self.symbols = Symbols(image.elf)
 
     def exchange_serial(self) -> bytes:
         """Move bytes between the chip and the host's ends; what UART0 sent."""
@@ -292,10 +313,17 @@ class Board:
         run_core(S, self.chip.mem, 0)
         S[layout.END] = layout.NEVER
 
-    def stop(self, reason: str, immediate: int | None, events: list[Breakpoint], faults: list[FaultReport]) -> Stop:
+    def stop(
+        self,
+        reason: str,
+        immediate: int | None,
+        events: list[Breakpoint],
+        faults: list[FaultReport],
+        hit: WatchHit | None = None,
+    ) -> Stop:
         """The present state as a Stop."""
         r0, r1, r2, r3 = (int(value) for value in self.chip.S[:4])
-        return Stop(reason, immediate, r0, r1, r2, r3, self.pc, self.cycles, self.instructions, events, faults)
+        return Stop(reason, immediate, r0, r1, r2, r3, self.pc, self.cycles, self.instructions, events, faults, hit)
 
     def step_over_breakpoint(self) -> None:
         """Continue behind the BKPT that stopped the run, as a debugger would; it costs one cycle."""
@@ -336,9 +364,16 @@ class Board:
         self.chip.restore(snapshot.chip)
         for name, queues in snapshot.parts.items():
             getattr(self, name).set_queues(queues)
-        self.image = snapshot.image
         self.flash.synchronise()
+        if snapshot.image is not self.image:
+            self.image, self.symbols = snapshot.image, Symbols(snapshot.image.elf if snapshot.image else None)
+        self._forget_run()
+
+    def _forget_run(self) -> None:
+        """What a run left behind does not apply any more."""
         self.passing = None
+        if self.recorder is not None:
+            self.recorder.lose_track()
 
     def __reduce__(self) -> Any:
         """A board travels between processes as its snapshot; hooks, breakpoints and watchpoints stay behind."""

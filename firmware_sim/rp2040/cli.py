@@ -53,6 +53,102 @@ def run(
     raise typer.Exit(run_file(file, options))
 
 
+FileArgument = Annotated[Path, typer.Argument(help="ELF, UF2, or a raw binary named *.bin (loaded at 0x10000000).")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+CyclesOption = Annotated[int | None, typer.Option(min=1, help="Stop after this many cycles of clk_sys.")]
+TimeoutOption = Annotated[float | None, typer.Option(min=0, help="Stop after this many seconds of real time.")]
+TextOption = Annotated[str | None, typer.Option(help="Stop once UART0 has sent this; else fail.")]
+UartInOption = Annotated[Path | None, typer.Option(help="File whose bytes are sent to UART0; - is stdin.")]
+LogOption = Annotated[bool, typer.Option("--bkpt-log", help="Go on behind each BKPT; 0 ends the run.")]
+ElfOption = Annotated[Path | None, typer.Option(help="ELF file with the symbols of a UF2 or binary.")]
+
+
+@app.command()
+def info(
+    file: FileArgument,
+    as_json: JsonOption = False,
+    top: Annotated[int, typer.Option(min=0, help="How many of the largest symbols to list.")] = 20,
+) -> None:
+    """Say what is in a firmware file: sections, vectors, second stage, flash and RAM in total and by symbol.
+
+    Example: crustwatch emu info firmware.elf
+    """
+    from firmware_sim.rp2040.info import print_info
+
+    print_info(file, as_json, top)
+
+
+@app.command()
+def disasm(
+    file: FileArgument,
+    symbol: Annotated[list[str] | None, typer.Option(help="Function or object; may be repeated.")] = None,
+    address: Annotated[str | None, typer.Option(help="First address, as 0x10000100; with --size.")] = None,
+    size: Annotated[int, typer.Option(min=2, help="Bytes from --address.")] = 64,
+    elf: ElfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Disassemble code with its cycles on the Cortex-M0+; without options all that the file holds.
+
+    The cycles are those without wait states: a branch as not taken/taken, loads and stores as for SRAM.
+
+    Example: crustwatch emu disasm firmware.elf --symbol main
+    """
+    from firmware_sim.rp2040.listing import print_listing
+
+    print_listing(file, symbol or [], address, size, elf, as_json)
+
+
+@app.command()
+def profile(
+    file: FileArgument,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for profile.speedscope.json, callgrind.out and coverage.lcov.")
+    ] = None,
+    max_cycles: CyclesOption = None,
+    timeout: TimeoutOption = None,
+    until_text: TextOption = None,
+    uart_in: UartInOption = None,
+    bkpt_log: LogOption = False,
+    elf: ElfOption = None,
+    top: Annotated[int, typer.Option(min=1, help="Functions and lines in the table.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a firmware file and say where its cycles went: by function, line and chain of calls, with coverage and stack.
+
+    The counts are exact, not sampled. Open the files with speedscope, KCachegrind or genhtml.
+
+    Example: crustwatch emu profile firmware.elf --max-cycles 125000000 --out profile
+    """
+    from firmware_sim.rp2040.profile_session import profile_file
+    from firmware_sim.rp2040.session import RunOptions
+
+    options = RunOptions(bkpt_log, as_json, max_cycles, timeout, until_text, uart_in)
+    raise typer.Exit(profile_file(file, options, out, elf, top))
+
+
+@app.command()
+def trace(
+    file: FileArgument,
+    last: Annotated[int, typer.Option(min=1, help="How many instructions to keep.")] = 64,
+    max_cycles: CyclesOption = None,
+    timeout: TimeoutOption = None,
+    until_text: TextOption = None,
+    uart_in: UartInOption = None,
+    bkpt_log: LogOption = False,
+    elf: ElfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a firmware file and print the last instructions before it stopped, with the registers that changed.
+
+    Example: crustwatch emu trace firmware.elf --last 100
+    """
+    from firmware_sim.rp2040.profile_session import trace_file
+    from firmware_sim.rp2040.session import RunOptions
+
+    options = RunOptions(bkpt_log, as_json, max_cycles, timeout, until_text, uart_in)
+    raise typer.Exit(trace_file(file, options, elf, last))
+
+
 @app.command()
 def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,

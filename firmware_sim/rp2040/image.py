@@ -7,7 +7,7 @@ reader takes program headers only, which is all that loading needs.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from firmware_sim.rp2040.layout import (
@@ -33,11 +33,12 @@ UF2_FAMILY_RP2040, UF2_FAMILY_ABSOLUTE = 0xE48BFF56, 0xE48BFF57
 
 @dataclass(frozen=True)
 class Image:
-    """What a firmware file puts where. `entry` is the ELF's entry point, bit 0 as in the file."""
+    """What a firmware file puts where. `entry` is the ELF's entry point, bit 0 as in the file; `elf` is that file."""
 
     kind: str
     chunks: tuple[tuple[int, bytes], ...]
     entry: int | None = None
+    elf: bytes | None = field(default=None, repr=False, compare=False)
 
     def holds(self, address: int, size: int = 2) -> bool:
         """Whether the file has bytes at [address, address + size)."""
@@ -140,7 +141,7 @@ def read_elf(data: bytes) -> Image:
                 chunks.append(chunk)
     if not chunks:
         raise BadInputError("ELF without anything to load")
-    return Image("elf", tuple(chunks), entry)
+    return Image("elf", tuple(chunks), entry, data)
 
 
 def load_image(source: str | Path | bytes, *, address: int | None = None) -> Image:

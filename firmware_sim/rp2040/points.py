@@ -40,15 +40,17 @@ class Point:
 
 @dataclass(frozen=True)
 class WatchHit:
-    """An access that a watchpoint saw. `pc` is the accessing instruction; `old` and `new` are None for registers."""
+    """An access that a watchpoint saw, by the instruction at `pc`.
+
+    `value` is what the watched bytes hold after it; None for registers of blocks and for more than 8 bytes.
+    """
 
     address: int
     size: int
     access: str  # "read" or "write"
     pc: int
     core: int  # 0 or 1
-    old: int | None
-    new: int | None
+    value: int | None
 
 
 class Points:

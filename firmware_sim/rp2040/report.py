@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from firmware_sim.rp2040 import layout
 from firmware_sim.rp2040.layout import State
 from firmware_sim.rp2040.memory_map import block_at
+from firmware_sim.rp2040.points import WatchHit
 
 KINDS = {
     layout.FAULT_UNALIGNED: "unaligned access",
@@ -68,9 +69,9 @@ class Breakpoint:
 class Stop:
     """Why `Board.run` returned.
 
-    reason: bkpt, max_cycles, timeout, text, condition, fault (the HardFault handler loops), lockup, idle (asleep with
-    nothing scheduled), reset (watchdog or AIRCR), usb_boot. `fault` is the first fault of this run, `faults` all
-    (at most MAX_FAULTS).
+    reason: bkpt, breakpoint, hook, watchpoint (with `hit`), max_cycles, timeout, text, condition, fault (the HardFault
+    handler loops), lockup, idle (asleep with nothing scheduled), reset (watchdog or AIRCR), usb_boot. `fault` is the
+    first fault of this run, `faults` all (at most MAX_FAULTS).
     """
 
     reason: str
@@ -84,6 +85,7 @@ class Stop:
     instructions: int
     events: list[Breakpoint] = field(default_factory=list)
     faults: list[FaultReport] = field(default_factory=list)
+    hit: WatchHit | None = None  # reason "watchpoint"
 
     @property
     def fault(self) -> FaultReport | None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from firmware_sim.rp2040 import layout
 from firmware_sim.rp2040.machine import run_core
+from firmware_sim.rp2040.record import EXIT_WATCH
+from firmware_sim.rp2040.recorder import RECORDED_SLICE_CYCLES, Recorder
 from firmware_sim.rp2040.report import Breakpoint, FaultReport, Stop, read_fault
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Conditions:
     bkpt_log: bool = False
     deadline: float | None = None  # of time.monotonic()
     on_uart0: Callable[[bytes], None] | None = None
+    before_access: bool = False  # a watchpoint stops before the access, as debuggers on ARM expect
 
 
 @dataclass
@@ -69,19 +72,30 @@ class Running:
         immediate = int(S[layout.EXIT_VALUE]) if self.reason == "bkpt" else None
         if self.reason == "bkpt" and not wanted.bkpt_log:
             self.events.clear()
-        return board.stop(self.reason, immediate, self.events, self.faults)
+        hit = board.recorder.hit if board.recorder and self.reason == "watchpoint" else None
+        return board.stop(self.reason, immediate, self.events, self.faults, hit)
 
     def _advance(self) -> int:
         """One slice of compiled code, or the one instruction under a point that was reported already; EXIT_*."""
-        board, S, mem = self.board, self.board.chip.S, self.board.chip.mem
-        if board.passing == (board.cycles, board.pc):
-            lifted = board.points.lift([board.pc])
-            S[layout.SLICE] = board.cycles + 1
-            code = int(run_core(S, mem, 0))
+        board = self.board
+        if board.passing != (board.cycles, board.pc):
+            return self._run_slice(None)
+        lifted = board.points.lift([board.pc])
+        try:
+            return self._run_slice(1)
+        finally:
             board.points.lower(lifted)
-            return code
-        S[layout.SLICE] = board.cycles + SLICE_CYCLES
-        return board.native.run() if board.native else int(run_core(S, mem, 0))
+
+    def _run_slice(self, cycles: int | None) -> int:
+        """Run for so many cycles, or as long as is good, recorded where somebody wants to see each instruction."""
+        board, S = self.board, self.board.chip.S
+        if board.points.watched or (board.recorder is not None and board.recorder.wanted):
+            board.recorder = board.recorder or Recorder(board)
+            return board.recorder.advance(cycles or RECORDED_SLICE_CYCLES, self.wanted.before_access)
+        if board.recorder is not None:
+            board.recorder.lose_track()
+        S[layout.SLICE] = board.cycles + (cycles or SLICE_CYCLES)
+        return board.native.run() if board.native else int(run_core(S, board.chip.mem, 0))
 
     def _take_serial(self) -> None:
         """Give on what UART0 sent and look for the text."""
@@ -100,6 +114,8 @@ class Running:
             self.reason = self.reason or self._reason_at_end()
         elif code == layout.EXIT_BKPT and S[layout.EXIT_VALUE] == layout.BREAKPOINT:
             self._reach_point()
+        elif code == EXIT_WATCH:
+            self.reason = self.reason or "watchpoint"
         elif code == layout.EXIT_BKPT:
             self.events.append(Breakpoint(int(S[layout.EXIT_VALUE]), int(S[0]), board.cycles))
             if not self.wanted.bkpt_log or self.events[-1].immediate == 0:

@@ -64,16 +64,21 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
-def run_file(path: Path, options: RunOptions) -> int:
-    """Run a file; the exit code. Raises BadInputError."""
+def prepare(path: Path, options: RunOptions) -> Board:
+    """A board with the file loaded and everything compiled. Raises BadInputError."""
     image = load_image(path)
     sending = read_uart_input(options.uart_in)
     board = Board()
     board.load(image)
     board.uart0.write(sending)
     compile_core(board)
+    return board
+
+
+def run_prepared(board: Board, options: RunOptions) -> Stop:
+    """Run as the options say; Ctrl-C stops."""
     try:
-        stop = board.run(
+        return board.run(
             max_cycles=options.max_cycles,
             until_text=options.until_text,
             bkpt_log=options.bkpt_log,
@@ -81,15 +86,26 @@ def run_file(path: Path, options: RunOptions) -> int:
             on_uart0=None if options.as_json else write_stdout,
         )
     except KeyboardInterrupt:
-        stop = board.stop_here("interrupted")
+        return board.stop_here("interrupted")
+
+
+def exit_code(board: Board, stop: Stop, options: RunOptions) -> int:
+    """0, or 1 when something failed."""
+    wanted_text = options.until_text is not None and stop.reason != "text"
+    return 1 if stop.reason in FAILED or board.in_hardfault or wanted_text else 0
+
+
+def run_file(path: Path, options: RunOptions) -> int:
+    """Run a file; the exit code. Raises BadInputError."""
+    board = prepare(path, options)
+    stop = run_prepared(board, options)
     if options.as_json:
         print(json.dumps(result_object(board, stop)))  # noqa: T201
         for fault in stop.faults:
             say(str(fault))
     else:
         tell(board, stop)
-    wanted_text = options.until_text is not None and stop.reason != "text"
-    return 1 if stop.reason in FAILED or board.in_hardfault or wanted_text else 0
+    return exit_code(board, stop, options)
 
 
 def result_object(board: Board, stop: Stop) -> dict[str, Any]:

@@ -22,12 +22,23 @@ from firmware_sim.rp2040.image import (
 )
 
 HERE = Path(__file__).parent
-FLAGS = ["-mcpu=cortex-m0plus", "-mthumb", "-O2", "-g0", "-Wall", "-Wextra", "-Werror", "-nostartfiles", "-s"]
+FLAGS = ["-mcpu=cortex-m0plus", "-mthumb", "-O2", "-g0", "-Wall", "-Wextra", "-Werror", "-nostartfiles"]
+DEBUG = [
+    "-g",
+    "-Os",
+    "-fno-optimize-sibling-calls",
+    "--param=min-pagesize=0",
+    f"-fdebug-prefix-map={HERE}=programs",
+    "-gno-record-gcc-switches",
+    "-nostdlib",
+    "-lgcc",
+]
 PROGRAMS = {
-    "exceptions": ("exceptions.S", "sram.ld", ["-nostdlib"]),
-    "alarm": ("alarm.S", "sram.ld", ["-nostdlib"]),
-    "echo": ("echo.S", "flash.ld", ["-nostdlib"]),
-    "newlib": ("newlib.c", "flash.ld", ["--specs=nano.specs", "-u", "_printf_float", "-lm"]),
+    "exceptions": ("exceptions.S", "sram.ld", ["-nostdlib", "-s"]),
+    "alarm": ("alarm.S", "sram.ld", ["-nostdlib", "-s"]),
+    "echo": ("echo.S", "flash.ld", ["-nostdlib", "-s"]),
+    "calls": ("calls.c", "calls.ld", DEBUG),
+    "newlib": ("newlib.c", "flash.ld", ["--specs=nano.specs", "-u", "_printf_float", "-lm", "-s"]),
 }
 
 
