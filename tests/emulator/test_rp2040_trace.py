@@ -67,7 +67,17 @@ def test_lines_name_what_ran_and_what_changed() -> None:
         board.run(max_cycles=100_000)
     text = "\n".join(trace.lines())
     assert "bx     lr; exception 14 to 0x200000d4" in text  # tail-chaining
-    assert "done by the host" in text  # the boot ROM's popcount
+
+
+def test_what_a_hook_does_is_in_the_trace() -> None:
+    board = loaded(CALLS)
+    board.hook("not_called", print)  # never reached
+    board.hook("rom_popcount", lambda board: board.set_register("pc", board.registers["lr"]))
+    with Trace(board, 3000) as trace:
+        stop = board.run(max_cycles=100_000)
+    (entry,) = [entry for entry in trace.entries() if entry["text"] == "done by the host"]
+    assert (entry["symbol"], entry["cycles"]) == ("rom_popcount", 0)
+    assert stop.reason == "bkpt"
 
 
 def test_a_profile_goes_on_under_a_trace() -> None:
