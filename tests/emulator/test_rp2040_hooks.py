@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,33 @@ def test_breakpoints_in_flash_hold_after_restore_and_reset_and_cost_no_cycle() -
 def test_no_code_can_be_there() -> None:
     with pytest.raises(BadInputError, match="no code can be at 0x40000000"):
         loaded().breakpoint(0x40000000)
+
+
+# movs r0, #0; movs r1, #100; lsls r1, #8 (25,600)
+# loop: adds r0, #1; nop; eors r2, r0; cmp r0, r1; bne loop; movs r0, #0; b loop
+HOT = program(0x2000, 0x2164, 0x0209, 0x3001, 0xBF00, 0x4042, 0x4288, 0xD1FA, 0x2000, 0xE7F8)
+
+
+@pytest.mark.parametrize("first_cycles", [0, 3_000_000])
+def test_hooks_in_translated_code_are_called_each_time(first_cycles: int) -> None:
+    """Before the translation and after it: a place that is passed once in 25,600 rounds, and a breakpoint inside."""
+    plain = loaded(HOT)
+    plain.run(until_cycle=first_cycles + 1_500_000)
+    board = loaded(HOT)
+    board.run(until_cycle=first_cycles)
+    if first_cycles and board.native is not None:
+        for _ in range(100):
+            if board.native.installed:
+                break
+            time.sleep(0.05)  # the translator works in another thread
+            board.run(max_cycles=0)
+    calls: list[int] = []
+    board.hook(SRAM + 0x20, lambda board: calls.append(board.cycles))
+    board.run(until_cycle=first_cycles + 1_500_000)
+    assert board.registers == plain.registers
+    assert board.cycles == plain.cycles
+    assert len(calls) in (9, 10)
+    point = board.breakpoint(SRAM + 0x1A)
+    assert [board.run(max_cycles=1000).reason for _ in range(5)] == ["breakpoint"] * 5
+    point.remove()
+    assert board.run(max_cycles=100_000).reason == "max_cycles"
