@@ -25,6 +25,7 @@ from firmware_sim.rp2040.blocks.storage import STORAGE_BLOCKS
 from firmware_sim.rp2040.blocks.watchdog import Watchdog
 from firmware_sim.rp2040.blocks.xip_ssi import XipSsi
 from firmware_sim.rp2040.decode import OP_REFETCH
+from firmware_sim.rp2040.faults import FaultPlan
 from firmware_sim.rp2040.flash_chip import FlashChip
 from firmware_sim.rp2040.host_call import HOST_DUE, HOST_FUNCTION, HOST_LOOK, HOST_READ, HOST_ROM
 from firmware_sim.rp2040.layout import IntArray, Memory, State
@@ -36,6 +37,9 @@ from firmware_sim.rp2040.separate import link
 
 # What the world around the chip does: it outlasts a reset of the chip.
 OUTSIDE = (
+    layout.PIN_STUCK,
+    layout.PIN_STUCK_LEVEL,
+    layout.CLOCK_PPM,
     layout.GPIO_EXTERNAL,
     layout.PIN_EXTERNAL_MASK,
     layout.PIN_EXTERNAL_UP,
@@ -97,7 +101,7 @@ class Chip:
         self.forget_code()
 
     def _make_blocks(self) -> None:
-        S, report, changed = self.S, self._report, self._clocks_changed
+        S, report, changed = self.S, self._report, self.clocks_changed
         self.clocks = Clocks(S, report, changed)
         self.clocks.pll_sys = Pll("PLL_SYS", S, report, changed)
         self.clocks.pll_usb = Pll("PLL_USB", S, report, changed)
@@ -105,6 +109,7 @@ class Chip:
         self.watchdog = Watchdog(S, report, changed, lambda us: us * int(S[layout.CLK_SYS_HZ]) // 1_000_000)
         self.bank0 = IoBank("IO_BANK0", BANK0_NAMES, S, report, self.pins_changed)
         self.flash = FlashChip(S, self.mem, self.warn, self._flash_changed)
+        self.faults = FaultPlan(S, self.mem, self.flash, self.forget_code_at, self._flash_changed)
         self.ssi = XipSsi(S, report, self.flash, lambda: self._now)
         blocks: list[RegisterBlock] = [
             self.clocks,
@@ -115,6 +120,7 @@ class Chip:
             self.watchdog,
             Resets("RESETS", RESETS, S, report),
             self.flash,
+            self.faults,
             self.ssi,
             self.bank0,
             IoQspi(S, report, self.pins_changed, self.ssi),
@@ -163,7 +169,7 @@ class Chip:
         self._reset_state()
         for block in self.blocks.values():
             block.reset()
-        self._clocks_changed(0)
+        self.clocks_changed(0)
         self.pins_changed(0)
 
     def link(self) -> None:
@@ -186,7 +192,7 @@ class Chip:
         for guard in (layout.FLASH_GUARD, layout.SRAM_GUARD):
             self.mem.decoded[guard] = OP_REFETCH
 
-    def _clocks_changed(self, cycle: int) -> None:
+    def clocks_changed(self, cycle: int) -> None:
         """Take over the frequencies; TIMER and SysTick lose no fraction of a tick."""
         tick_hz = self.watchdog.tick_hz(self.clocks.ref_hz)
         set_clocks(self.S, self.clocks.sys_hz, self.clocks.peri_hz, tick_hz, cycle)

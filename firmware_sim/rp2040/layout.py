@@ -197,6 +197,7 @@ XIP_OFF = BOOT  # not 0: flash can be read from the XIP cache only (1: SSI not i
 ROM_PHASE = BOOT + 1  # [2 cores] where a flash function of the boot ROM stands
 ROM_UNTIL = BOOT + 3  # [2 cores] cycle up to which it waits
 PIN_STUCK, PIN_STUCK_LEVEL = BOOT + 5, BOOT + 6  # injected fault: pads that keep a level whatever drives them
+CLOCK_PPM = BOOT + 7  # injected fault: how much faster the crystal runs
 BOOT_WORDS = 16
 STATE_WORDS = BOOT + BOOT_WORDS
 

@@ -25,6 +25,7 @@ REASONS = {
     layout.EXIT_IDLE: "idle",
     layout.EXIT_RESET: "reset",
     layout.EXIT_USB_BOOT: "usb_boot",
+    layout.EXIT_POWER: "power_cut",
 }
 
 
@@ -58,6 +59,7 @@ class Running:
         board.chip.link()
         S[layout.END] = wanted.end
         S[layout.UART_STOP_BYTE] = wanted.text[-1] if wanted.text else -1
+        self.reason = "power_cut" if board.faults.off else ""
         while not self.reason:
             code = self._advance()
             error, board.chip.error = board.chip.error, None
