@@ -25,7 +25,6 @@ from firmware_sim.rp2040.blocks.xip_ssi import COMMAND_MODE, READ_MODE
 from firmware_sim.rp2040.boot import BOOT2_BYTES, BOOT2_TARGET, Start, choose_start, has_boot2, scratch_start
 from firmware_sim.rp2040.bootrom import STACK_TOP, BootRom
 from firmware_sim.rp2040.chip import Chip, Snapshot
-from firmware_sim.rp2040.faults import Faults
 from firmware_sim.rp2040.flash import Flash
 from firmware_sim.rp2040.gpio import Gpio
 from firmware_sim.rp2040.i2c_port import I2cPort
@@ -40,6 +39,7 @@ from firmware_sim.rp2040.rom.flash_functions import FlashFunctions
 from firmware_sim.rp2040.running import Conditions, Running
 from firmware_sim.rp2040.serial_port import SerialPort
 from firmware_sim.rp2040.symbols import Symbols
+from firmware_sim.rp2040.usb_port import UsbPort
 from shared.errors import BadInputError
 
 REGISTERS = (*(f"r{i}" for i in range(13)), "sp", "lr", "pc")
@@ -50,6 +50,7 @@ PARTS = (
     "gpio",
     "i2c0",
     "i2c1",
+    "usb",
 )  # attributes with `queues()` and `set_queues()`: what the host's side of them remembers
 
 
@@ -67,6 +68,7 @@ class Board:
 
     flash: file that keeps the flash from run to run, made when it is missing; rom_version: 1 (chip B0) to 3 (B2);
     native: hot code is translated in the background; nothing but the speed depends on it.
+    `bootsel` is the button: pressed at a reset it leads to the USB boot loader.
     """
 
     def __init__(self, *, flash: str | Path | None = None, rom_version: int = 3, native: bool = True) -> None:
@@ -76,13 +78,14 @@ class Board:
         self.uart1 = SerialPort(self.chip, 1)
         self.gpio = Gpio(self.chip)
         self.i2c0, self.i2c1 = I2cPort(self.chip, 0), I2cPort(self.chip, 1)
+        self.usb = UsbPort(self.chip)
         self.image: Image | None = None
         self.points = Points(self.chip)
         self.symbols = Symbols()  # names and source lines of the loaded ELF file
         self.recorder: Recorder | None = None
         self.passing: tuple[int, int] | None = None  # cycle and PC of a point that stopped the run: go over it next
         self.flash = Flash(self.chip, flash)
-        self.faults = Faults(self)
+        self.bootsel = False
         self._asked_for_usb = False
         chip = self.chip
         functions = FlashFunctions(chip.S, chip.mem, chip.flash, chip.ssi, chip.flush_cache, chip.warn)
@@ -175,21 +178,6 @@ class Board:
         values = self.chip.watchdog.values
         self._reset([values[f"SCRATCH{i}"] for i in range(8)])
 
-    def power_on(self) -> None:
-        """Bring the power back: SRAM holds garbage (by the seed of `faults`), the boot sequence runs."""
-        plan = self.chip.faults
-        if not plan.off:
-            plan.lose_power(self.cycles, "power cycle")
-        garbage = np.random.RandomState(plan.seed & 0xFFFFFFFF).bytes(layout.SRAM_SIZE)
-        self.write_memory(layout.SRAM_BASE, garbage)
-        plan.off = False
-        image = self.image
-        if image is not None:
-            for start, data in image.chunks:  # a program in SRAM comes back with its debugger
-                if start >= layout.SRAM_BASE:
-                    self.write_memory(start, data)
-        self.reset()
-
     def _reset(self, scratch: list[int] | None) -> None:
         """Restart the chip. `scratch`: what the watchdog's scratch registers held, None after power-on."""
         direct = scratch_start(scratch) if scratch else None
@@ -205,24 +193,26 @@ class Board:
         if direct is not None:
             self.chip.watchdog.values["SCRATCH4"] = 0  # the ROM takes the request once
             start = Start(direct.pc, direct.sp, self._rom.address("restart") | 1, 0, False, "")
-        elif self.gpio.bootsel:
+        elif self.bootsel:
             start = Start(self._rom.address("UB"), STACK_TOP, 0, 0, False, "")
         else:
             start = self._choose_start()
         self._enter(start)
 
     def _flash_boots(self) -> bool:
-        return has_boot2(self._second_stage())
+        return bool(self._flash_image().chunks) and choose_start(self._flash_image()).boot2
 
-    def _second_stage(self) -> Image:
-        """The first bytes of the flash as they are now."""
-        return Image("flash", ((layout.FLASH_BASE, self.flash.read(0, BOOT2_BYTES)),))
+    def _flash_image(self) -> Image:
+        """The flash as it is now, in place of the file it came from."""
+        return Image("flash", ((layout.FLASH_BASE, self.flash.read(0, layout.FLASH_SIZE)),))
 
     def _choose_start(self) -> Start:
         """From the flash as it is now; a file in SRAM, or one without a second stage, starts by the kinder rule."""
+        first = self.flash.read(0, BOOT2_BYTES)
+        stage = Image("flash", ((layout.FLASH_BASE, first),))
         usb = Start(self._rom.address("UB"), STACK_TOP, 0, 0, False, "")
-        if self._flash_boots():
-            return choose_start(self._second_stage())
+        if has_boot2(stage):
+            return choose_start(stage)
         if self.image is None:
             return usb
         chunks = tuple((start, self._present(start, data)) for start, data in self.image.chunks)
@@ -256,12 +246,14 @@ class Board:
         bkpt_log: bool = False,
         timeout_s: float | None = None,
         on_uart0: Callable[[bytes], None] | None = None,
+        on_usb: Callable[[bytes], None] | None = None,
     ) -> Stop:
         """Run until a BKPT, a breakpoint or watchpoint, a fault that ends everything, or one of the conditions.
 
-        max_cycles: cycles from now; until_cycle: value of `cycles`; until_text: UART0 sent this (looked for in what it
-        sends from now on, exact to the cycle); until: asked every SLICE_CYCLES; bkpt_log: record breakpoints and go
-        on, immediate 0 ends; timeout_s: wall-clock seconds; on_uart0: called with what UART0 sent as it comes.
+        max_cycles: cycles from now; until_cycle: value of `cycles`; until_text: UART0 or the USB console sent this
+        (looked for in what it sends from now on, exact to the cycle); until: asked every SLICE_CYCLES; bkpt_log: record
+        breakpoints and go on, immediate 0 ends; timeout_s: wall-clock seconds; on_uart0, on_usb: called with what UART0
+        or the USB console sent as it comes.
         Raises what a peripheral written in Python raised.
         """
         end = min(
@@ -270,7 +262,7 @@ class Board:
         )
         text = until_text.encode() if isinstance(until_text, str) else until_text
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        return Running(self, Conditions(end, text, until, bkpt_log, deadline, on_uart0)).run()
+        return Running(self, Conditions(end, text, until, bkpt_log, deadline, on_uart0, on_usb=on_usb)).run()
 
     def breakpoint(self, where: int | str) -> Point:
         """Stop (reason "breakpoint") before the instruction at an address or symbol. `.remove()` ends it."""

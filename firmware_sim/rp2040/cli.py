@@ -33,12 +33,15 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
     max_cycles: Annotated[int | None, typer.Option(min=1, help="Stop after this many cycles of clk_sys.")] = None,
     timeout: Annotated[float | None, typer.Option(min=0, help="Stop after this many seconds of real time.")] = None,
-    until_text: Annotated[str | None, typer.Option(help="Stop once UART0 has sent this; else fail.")] = None,
+    until_text: Annotated[str | None, typer.Option(help="Stop once UART0 or USB has sent this; else fail.")] = None,
     uart_in: Annotated[
         Path | None, typer.Option(help="File whose bytes are sent to UART0 at the firmware's baud rate; - is stdin.")
     ] = None,
+    usb_in: Annotated[
+        Path | None, typer.Option(help="File whose bytes are sent to the firmware's USB serial port; - is stdin.")
+    ] = None,
 ) -> None:
-    """Run a firmware file, print what UART0 sends, and say why it stopped.
+    """Run a firmware file, print what UART0 and its USB serial port send, and say why it stopped.
 
     BKPT stops with its immediate and r0-r3. Faults are reported with PC, address and registers; the HardFault handler
     runs as on the chip, and where there is none the core locks up.
@@ -49,7 +52,7 @@ def run(
     """
     from firmware_sim.rp2040.session import RunOptions, run_file
 
-    options = RunOptions(bkpt_log, as_json, max_cycles, timeout, until_text, uart_in)
+    options = RunOptions(bkpt_log, as_json, max_cycles, timeout, until_text, uart_in, usb_in)
     raise typer.Exit(run_file(file, options))
 
 
@@ -57,7 +60,7 @@ FileArgument = Annotated[Path, typer.Argument(help="ELF, UF2, or a raw binary na
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 CyclesOption = Annotated[int | None, typer.Option(min=1, help="Stop after this many cycles of clk_sys.")]
 TimeoutOption = Annotated[float | None, typer.Option(min=0, help="Stop after this many seconds of real time.")]
-TextOption = Annotated[str | None, typer.Option(help="Stop once UART0 has sent this; else fail.")]
+TextOption = Annotated[str | None, typer.Option(help="Stop once UART0 or USB has sent this; else fail.")]
 UartInOption = Annotated[Path | None, typer.Option(help="File whose bytes are sent to UART0; - is stdin.")]
 LogOption = Annotated[bool, typer.Option("--bkpt-log", help="Go on behind each BKPT; 0 ends the run.")]
 ElfOption = Annotated[Path | None, typer.Option(help="ELF file with the symbols of a UF2 or binary.")]

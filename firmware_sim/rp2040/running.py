@@ -12,6 +12,7 @@ from firmware_sim.rp2040.machine import run_core
 from firmware_sim.rp2040.record import EXIT_WATCH
 from firmware_sim.rp2040.recorder import RECORDED_SLICE_CYCLES, Recorder
 from firmware_sim.rp2040.report import Breakpoint, FaultReport, Stop, read_fault
+from firmware_sim.rp2040.usb_port import ANY
 
 if TYPE_CHECKING:
     from firmware_sim.rp2040.board import Board
@@ -25,7 +26,6 @@ REASONS = {
     layout.EXIT_IDLE: "idle",
     layout.EXIT_RESET: "reset",
     layout.EXIT_USB_BOOT: "usb_boot",
-    layout.EXIT_POWER: "power_cut",
 }
 
 
@@ -40,6 +40,7 @@ class Conditions:
     deadline: float | None = None  # of time.monotonic()
     on_uart0: Callable[[bytes], None] | None = None
     before_access: bool = False  # a watchpoint stops before the access, as debuggers on ARM expect
+    on_usb: Callable[[bytes], None] | None = None
 
 
 @dataclass
@@ -51,6 +52,7 @@ class Running:
     events: list[Breakpoint] = field(default_factory=list)
     faults: list[FaultReport] = field(default_factory=list)
     tail: bytes = b""
+    usb_tail: bytes = b""
     reason: str = ""
 
     def run(self) -> Stop:
@@ -58,8 +60,9 @@ class Running:
         board, wanted, S = self.board, self.wanted, self.board.chip.S
         board.chip.link()
         S[layout.END] = wanted.end
-        S[layout.UART_STOP_BYTE] = wanted.text[-1] if wanted.text else -1
-        self.reason = "power_cut" if board.faults.off else ""
+        S[layout.UART_STOP_BYTE] = board.usb.stop_byte = wanted.text[-1] if wanted.text else -1
+        if wanted.on_usb is not None:
+            board.usb.stop_byte = ANY
         while not self.reason:
             code = self._advance()
             error, board.chip.error = board.chip.error, None
@@ -100,13 +103,24 @@ class Running:
         return board.native.run() if board.native else int(run_core(S, board.chip.mem, 0))
 
     def _take_serial(self) -> None:
-        """Give on what UART0 sent and look for the text."""
+        """Give on what UART0 and the USB console sent and look for the text."""
         sent = self.board.exchange_serial()
         if sent and self.wanted.on_uart0 is not None:
             self.wanted.on_uart0(sent)
         if self.wanted.text:
             self.tail = (self.tail + sent)[-layout.UART_OUT_BYTES :]
             if self.wanted.text in self.tail:
+                self.reason = "text"
+        self._take_usb()
+
+    def _take_usb(self) -> None:
+        """The same for the serial console over USB."""
+        sent = self.board.usb.drain()
+        if sent and self.wanted.on_usb is not None:
+            self.wanted.on_usb(sent)
+        if sent and self.wanted.text:
+            self.usb_tail = (self.usb_tail + sent)[-layout.UART_OUT_BYTES :]
+            if self.wanted.text in self.usb_tail:
                 self.reason = "text"
 
     def _take_exit(self, code: int) -> None:

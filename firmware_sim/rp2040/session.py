@@ -28,6 +28,7 @@ class RunOptions:
     timeout_s: float | None = None
     until_text: str | None = None
     uart_in: Path | None = None
+    usb_in: Path | None = None
 
 
 def compile_core(board: Board) -> None:
@@ -67,10 +68,11 @@ def say(line: str) -> None:
 def prepare(path: Path, options: RunOptions) -> Board:
     """A board with the file loaded and everything compiled. Raises BadInputError."""
     image = load_image(path)
-    sending = read_uart_input(options.uart_in)
+    sending, typing = read_uart_input(options.uart_in), read_uart_input(options.usb_in)
     board = Board()
     board.load(image)
     board.uart0.write(sending)
+    board.usb.console.write(typing)
     compile_core(board)
     return board
 
@@ -84,6 +86,7 @@ def run_prepared(board: Board, options: RunOptions) -> Stop:
             bkpt_log=options.bkpt_log,
             timeout_s=options.timeout_s,
             on_uart0=None if options.as_json else write_stdout,
+            on_usb=None if options.as_json else write_stdout,
         )
     except KeyboardInterrupt:
         return board.stop_here("interrupted")
@@ -122,6 +125,7 @@ def result_object(board: Board, stop: Stop) -> dict[str, Any]:
         "instructions": stop.instructions,
         "clock_hz": board.clock_hz,
         "uart0": board.uart0.sent.decode("utf-8", "replace"),
+        "usb": board.usb.console.sent.decode("utf-8", "replace"),
         "events": [asdict(event) for event in stop.events],
         "faults": [asdict(fault) for fault in stop.faults],
         "warnings": board.warnings,
@@ -130,7 +134,7 @@ def result_object(board: Board, stop: Stop) -> dict[str, Any]:
 
 def tell(board: Board, stop: Stop) -> None:
     """The end of a run in words."""
-    if board.uart0.sent and not board.uart0.sent.endswith(b"\n"):
+    if any(sent and not sent.endswith(b"\n") for sent in (board.uart0.sent, board.usb.console.sent)):
         write_stdout(b"\n")
     for event in stop.events:
         say(f"bkpt {event.immediate}: r0 0x{event.r0:08x}, cycle {event.cycle}")

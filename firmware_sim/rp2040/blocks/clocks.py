@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from firmware_sim.rp2040.blocks.oscillators import ROSC_HZ, Oscillator, Pll, crystal_hz
+from firmware_sim.rp2040.blocks.oscillators import ROSC_HZ, XOSC_HZ, Oscillator, Pll
 from firmware_sim.rp2040.layout import State
 from firmware_sim.rp2040.registers import Register, RegisterBlock
 
@@ -55,7 +55,7 @@ class Clocks(RegisterBlock):
         if name == "ROSC":
             return ROSC_HZ
         if name == "XOSC":
-            return crystal_hz(self.S) if self.xosc is not None and self.xosc.enabled else 0
+            return XOSC_HZ if self.xosc is not None and self.xosc.enabled else 0
         pll = self.pll_sys if name == "PLL_SYS" else self.pll_usb
         return pll.hz if pll is not None else 0
 
@@ -87,6 +87,15 @@ class Clocks(RegisterBlock):
         if control >> 5 & 7 == 0:
             return self.sys_hz
         return self._source(("", "PLL_SYS", "PLL_USB", "ROSC", "XOSC", "", "", "")[control >> 5 & 7])
+
+    @property
+    def usb_hz(self) -> int:
+        """clk_usb, which has to be 48 MHz; 0 while it is disabled."""
+        control = self.values["CLK_USB_CTRL"]
+        if not control & ENABLE:
+            return 0
+        source = ("PLL_USB", "PLL_SYS", "ROSC", "XOSC", "", "", "", "")[control >> 5 & 7]
+        return self._divided(self._source(source), "USB")
 
     def _measured_khz(self) -> int:
         source = self.values["FC0_SRC"]
