@@ -95,12 +95,13 @@ class LineVerdict(msgspec.Struct, frozen=True):
     confidence: Share
     source: Source
     state: State
-    reason: str  # sure, unsure, timeout, cannot_tell, late, ...
+    reason: str  # sure, unsure, audit, policy, timeout, cannot_tell, late, ...
     captured_at: float  # seconds since the epoch
     decided_at: float
     problem: bool  # the label is one that the task rejects
     edge: Classification
     cloud: BakeVerdict | None = None
+    certified: bool | None = None  # whether a valid certificate covers what the edge decides alone; None without one
 
 
 class GatewayStats(msgspec.Struct, frozen=True):
@@ -115,6 +116,10 @@ class GatewayStats(msgspec.Struct, frozen=True):
     escalation_rate: Share
     cloud_link: bool
     last_cloud_s: float | None = None
+    audited: int = 0  # sure bakes that were escalated to check on the edge
+    unfamiliar: int = 0  # bakes escalated because their frame is unlike the calibration's
+    certificate: str = "none"  # none, valid, expired or withdrawn
+    alarms: tuple[str, ...] = ()  # why it was withdrawn, and what has drifted
 
 
 class GatewayStatus(msgspec.Struct, frozen=True):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from datetime import date
 from pathlib import Path
 
 import msgspec
+import numpy as np
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from edge.gate.gate_file import GateFile
 from edge.gate.integer import check_thresholds
 from shared.errors import BadInputError
 
@@ -117,3 +120,8 @@ def load_certificate(path: Path, public_key: str | None = None) -> SignedCertifi
         raise BadInputError(f"{path}: schema {certificate.schema} with {len(certificate.tau_q15)} thresholds")
     check_thresholds(certificate.tau_q15)
     return signed
+
+
+def table_digest(gate: GateFile) -> str:
+    """SHA-256 of the 256 little-endian uint16 of the exponential table."""
+    return hashlib.sha256(np.array(gate.lut, "<u2").tobytes()).hexdigest()

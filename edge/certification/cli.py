@@ -64,6 +64,6 @@ def certificate(
 
     Example: crustwatch edge certificate certificate.json
     """
-    from edge.certification.commands import run_check
+    from edge.certification.show import run_check
 
     run_check(file, public_key, json)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,16 +15,15 @@ from edge.certification.certificate import (
     EscalationRate,
     Promise,
     Sample,
-    SignedCertificate,
-    load_certificate,
     save_certificate,
     sign,
+    table_digest,
 )
 from edge.certification.keys import default_key_file, load_or_create_key
 from edge.certification.path import threshold_path
 from edge.certification.procedure import Certified, certify, check_sample
 from edge.certification.promises import default_promises, parse_promises
-from edge.gate.gate_file import GateFile
+from edge.certification.show import print_certificate
 from edge.learning.commands import shipped_model
 from edge.learning.evaluation import integer_logits
 from edge.learning.frames import FrameStore
@@ -87,7 +83,7 @@ def run_certification(
     signed = sign(certificate, signer)
     path = out or Path("certificate.json")
     save_certificate(signed, path)
-    _print(signed, path, as_json)
+    print_certificate(signed, path, as_json)
 
 
 def certificate_of(
@@ -126,42 +122,8 @@ def certificate_of(
     )
 
 
-def table_digest(gate: GateFile) -> str:
-    """SHA-256 of the 256 little-endian uint16 of the exponential table."""
-    return hashlib.sha256(np.array(gate.lut, "<u2").tobytes()).hexdigest()
-
-
 def _promises(found: Certified, task: Task) -> tuple[Promise, ...]:
     return tuple(
         Promise(task.labels[label], part.alpha, part.n, part.misses, part.bound)
         for label, part in sorted(found.evidence.items())
     )
-
-
-def run_check(path: Path, public_key: str | None, as_json: bool) -> None:
-    """Verify a certificate's signature and print it; one line when it has expired."""
-    signed = load_certificate(path, public_key)
-    today = datetime.now(UTC).date()
-    if today > signed.certificate.expires:
-        raise BadInputError(f"{path}: expired on {signed.certificate.expires}: certify again")
-    _print(signed, path, as_json)
-
-
-def _print(signed: SignedCertificate, path: Path, as_json: bool) -> None:
-    if as_json:
-        fields: dict[str, Any] = msgspec.to_builtins(signed.certificate)
-        print(json.dumps({**fields, "file": str(path), "public_key": signed.public_key}))  # noqa: T201
-        return
-    c = signed.certificate
-    lines = [
-        f"task {c.task}, model {c.model_sha256[:12]}, {c.sample.data}: {c.sample.tuning_items} items chose the path, "
-        f"{c.sample.certification_items} certify",
-        f"with confidence {1 - c.delta:g}, of the items of each label the edge passes as something else at most:",
-        *(f"  {p.label:12} {p.alpha:g}   (seen {p.misses} of {p.items}, bound {p.bound:.4f})" for p in c.promises),
-        f"escalated {c.escalation.share:.3f} [{c.escalation.low:.3f}, {c.escalation.high:.3f}] n={c.escalation.n}",
-        "thresholds " + ", ".join(f"{name} {tau}" for name, tau in zip(c.labels, c.tau_q15, strict=True)),
-        f"issued {c.issued}, expires {c.expires}; ends earlier when",
-        *(f"  {condition}" for condition in c.ends_when),
-        f"signed by {signed.public_key}: {path}",
-    ]
-    print("\n".join(lines))  # noqa: T201

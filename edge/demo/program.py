@@ -32,6 +32,7 @@ from edge.gateway.service import Gateway, client_config
 from edge.gateway.sources import SourceBake, SourceItem, open_path
 from edge.gateway.sources.rendered import RenderedBakes
 from edge.gateway.threads import in_thread
+from edge.watch.opening import open_guard
 from shared.broker import EmbeddedBroker, Kind
 from shared.clock import system_now_us
 from shared.errors import BadInputError, CrustwatchError
@@ -185,6 +186,7 @@ async def _pass_bakes(
                     device,
                     outbox,
                     client,
+                    guard=open_guard(options.model or DEFAULT_MODEL, config.task, device),
                     skipped=lambda item: screen.say(f"skipped {item.name}: {item.reason}"),
                 )
                 await gateway.run(items)

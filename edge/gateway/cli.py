@@ -29,6 +29,14 @@ def run(
     outbox: Annotated[
         Path, typer.Option(help="SQLite file that holds what waits for a verdict; it survives restarts.")
     ] = Path("crustwatch-outbox.db"),
+    certificate: Annotated[
+        Path | None, typer.Option(help="Certificate whose thresholds the device takes, watched from then on.")
+    ] = None,
+    signer: Annotated[str | None, typer.Option(help="Base64 public key that must have signed it.")] = None,
+    audit: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=1.0, help="Share of sure bakes escalated all the same; 0.02 with a certificate."),
+    ] = None,
     deadline: Annotated[
         float | None, typer.Option(min=0.1, help="Seconds until the edge's verdict is final; the task's without.")
     ] = None,
@@ -54,6 +62,9 @@ def run(
             camera=camera,
             task=task,
             outbox=outbox,
+            certificate=certificate,
+            signer=signer,
+            audit=audit,
             deadline_s=deadline,
             bakes=bakes,
             backlog=backlog,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge.watch.guard import Guard
 from shared.messages import GatewayStats
+
+MAX_ALARMS = 8  # the newest
 
 
 @dataclass(slots=True)
@@ -14,6 +17,8 @@ class Counters:
     bakes: int = 0
     finals: int = 0
     escalated: int = 0
+    audited: int = 0
+    unfamiliar: int = 0
     corrections: int = 0
     timeouts: int = 0
     skipped: int = 0
@@ -21,7 +26,7 @@ class Counters:
     refused: int = 0  # messages that were not what they should be
     last_cloud_s: float | None = None
 
-    def stats(self, backlog: int, cloud_link: bool) -> GatewayStats:
+    def stats(self, backlog: int, cloud_link: bool, guard: Guard) -> GatewayStats:
         """The retained message of these counts."""
         return GatewayStats(
             bakes=self.bakes,
@@ -33,4 +38,8 @@ class Counters:
             escalation_rate=self.escalated / self.bakes if self.bakes else 0.0,
             cloud_link=cloud_link,
             last_cloud_s=self.last_cloud_s,
+            audited=self.audited,
+            unfamiliar=self.unfamiliar,
+            certificate=guard.certificate,
+            alarms=tuple(guard.alarms[-MAX_ALARMS:]),
         )

@@ -13,7 +13,7 @@ from edge.gateway.outbox import Due, Outbox
 from shared.clock import NowUs
 from shared.errors import BadInputError
 from shared.escalation import Request
-from shared.messages import Response, WorkerStatus, decode
+from shared.messages import BakeVerdict, LineVerdict, Response, WorkerStatus, decode
 from shared.mqtt import Incoming, LinkDownError, MqttClient, RefusedError
 from shared.topics import worker_status_filter
 
@@ -35,6 +35,7 @@ class Courier:
         counters: Counters,
         now_us: NowUs,
         changed: Callable[[], None],
+        learned: Callable[[LineVerdict, BakeVerdict], None],
     ) -> None:
         self._config = config
         self._outbox = outbox
@@ -43,6 +44,7 @@ class Courier:
         self._counters = counters
         self._now_us = now_us
         self._changed = changed  # called after each change of the outbox
+        self._learned = learned  # called with what the cloud's first answer to a bake replaces, and that answer
         self._more = asyncio.Event()  # something may be due
         self._earlier = asyncio.Event()  # a deadline may have come that is earlier than the one waited for
         self._workers: set[str] = set()
@@ -138,7 +140,8 @@ class Courier:
             bake_id = bytes.fromhex(response.id)
         except ValueError:
             raise BadInputError(f"{message.topic}: the id is not hexadecimal") from None
-        match self._outbox.apply(bake_id, verdict, self._now_us()):
+        applied = self._outbox.apply(bake_id, verdict, self._now_us())
+        match applied.outcome:
             case "final":
                 self._counters.finals += 1
             case "correction":
@@ -148,6 +151,8 @@ class Courier:
                 return
             case "unknown":
                 raise BadInputError(f"{message.topic}: an answer for the unknown bake {response.id}")
+        if applied.earlier is not None:
+            self._learned(applied.earlier, verdict)
         if verdict.provenance is not None:
             self._counters.last_cloud_s = verdict.provenance.seconds
         self._more.set()

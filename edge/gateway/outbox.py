@@ -29,7 +29,6 @@ from shared.messages import BakeVerdict, LineVerdict, encode
 from shared.task import PRIORITIES, Priority, Task
 
 SCHEMA_VERSION = 1
-Applied = Literal["final", "correction", "duplicate", "unknown"]
 
 _TABLES = """
 CREATE TABLE pending (
@@ -84,6 +83,13 @@ class Due(NamedTuple):
     attempt: int  # 1 the first time
     deadline_us: int
     clip: bytes
+
+
+class Applied(NamedTuple):
+    """What a cloud verdict did."""
+
+    outcome: Literal["final", "correction", "duplicate", "unknown"]
+    earlier: LineVerdict | None = None  # what it replaced, for the first two
 
 
 class Announcement(NamedTuple):
@@ -233,16 +239,16 @@ class Outbox:
                 camera, provisional = row[0], _line_verdict(row[1])
                 db.execute("DELETE FROM pending WHERE id = ?", (bake_id,))
                 self._decide(camera, verdicts.from_cloud(self._task, provisional, cloud, now_us), is_open=False)
-                return "final"
+                return Applied("final", provisional)
             row = db.execute("SELECT camera, verdict, open FROM decided WHERE id = ?", (bake_id,)).fetchone()
             if row is None:
-                return "unknown"
+                return Applied("unknown")
             camera, final, is_open = row[0], _line_verdict(row[1]), row[2]
             if not is_open:
-                return "duplicate"
+                return Applied("duplicate")
             db.execute("UPDATE decided SET open = 0 WHERE id = ?", (bake_id,))
             self._announce(camera, encode(verdicts.from_cloud(self._task, final, cloud, now_us)))
-            return "correction"
+            return Applied("correction", final)
 
     def expire(self, now_us: int) -> int:
         """Make the edge's verdict final where the deadline has passed; returns how many."""

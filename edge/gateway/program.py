@@ -18,6 +18,8 @@ from edge.gateway.service import Gateway, client_config
 from edge.gateway.sources import SourceItem, open_path
 from edge.gateway.sources.rendered import RenderedBakes
 from edge.gateway.threads import in_thread
+from edge.watch.guard import Guard
+from edge.watch.opening import open_guard
 from shared.errors import BadInputError
 from shared.mqtt import BrokerAddress, MqttClient, parse_address
 from shared.task import load_task
@@ -54,6 +56,9 @@ class Options:
     camera: str
     task: str
     outbox: Path
+    certificate: Path | None
+    signer: str | None
+    audit: float | None
     deadline_s: float | None
     bakes: int
     backlog: int
@@ -77,18 +82,32 @@ def serve(options: Options) -> None:
     ):
         if waiting := outbox.backlog():
             log.info("%d bakes of an earlier run still wait for their verdict", waiting)
-        asyncio.run(_serve(address, config, device, outbox, items))
+        guard = open_guard(
+            options.model or DEFAULT_MODEL,
+            config.task,
+            device,
+            certificate=options.certificate,
+            signer=options.signer,
+            audit_share=options.audit,
+            state=options.outbox.with_name(f"{options.outbox.name}.guard.json"),
+        )
+        asyncio.run(_serve(address, config, device, outbox, guard, items))
 
 
 async def _serve(
-    address: BrokerAddress, config: GatewayConfig, device: Device, outbox: Outbox, items: AsyncIterator[SourceItem]
+    address: BrokerAddress,
+    config: GatewayConfig,
+    device: Device,
+    outbox: Outbox,
+    guard: Guard,
+    items: AsyncIterator[SourceItem],
 ) -> None:
     loop, this = asyncio.get_running_loop(), asyncio.current_task()
     assert this is not None  # noqa: S101
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, this.cancel)
     async with MqttClient(client_config(address, config, device.kind), patient=True) as client:
-        gateway = Gateway(config, device, outbox, client)
+        gateway = Gateway(config, device, outbox, client, guard=guard)
         log.info("%s inspects for %s on %s", device.name, config.line.prefix, address)
         try:
             await gateway.run(items)

@@ -20,12 +20,13 @@ from edge.gateway.counters import Counters
 from edge.gateway.courier import Courier
 from edge.gateway.outbox import Outbox
 from edge.gateway.sources import Skipped, SourceBake, SourceItem
+from edge.watch.guard import Guard
 from shared import __version__
 from shared.clip import ClipFrame, encode_clip
 from shared.clock import NowUs, system_now_us
 from shared.errors import CrustwatchError, DeviceError
 from shared.images import encode_jpeg, encode_snapshot
-from shared.messages import Classification, GatewayStats, GatewayStatus, encode
+from shared.messages import BakeVerdict, Classification, GatewayStats, GatewayStatus, LineVerdict, encode
 from shared.mqtt import BrokerAddress, MqttClient, MqttConfig, Will
 from shared.resize import square_resize
 
@@ -60,6 +61,7 @@ class Gateway:
         now_us: NowUs = system_now_us,
         make_id: Callable[[], bytes] = new_id,
         skipped: Callable[[Skipped], None] | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self._config = config
         self._device = device
@@ -70,14 +72,17 @@ class Gateway:
         self._rng = random.Random()
         self._skipped = skipped or (lambda item: log.warning("skipped %s: %s", item.name, item.reason))
         self.counters = Counters()
+        self._guard = guard or Guard()
         self._progress = asyncio.Event()  # set when the outbox may have become emptier
         info = device.hello()
         self._announcer = Announcer(config, outbox, client, device.kind, self.stats, self._progress.set)
-        self._courier = Courier(config, outbox, client, info.model_sha256, self.counters, now_us, self._changed)
+        self._courier = Courier(
+            config, outbox, client, info.model_sha256, self.counters, now_us, self._changed, self._learned
+        )
 
     def stats(self) -> GatewayStats:
         """The counters as they stand."""
-        return self.counters.stats(self._outbox.backlog(), self._courier.cloud_link)
+        return self.counters.stats(self._outbox.backlog(), self._courier.cloud_link, self._guard)
 
     async def run(self, source: AsyncIterator[SourceItem]) -> GatewayStats:
         """Serve until the source has ended and every bake has its final verdict published.
@@ -130,6 +135,10 @@ class Gateway:
         self._announcer.verdict_waits()
         self._progress.set()
 
+    def _learned(self, earlier: LineVerdict, cloud: BakeVerdict) -> None:
+        if not cloud.cannot_tell and cloud.doneness is not None:
+            self._guard.learned(earlier.edge, earlier.reason, cloud.doneness)
+
     async def _take_in(self, source: AsyncIterator[SourceItem]) -> None:
         with ThreadPoolExecutor(1, thread_name_prefix="device") as device_thread:
             while True:
@@ -153,10 +162,17 @@ class Gateway:
         config = self._config
         taken_us = self._now_us()
         key = bake.frames[bake.key]  # uint8 [H, W, 3]
-        edge = await self._classified(key, device_thread)
+        seen = square_resize(key, config.task.input.size_px)  # uint8 [S, S, 3]
+        edge = await self._classified(seen, device_thread)
+        ruling = self._guard.rule(edge, seen)
         now_us = self._now_us()
-        verdict = verdicts.from_edge(config.task, self._make_id(), bake.name, edge, taken_us, now_us)
-        if edge.sure:
+        certified = None if self._guard.certificate == "none" else self._guard.certificate == "valid"
+        verdict = verdicts.from_edge(
+            config.task, self._make_id(), bake.name, edge, taken_us, now_us, ruling.decision, certified
+        )
+        self.counters.audited += ruling.decision == "audit"
+        self.counters.unfamiliar += ruling.decision == "policy"
+        if ruling.decision == "sure":
             self._outbox.accept_final(config.camera, verdict)
             self.counters.finals += 1
         else:
@@ -171,21 +187,18 @@ class Gateway:
         self._announcer.show(await asyncio.to_thread(encode_snapshot, key, config.snapshot_bytes))
         self._changed()
 
-    async def _classified(self, key: NDArray[np.uint8], device_thread: ThreadPoolExecutor) -> Classification:
-        """The device's word on the key frame uint8 [H, W, 3]; while the device fails, the bake waits for it."""
+    async def _classified(self, seen: NDArray[np.uint8], device_thread: ThreadPoolExecutor) -> Classification:
+        """The device's word on the frame uint8 [S, S, 3]; while the device fails, the bake waits for it."""
         loop, config, failures = asyncio.get_running_loop(), self._config, 0
         while True:
             try:
-                return await loop.run_in_executor(device_thread, self._classify, key)
+                return await loop.run_in_executor(device_thread, self._device.classify, seen)
             except DeviceError as error:
                 failures += 1
                 if failures == config.device_attempts:
                     raise
                 log.warning("the device failed (attempt %d), the bake waits: %s", failures, error)
             await asyncio.sleep(config.device_backoff.delay_s(failures, self._rng))
-
-    def _classify(self, key: NDArray[np.uint8]) -> Classification:
-        return self._device.classify(square_resize(key, self._config.task.input.size_px))  # uint8 [S, S, 3]
 
 
 def pack(bake: SourceBake, taken_us: int, quality: int) -> bytes:

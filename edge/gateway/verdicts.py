@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import msgspec
 
-from shared.messages import BakeVerdict, Classification, LineVerdict
+from shared.messages import BakeVerdict, Classification, Decision, LineVerdict
 from shared.task import Task
 
 
 def from_edge(
-    task: Task, bake_id: bytes, bake: str, edge: Classification, captured_us: int, now_us: int
+    task: Task,
+    bake_id: bytes,
+    bake: str,
+    edge: Classification,
+    captured_us: int,
+    now_us: int,
+    decision: Decision,
+    certified: bool | None = None,
 ) -> LineVerdict:
-    """The edge's own verdict: final when its gate is sure, provisional until the cloud answers otherwise."""
+    """The edge's own verdict: final when the decision is "sure", else provisional until the cloud answers."""
     return LineVerdict(
         id=bake_id.hex(),
         bake=bake,
         label=edge.label,
         confidence=edge.probability,
         source="edge",
-        state="final" if edge.sure else "provisional",
-        reason="sure" if edge.sure else "unsure",
+        state="final" if decision == "sure" else "provisional",
+        reason=decision,
         captured_at=captured_us / 1e6,
         decided_at=now_us / 1e6,
         problem=edge.label in task.rejected,
         edge=edge,
+        certified=certified,
     )
 
 

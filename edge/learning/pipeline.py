@@ -13,6 +13,7 @@ import torch
 
 from edge.gate.fitting import fit_gate
 from edge.learning.calibration import calibrate
+from edge.learning.epoch import EpochReport
 from edge.learning.evaluation import evaluate, integer_logits
 from edge.learning.folding import fold
 from edge.learning.frames import FrameSet
@@ -24,7 +25,9 @@ from edge.learning.parts import Parts
 from edge.learning.rounded import RoundedNetwork, to_integers
 from edge.learning.settings import Settings
 from edge.learning.tflite_writer import write_tflite
-from edge.learning.training import EpochReport, Schedule, fit, to_tensor
+from edge.learning.training import Schedule, fit, to_tensor
+from edge.watch.familiar import SMALLEST_SAMPLE
+from edge.watch.reference import REFERENCE, fit_reference, save_reference
 from firmware_sim.compiler.graph import Graph
 from firmware_sim.compiler.tflite_reader import read_graph
 from shared.task import Task
@@ -75,6 +78,9 @@ def finish(
         "evaluation": evaluate(graph, gate, test, task, all_frames=test.frames.shape[1] > 1),
     }
     write_gate_and_card(out, gate, card)
+    if len(held_out.labels) >= SMALLEST_SAMPLE:
+        frames = held_out.key_frames
+        save_reference(fit_reference(frames, integer_logits(graph, frames), gate), out / REFERENCE)
     return card
 
 

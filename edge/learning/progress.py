@@ -8,7 +8,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from edge.learning.training import EpochReport
+from edge.learning.epoch import EpochReport
 
 
 class TerminalReporter:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edge.learning.augmentation import augment
+from edge.learning.epoch import EpochReport
 from shared.errors import BadInputError
 
 EVALUATION_BATCH = 512
@@ -33,17 +34,6 @@ class Schedule:
     label_smoothing: float
     warm_up: float  # share of all steps
     seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class EpochReport:
-    """What a progress bar shows after an epoch."""
-
-    phase: str
-    epoch: int  # 1-based
-    epochs: int
-    loss: float
-    held_out_accuracy: float
 
 
 def to_tensor(frames: NDArray[np.uint8] | Tensor) -> Tensor:

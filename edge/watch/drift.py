@@ -71,7 +71,7 @@ class DriftWatch:
         self._frames += 1
         self._recent = [*self._recent[1 - RECENT :], figures]
         u = self._ranks(figures)
-        self._statistics = (1 + self._statistics) * _bet(u)
+        self._statistics = np.minimum((1 + self._statistics) * _bet(u), 2 * self._limit)  # it never need be larger
         moved = (self._statistics > self._limit) & ~self._alarmed
         self._alarmed |= moved
         if not moved.any():

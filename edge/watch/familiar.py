@@ -1,26 +1,23 @@
 """Is this the kind of frame that the classifier was calibrated on? Others are escalated, however sure it is.
 
 Distance to the nearest of some hundred calibration frames, in features made uncorrelated and of equal spread; the
-limit is the quantile of held-out calibration frames. `reference.npz` holds both beside the model.
+limit is the quantile of held-out calibration frames.
 """
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.watch.features import FEATURES, frame_features
+from edge.watch.features import frame_features
 from shared.errors import BadInputError
 
 KEPT = 800  # frames of the reference
 FALSE_ALARMS = 0.01  # share of calibration frames that count as unfamiliar
 SMALLEST_SAMPLE = 200
 RIDGE = 0.02  # of each feature's variance, added so that no direction counts as exact
-MAX_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,31 +58,3 @@ def fit_familiarity(frames: NDArray[np.uint8], false_alarms: float = FALSE_ALARM
     unlimited = Familiarity(mean, whitening, reference, np.inf)
     limit = float(np.quantile(unlimited.distances(rest), 1 - false_alarms))
     return Familiarity(mean, whitening, reference, limit)
-
-
-def save_familiarity(familiarity: Familiarity, path: Path) -> None:
-    """Write `reference.npz`."""
-    np.savez_compressed(
-        path,
-        mean=familiarity.mean,
-        whitening=familiarity.whitening,
-        reference=familiarity.reference.astype(np.float16),
-        limit=np.float64(familiarity.limit),
-    )
-
-
-def load_familiarity(path: Path) -> Familiarity:
-    """Read `reference.npz`. Raises BadInputError when it is none or made for other features."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise BadInputError(f"{path}: over {MAX_BYTES >> 20} MB")
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            parts = {name: np.asarray(stored[name], np.float64) for name in ("mean", "whitening", "reference", "limit")}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError, NotImplementedError) as error:
-        raise BadInputError(f"{path}: not a reference of familiar frames: {error}") from None
-    count = len(FEATURES)
-    shapes = (parts["mean"].shape, parts["whitening"].shape, parts["reference"].shape[1:], parts["limit"].shape)
-    whole = all(bool(np.isfinite(part).all()) for part in parts.values())
-    if shapes != ((count,), (count, count), (count,), ()) or not whole or not len(parts["reference"]):
-        raise BadInputError(f"{path}: made for other features than this version's {count}")
-    return Familiarity(parts["mean"], parts["whitening"], parts["reference"].astype(np.float32), float(parts["limit"]))

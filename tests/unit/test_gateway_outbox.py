@@ -32,7 +32,15 @@ def edge(label: str = "golden", sure: bool = False) -> Classification:
 
 
 def line_verdict(number: int, sure: bool, now_us: int) -> LineVerdict:
-    return verdicts.from_edge(TASK, number.to_bytes(16, "big"), f"bake-{number}", edge(sure=sure), now_us, now_us)
+    return verdicts.from_edge(
+        TASK,
+        number.to_bytes(16, "big"),
+        f"bake-{number}",
+        edge(sure=sure),
+        now_us,
+        now_us,
+        "sure" if sure else "unsure",
+    )
 
 
 def cloud(label: str = "burnt") -> BakeVerdict:
@@ -100,7 +108,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule()
     def answer_a_stranger(self) -> None:
-        assert self.outbox.apply(bytes(15) + b"\0", cloud(), self.now_us) == "unknown"
+        assert self.outbox.apply(bytes(15) + b"\0", cloud(), self.now_us).outcome == "unknown"
 
     @rule(seconds=st.integers(0, 40))
     def time_passes(self, seconds: int) -> None:
@@ -191,9 +199,9 @@ def test_only_the_verdict_deletes_the_clip(outbox: Outbox) -> None:
     bake_id = hold(outbox, 1)
     outbox.take_due(0)
     assert outbox.backlog() == 1
-    assert outbox.apply(bake_id, cloud(), 1) == "final"
+    assert outbox.apply(bake_id, cloud(), 1).outcome == "final"
     assert outbox.backlog() == 0
-    assert outbox.apply(bake_id, cloud("raw"), 2) == "duplicate"
+    assert outbox.apply(bake_id, cloud("raw"), 2).outcome == "duplicate"
     assert [(v.state, v.label, v.source) for v in announced(outbox)] == [
         ("provisional", "golden", "edge"),
         ("final", "burnt", "cloud"),
@@ -205,8 +213,8 @@ def test_the_deadline_makes_the_edge_final_and_a_late_answer_a_correction(outbox
     assert outbox.expire(30 * SECOND - 1) == 0
     assert outbox.expire(30 * SECOND) == 1
     assert outbox.take_due(30 * SECOND) == []
-    assert outbox.apply(bake_id, cloud(), 31 * SECOND) == "correction"
-    assert outbox.apply(bake_id, cloud(), 32 * SECOND) == "duplicate"
+    assert outbox.apply(bake_id, cloud(), 31 * SECOND).outcome == "correction"
+    assert outbox.apply(bake_id, cloud(), 32 * SECOND).outcome == "duplicate"
     assert [(v.state, v.reason, v.label, v.source, v.problem) for v in announced(outbox)] == [
         ("provisional", "unsure", "golden", "edge", False),
         ("final", "timeout", "golden", "edge", False),
@@ -216,7 +224,7 @@ def test_the_deadline_makes_the_edge_final_and_a_late_answer_a_correction(outbox
 
 def test_a_cloud_that_cannot_tell_leaves_it_to_the_edge(outbox: Outbox) -> None:
     bake_id = hold(outbox, 1)
-    assert outbox.apply(bake_id, unable(), 1) == "final"
+    assert outbox.apply(bake_id, unable(), 1).outcome == "final"
     final = announced(outbox)[-1]
     assert (final.state, final.reason, final.label, final.source) == ("final", "cannot_tell", "golden", "edge")
     assert final.cloud is not None
@@ -274,7 +282,7 @@ cloud = BakeVerdict("burnt", 0.9, False, "")
 for number in range(start, start + 100_000):
     edge = Classification("golden", (0, 0, 9, 0, 0), 0.6, False, "unsure", 1.0, "emulated")
     bake_id = number.to_bytes(16, "big")
-    verdict = verdicts.from_edge(task, bake_id, str(number), edge, number, number)
+    verdict = verdicts.from_edge(task, bake_id, str(number), edge, number, number, "unsure")
     outbox.accept_unsure("belt", verdict, bytes(5000), "normal", number + 30, number)
     print("accepted", number, flush=True)
     if number % 2:

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from edge.learning.calibration import apply_layer, calibrate
+from edge.learning.epoch import EpochReport
 from edge.learning.folding import fold
 from edge.learning.grid import Grid
 from edge.learning.network import EdgeNetwork, Topology, topology_of
 from edge.learning.quantised import quantise_weights
 from edge.learning.rounded import RoundedNetwork, to_integers
 from edge.learning.tflite_writer import write_tflite
-from edge.learning.training import EpochReport, Schedule, fit, to_tensor
+from edge.learning.training import Schedule, fit, to_tensor
 from firmware_sim.compiler.arena import plan
 from firmware_sim.compiler.reference import run_batch
 from firmware_sim.compiler.tflite_reader import read_graph

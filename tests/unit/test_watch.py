@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -11,12 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edge.devices.model import DEFAULT_MODEL
+from edge.gate import load_gate
 from edge.watch.audit import LabelState, RiskAudit
 from edge.watch.drift import DriftWatch, watched_figures
-from edge.watch.familiar import fit_familiarity, load_familiarity, save_familiarity
+from edge.watch.familiar import fit_familiarity
 from edge.watch.features import FEATURES, frame_features
+from edge.watch.guard import Guard, Promised
+from edge.watch.reference import fit_reference, load_reference, save_reference
 from shared.errors import BadInputError
 from shared.intervals import wilson
+from shared.messages import Classification
 
 ALPHA, DELTA, SHARE = 0.02, 0.05, 0.1
 
@@ -107,12 +114,9 @@ def textures(rng: np.random.Generator, count: int, warm: float) -> NDArray[np.ui
     return np.clip(base + rng.normal(0, 12, (count, 24, 24, 3)), 0, 255).astype(np.uint8)
 
 
-def test_strangers_are_told_from_the_family(tmp_path: Path) -> None:
+def test_strangers_are_told_from_the_family() -> None:
     rng = np.random.default_rng(5)
-    fitted = fit_familiarity(textures(rng, 1200, 40))
-    save_familiarity(fitted, tmp_path / "reference.npz")
-    family = load_familiarity(tmp_path / "reference.npz")
-    assert family.limit == fitted.limit
+    family = fit_familiarity(textures(rng, 1200, 40))
     unfamiliar = sum(not family.is_familiar(frame) for frame in textures(rng, 600, 40))
     assert wilson(unfamiliar, 600).low < 0.02
     grey = np.repeat(rng.integers(0, 256, (20, 24, 24, 1), np.uint8), 3, axis=3)
@@ -134,18 +138,74 @@ def test_features_of_any_frame_are_finite(seed: int, flat: int) -> None:
     assert np.isfinite(figures).all()
 
 
+LOGITS, GATE = np.zeros((1200, 5), np.int8), load_gate(DEFAULT_MODEL / "gate.json")
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 damaged", b"\x93NUMPY", None])
 def test_a_reference_that_is_none(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "reference.npz"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(BadInputError, match="not a reference"):
-        load_familiarity(path)
+        load_reference(path)
 
 
-def test_a_reference_of_other_features_is_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "reference.npz", mean=np.zeros(2), whitening=np.eye(2), reference=np.zeros((1, 2)), limit=1.0)
+def test_a_reference_is_read_back_and_one_of_other_features_refused(tmp_path: Path) -> None:
+    path = tmp_path / "reference.npz"
+    made = fit_reference(textures(np.random.default_rng(6), 1200, 40), LOGITS, GATE)
+    save_reference(made, path)
+    again = load_reference(path)
+    assert again.familiarity.limit == made.familiarity.limit
+    np.testing.assert_allclose(again.figures, made.figures, rtol=1e-6)
+    with np.load(path) as stored:
+        parts = {name: stored[name] for name in stored.files}
+    np.savez(path, **{**parts, "mean": parts["mean"][:-1]})
     with pytest.raises(BadInputError, match="other features"):
-        load_familiarity(tmp_path / "reference.npz")
+        load_reference(path)
     with pytest.raises(BadInputError, match="at least"):
         fit_familiarity(np.zeros((10, 24, 24, 3), np.uint8))
+
+
+def classified(*, sure: bool, label: str = "burnt") -> Classification:
+    return Classification(label, (0, 0, 0, 0, 10), 0.9, sure, "made up", 1.0, "measured")
+
+
+def test_the_guard_audits_a_share_of_the_sure_and_ends_a_broken_promise(tmp_path: Path) -> None:
+    state = tmp_path / "guard.json"
+    promised = Promised({"burnt": ALPHA}, DELTA, date(2027, 1, 1))
+
+    def guard(today: date = date(2026, 11, 23)) -> Guard:
+        return Guard(promised=promised, audit_share=SHARE, state=state, today=lambda: today, rng=random.Random(1))
+
+    one = guard()
+    frame = np.zeros((24, 24, 3), np.uint8)
+    drawn = [one.rule(classified(sure=True), frame).decision for _ in range(2000)]
+    assert set(drawn) == {"sure", "audit"}
+    assert wilson(drawn.count("audit"), 2000).low < SHARE < wilson(drawn.count("audit"), 2000).high
+    assert one.rule(classified(sure=False), frame).decision == "unsure"
+    assert one.certificate == "valid"
+    assert guard(date(2027, 1, 2)).certificate == "expired"
+    for _ in range(20):
+        one.learned(classified(sure=True, label="golden"), "audit", "burnt")
+    assert one.certificate == "withdrawn"
+    assert "burnt" in one.alarms[0]
+    assert guard().certificate == "withdrawn"  # after a restart as well
+    assert guard().alarms == one.alarms
+    state.write_text("not a state")
+    with pytest.raises(BadInputError, match="not a guard"):
+        guard()
+
+
+def test_the_guard_escalates_strangers_and_reports_drift() -> None:
+    rng = np.random.default_rng(7)
+    family = textures(rng, 1200, 40)
+    logits = np.tile(np.array([0, 0, 0, 0, 10], np.int8), (1200, 1))
+    reference = fit_reference(family, logits, GATE)
+    guard = Guard(reference=reference, logit_scale=GATE.logit_scale)
+    assert guard.rule(classified(sure=True), np.zeros((24, 24, 3), np.uint8)).decision == "policy"
+    decisions = [guard.rule(classified(sure=True), frame).decision for frame in textures(rng, 300, 40)]
+    assert decisions.count("sure") > 280
+    for frame in textures(rng, 400, 60):
+        guard.rule(classified(sure=True), frame)
+    assert any("red-green rose" in alarm for alarm in guard.alarms), guard.alarms
+    assert guard.certificate == "none"

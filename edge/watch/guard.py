@@ -1,0 +1,143 @@
+"""The last word on a device's decision: unfamiliar frames and a random audit are escalated though the device is sure.
+
+It also watches for drift and for a broken promise. Either ends the certificate: from then on verdicts that the edge
+decides alone are marked uncertified, and the alarm says why.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.watch.audit import LabelState, RiskAudit
+from edge.watch.drift import DriftWatch, watched_figures
+from edge.watch.features import frame_features
+from edge.watch.reference import Reference
+from shared.errors import BadInputError
+from shared.messages import Classification, Decision
+
+log = logging.getLogger(__name__)
+
+CertificateState = Literal["none", "valid", "expired", "withdrawn"]
+
+
+class Promised(NamedTuple):
+    """The part of a certificate that the guard watches."""
+
+    alphas: dict[str, float]
+    delta: float
+    expires: date
+
+
+class Ruling(NamedTuple):
+    """Whether the bake is escalated, why, and for people."""
+
+    decision: Decision  # "sure" stays at the edge, everything else is escalated
+    reason: str
+
+
+class _Kept(msgspec.Struct, forbid_unknown_fields=True):
+    """What survives a restart."""
+
+    audit: dict[str, LabelState]
+    ended: str = ""  # why the certificate was withdrawn
+
+
+class Guard:
+    """One camera's guard. Not thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        reference: Reference | None = None,
+        logit_scale: float = 1.0,
+        promised: Promised | None = None,
+        audit_share: float = 0.0,
+        state: Path | None = None,
+        today: Callable[[], date] = date.today,
+        rng: random.Random | None = None,
+    ) -> None:
+        """`audit_share` of the sure bakes is escalated; `state` is the file that keeps the audit over restarts.
+
+        Raises BadInputError when the state file cannot be read.
+        """
+        self._reference, self._logit_scale, self._promised = reference, logit_scale, promised
+        self._share, self._today, self._rng = audit_share, today, rng or random.Random()
+        self._drift = None if reference is None else DriftWatch(reference.figures)
+        self._path = state
+        kept = _read(state) if state is not None and state.exists() else _Kept({})
+        self._ended = kept.ended
+        self._audit = (
+            RiskAudit(promised.alphas, promised.delta, audit_share, kept.audit) if promised and audit_share else None
+        )
+        self.alarms: list[str] = [self._ended] if self._ended else []
+
+    @property
+    def certificate(self) -> CertificateState:
+        """Whether the promise stands."""
+        if self._promised is None:
+            return "none"
+        if self._ended:
+            return "withdrawn"
+        return "expired" if self._today() > self._promised.expires else "valid"
+
+    def rule(self, edge: Classification, frame: NDArray[np.uint8]) -> Ruling:
+        """Decide on one classified frame, uint8 [S, S, 3] as the classifier saw it."""
+        if self._reference is not None:
+            features = frame_features(frame[None])  # [1, features]
+            self._look_for_drift(edge, features)
+            if self._reference.familiarity.distances(features)[0] > self._reference.familiarity.limit:
+                return Ruling("policy", "the frame is unlike those that the classifier was calibrated on")
+        if not edge.sure:
+            return Ruling("unsure", edge.reason)
+        if self._share and self._rng.random() < self._share:
+            return Ruling("audit", "sure, and drawn for the audit")
+        return Ruling("sure", edge.reason)
+
+    def learned(self, edge: Classification, decision: str, truth: str) -> None:
+        """The cloud said `truth` of a bake that `decision` had escalated."""
+        if self._audit is None or decision not in ("unsure", "audit", "policy"):
+            return
+        finding = self._audit.observe(truth, edge.label if decision == "audit" else None)
+        if finding is not None:
+            self._end(f"the audit found the promise broken: {finding}")
+        self._keep()
+
+    def _look_for_drift(self, edge: Classification, features: NDArray[np.float64]) -> None:
+        if self._drift is None:
+            return
+        logits = np.array([edge.logits], np.int8)  # [1, labels]
+        figures = watched_figures(features, logits, self._logit_scale, np.array([edge.probability]))  # [1, figures]
+        for drift in self._drift.observe(figures[0]):
+            self._end(f"drift: {drift}")
+
+    def _end(self, reason: str) -> None:
+        log.warning("%s", reason)
+        self.alarms.append(reason)
+        if self.certificate == "valid":
+            self._ended = reason
+            self._keep()
+
+    def _keep(self) -> None:
+        if self._path is None:
+            return
+        partial = self._path.with_name(f"{self._path.name}.partial")
+        state = self._audit.state if self._audit else {}
+        partial.write_bytes(msgspec.json.encode(_Kept(state, self._ended)))
+        os.replace(partial, self._path)
+
+
+def _read(path: Path) -> _Kept:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Kept)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise BadInputError(f"{path}: not a guard's state: {error}") from None
