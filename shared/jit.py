@@ -112,3 +112,15 @@ def _kernel_folder(module: str) -> Path | None:
     except OSError as error:
         log.warning("%s: %s; kernels are compiled in each process: set %s", folder, error.strerror, VARIABLE)
         return None
+
+
+def c_function(function: Callable[..., Any], signature: str, **options: Any) -> Any:
+    """Compile now, with a C signature, cached on disk: an object of numba whose `address` other code may call."""
+    folder = _kernel_folder(function.__module__)
+    settings = cast(Any, numba.config)
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = str(folder)
+    try:
+        return numba.cfunc(signature, cache=folder is not None, **options)(function)
+    finally:
+        settings.CACHE_DIR = before

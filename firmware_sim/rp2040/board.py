@@ -25,6 +25,7 @@ from firmware_sim.rp2040.blocks.xip_ssi import COMMAND_MODE, READ_MODE
 from firmware_sim.rp2040.boot import BOOT2_BYTES, BOOT2_TARGET, Start, choose_start, has_boot2, scratch_start
 from firmware_sim.rp2040.bootrom import STACK_TOP, BootRom
 from firmware_sim.rp2040.chip import Chip, Snapshot
+from firmware_sim.rp2040.faults import Faults
 from firmware_sim.rp2040.flash import Flash
 from firmware_sim.rp2040.gpio import Gpio
 from firmware_sim.rp2040.i2c_port import I2cPort
@@ -68,7 +69,6 @@ class Board:
 
     flash: file that keeps the flash from run to run, made when it is missing; rom_version: 1 (chip B0) to 3 (B2);
     native: hot code is translated in the background; nothing but the speed depends on it.
-    `bootsel` is the button: pressed at a reset it leads to the USB boot loader.
     """
 
     def __init__(self, *, flash: str | Path | None = None, rom_version: int = 3, native: bool = True) -> None:
@@ -85,7 +85,7 @@ class Board:
         self.recorder: Recorder | None = None
         self.passing: tuple[int, int] | None = None  # cycle and PC of a point that stopped the run: go over it next
         self.flash = Flash(self.chip, flash)
-        self.bootsel = False
+        self.faults = Faults(self)
         self._asked_for_usb = False
         chip = self.chip
         functions = FlashFunctions(chip.S, chip.mem, chip.flash, chip.ssi, chip.flush_cache, chip.warn)
@@ -178,6 +178,21 @@ class Board:
         values = self.chip.watchdog.values
         self._reset([values[f"SCRATCH{i}"] for i in range(8)])
 
+    def power_on(self) -> None:
+        """Bring the power back: SRAM holds garbage (by the seed of `faults`), the boot sequence runs."""
+        plan = self.chip.faults
+        if not plan.off:
+            plan.lose_power(self.cycles, "power cycle")
+        garbage = np.random.RandomState(plan.seed & 0xFFFFFFFF).bytes(layout.SRAM_SIZE)
+        self.write_memory(layout.SRAM_BASE, garbage)
+        plan.off = False
+        image = self.image
+        if image is not None:
+            for start, data in image.chunks:  # a program in SRAM comes back with its debugger
+                if start >= layout.SRAM_BASE:
+                    self.write_memory(start, data)
+        self.reset()
+
     def _reset(self, scratch: list[int] | None) -> None:
         """Restart the chip. `scratch`: what the watchdog's scratch registers held, None after power-on."""
         direct = scratch_start(scratch) if scratch else None
@@ -193,26 +208,24 @@ class Board:
         if direct is not None:
             self.chip.watchdog.values["SCRATCH4"] = 0  # the ROM takes the request once
             start = Start(direct.pc, direct.sp, self._rom.address("restart") | 1, 0, False, "")
-        elif self.bootsel:
+        elif self.gpio.bootsel:
             start = Start(self._rom.address("UB"), STACK_TOP, 0, 0, False, "")
         else:
             start = self._choose_start()
         self._enter(start)
 
     def _flash_boots(self) -> bool:
-        return bool(self._flash_image().chunks) and choose_start(self._flash_image()).boot2
+        return has_boot2(self._second_stage())
 
-    def _flash_image(self) -> Image:
-        """The flash as it is now, in place of the file it came from."""
-        return Image("flash", ((layout.FLASH_BASE, self.flash.read(0, layout.FLASH_SIZE)),))
+    def _second_stage(self) -> Image:
+        """The first bytes of the flash as they are now."""
+        return Image("flash", ((layout.FLASH_BASE, self.flash.read(0, BOOT2_BYTES)),))
 
     def _choose_start(self) -> Start:
         """From the flash as it is now; a file in SRAM, or one without a second stage, starts by the kinder rule."""
-        first = self.flash.read(0, BOOT2_BYTES)
-        stage = Image("flash", ((layout.FLASH_BASE, first),))
         usb = Start(self._rom.address("UB"), STACK_TOP, 0, 0, False, "")
-        if has_boot2(stage):
-            return choose_start(stage)
+        if self._flash_boots():
+            return choose_start(self._second_stage())
         if self.image is None:
             return usb
         chunks = tuple((start, self._present(start, data)) for start, data in self.image.chunks)

@@ -36,13 +36,21 @@ class Start:
     note: str
 
 
+def _crc_of_byte(byte: int) -> int:
+    crc = byte << 24
+    for _ in range(8):
+        crc = ((crc << 1) ^ (CRC_POLYNOMIAL if crc >> 31 else 0)) & 0xFFFFFFFF
+    return crc
+
+
+CRC_TABLE = tuple(map(_crc_of_byte, range(256)))
+
+
 def boot2_crc(data: bytes) -> int:
     """CRC-32 of the boot ROM: polynomial 0x04c11db7, initial value all ones, not reflected, no final XOR."""
     crc = 0xFFFFFFFF
     for byte in data:
-        crc ^= byte << 24
-        for _ in range(8):
-            crc = ((crc << 1) ^ (CRC_POLYNOMIAL if crc >> 31 else 0)) & 0xFFFFFFFF
+        crc = (crc << 8 & 0xFFFFFFFF) ^ CRC_TABLE[crc >> 24 ^ byte]
     return crc
 
 

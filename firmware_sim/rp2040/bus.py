@@ -7,16 +7,15 @@ peripheral bus. `core` is the index of the core's slice of the state.
 
 from __future__ import annotations
 
-from firmware_sim.rp2040.blocks.lazy import advance, is_lazy, lazy_read, lazy_write
+from firmware_sim.rp2040.blocks.lazy import advance, is_lazy
 from firmware_sim.rp2040.blocks.ppb import ppb_read, ppb_write
 from firmware_sim.rp2040.blocks.sio import sio_read, sio_write
-from firmware_sim.rp2040.blocks.timer import timer_read, timer_write
-from firmware_sim.rp2040.blocks.uart import UARTDR, uart_read, uart_write
-from firmware_sim.rp2040.compiled import inner
+from firmware_sim.rp2040.compiled import far, inner
+from firmware_sim.rp2040.far import call_address, longs_at, memory_of
 from firmware_sim.rp2040.host_call import HOST_LOOK, HOST_READ, HOST_WRITE, call_host
-from firmware_sim.rp2040.indirect import call_separate
 from firmware_sim.rp2040.layout import (
     CODE_PAGE_SHIFT,
+    COST_SHIFT,
     DPRAM_OFFSET,
     FAULT_FLASH_WRITE,
     FAULT_ROM_WRITE,
@@ -27,15 +26,15 @@ from firmware_sim.rp2040.layout import (
     HOST_EVENT,
     NATIVE_PAGE,
     NEXT_EVENT,
-    READ_REGISTER_ADDRESS,
     ROM_SIZE,
     SRAM_OFFSET,
     SRAM_SIZE,
-    UART,
-    UART_STRIDE,
+    STATE_AT,
+    STATE_WORDS,
+    UNIT_READ,
+    UNIT_WRITE,
     USB_LISTENS,
     WORD,
-    WRITE_REGISTER_ADDRESS,
     WRITTEN,
     XIP_ALIASES_END,
     Memory,
@@ -44,44 +43,42 @@ from firmware_sim.rp2040.layout import (
 from firmware_sim.rp2040.memory_map import memory_offset
 from firmware_sim.rp2040.native.enter import drop_native
 
-COST_SHIFT = 32
 DPRAM_CONTROL = 0x100  # endpoint and buffer control words come first in the USB RAM
 COST_MEMORY, COST_SIO, COST_APB_READ, COST_APB_WRITE = 2, 1, 4, 5
-UART0_PAGE, UART1_PAGE, TIMER_PAGE = 0x40034, 0x40038, 0x40054  # address >> 12 of the plain alias
+
+
+@inner
+def unit_index(address: int) -> int:
+    """Place of an address in S[UNIT_READ] and S[UNIT_WRITE]: 32 APB blocks, 16 of AHB-Lite, XIP_CTRL, XIP_SSI."""
+    top = address >> 28
+    if top == 4:
+        return (address >> 14) & 31
+    if top == 5:
+        return 32 + ((address >> 20) & 15)
+    return 48 + ((address >> 27) & 1)
 
 
 @inner
 def read_register(S: State, address: int, now: int, look: bool) -> int:
     """Word at an aligned register address of APB or AHB-Lite, through any alias; negative: fault."""
-    page = (address >> 12) & ~3  # the atomic aliases read like the plain one
-    offset = address & 0xFFF
+    plain = address & ~0x3000  # the atomic aliases read like the plain one
+    unit = S[UNIT_READ + unit_index(address)]
     value = -1
-    if page == UART0_PAGE:
-        value = uart_read(S, UART, offset, now, look)
-        if offset == UARTDR and not look:
-            S[NEXT_EVENT] = now
-    elif page == UART1_PAGE:
-        value = uart_read(S, UART + UART_STRIDE, offset, now, look)
-        if offset == UARTDR and not look:
-            S[NEXT_EVENT] = now
-    elif page == TIMER_PAGE:
-        value = timer_read(S, offset, now, look)
-    elif is_lazy(address):
-        value = lazy_read(S, address, 1 if look else 0)
+    if unit:
+        value = call_address(unit, S[STATE_AT], plain, look, now, 0)
     if value < 0:
-        return call_host(S[HOST_ADDRESS], HOST_LOOK if look else HOST_READ, (page << 12) | offset, 0, now)
+        return call_host(S[HOST_ADDRESS], HOST_LOOK if look else HOST_READ, plain, 0, now)
     return value
 
 
 @inner
 def write_register(S: State, address: int, value: int, now: int) -> int:
     """Write a word to a register of APB or AHB-Lite; the alias says plain, XOR, SET or CLR. Negative: fault."""
-    page = (address >> 12) & ~3
-    offset = address & 0xFFF
+    plain = address & ~0x3000
     alias = (address >> 12) & 3
     S[WRITTEN] = value
     if alias:
-        old = read_register(S, address & ~0x3000, now, True)
+        old = read_register(S, plain, now, True)
         if old < 0:
             return old
         if alias == 1:
@@ -91,19 +88,10 @@ def write_register(S: State, address: int, value: int, now: int) -> int:
         else:
             value = old & ~value
     S[NEXT_EVENT] = now
-    status = -1
-    if page == UART0_PAGE:
-        status = uart_write(S, UART, offset, value, now)
-    elif page == UART1_PAGE:
-        status = uart_write(S, UART + UART_STRIDE, offset, value, now)
-    elif page == TIMER_PAGE:
-        timer_write(S, offset, value, now)
-        status = 0
-    elif is_lazy(address):
-        status = lazy_write(S, address, value, now)
-    if status < 0:
-        return call_host(S[HOST_ADDRESS], HOST_WRITE, (page << 12) | offset, value, now)
-    return 0
+    unit = S[UNIT_WRITE + unit_index(address)]
+    if unit and call_address(unit, S[STATE_AT], plain, value, now, 0) >= 0:
+        return 0
+    return call_host(S[HOST_ADDRESS], HOST_WRITE, plain, value, now)
 
 
 @inner
@@ -147,8 +135,8 @@ def bus_read(S: State, mem: Memory, core: int, address: int, size: int, now: int
         value = ppb_read(S, core, address & 0xFFC, now)
     elif top in (4, 5) or address >> 26 == 0x14000000 >> 26 or address >> 26 == 0x18000000 >> 26:
         if is_lazy(address):
-            advance(S, mem, now)
-        value = call_separate(S[READ_REGISTER_ADDRESS], (S, address & ~3, now))
+            advance(S, now)
+        value = read_register(S, address & ~3, now, False)
         if top == 4:
             cost = COST_APB_READ
     else:
@@ -161,14 +149,13 @@ def bus_read(S: State, mem: Memory, core: int, address: int, size: int, now: int
 @inner
 def forget_code(mem: Memory, offset: int) -> None:
     """Drop the decoded entries around a store to a page that holds code (BL spans two halfwords), and translations."""
-    decoded = mem.decoded
     entry = (offset & ~3) >> 1
     if mem.pages[offset >> CODE_PAGE_SHIFT] & NATIVE_PAGE:
         drop_native(mem, offset & ~3, (offset & ~3) + 4)
-    decoded[entry] = 0
-    decoded[entry + 1] = 0
+    mem.decoded[entry] = 0
+    mem.decoded[entry + 1] = 0
     if entry > SRAM_OFFSET >> 1:
-        decoded[entry - 1] = 0
+        mem.decoded[entry - 1] = 0
 
 
 @inner
@@ -209,8 +196,34 @@ def bus_write(S: State, mem: Memory, core: int, address: int, size: int, value: 
         return COST_MEMORY if ppb_write(S, core, address & 0xFFC, wide, now) >= 0 else -FAULT_UNMAPPED
     if top in (4, 5) or address >> 26 == 0x14000000 >> 26 or address >> 26 == 0x18000000 >> 26:
         if is_lazy(address):
-            advance(S, mem, now)
-        if call_separate(S[WRITE_REGISTER_ADDRESS], (S, address & ~3, wide, now)) < 0:
+            advance(S, now)
+        if write_register(S, address & ~3, wide, now) < 0:
             return -FAULT_UNMAPPED
         return COST_APB_WRITE if top == 4 else COST_MEMORY
     return -FAULT_UNMAPPED
+
+
+@far
+def far_read(state: int, core: int, address: int, size: int, now: int) -> int:
+    """As bus_read."""
+    S = longs_at(state, STATE_WORDS)
+    return bus_read(S, memory_of(S), core, address, size, now)
+
+
+@far
+def far_write(state: int, core: int, address: int, value_and_size: int, now: int) -> int:
+    """As bus_write; value << 3 | size in one word."""
+    S = longs_at(state, STATE_WORDS)
+    return bus_write(S, memory_of(S), core, address, value_and_size & 7, value_and_size >> 3, now)
+
+
+@far
+def far_read_register(state: int, address: int, now: int, _c: int, _d: int) -> int:
+    """As read_register."""
+    return read_register(longs_at(state, STATE_WORDS), address, now, False)
+
+
+@far
+def far_write_register(state: int, address: int, value: int, now: int, _d: int) -> int:
+    """As write_register."""
+    return write_register(longs_at(state, STATE_WORDS), address, value, now)

@@ -26,17 +26,22 @@ from firmware_sim.rp2040.blocks.usb import Usb
 from firmware_sim.rp2040.blocks.watchdog import Watchdog
 from firmware_sim.rp2040.blocks.xip_ssi import XipSsi
 from firmware_sim.rp2040.decode import OP_REFETCH
+from firmware_sim.rp2040.faults import FaultPlan
 from firmware_sim.rp2040.flash_chip import FlashChip
 from firmware_sim.rp2040.host_call import HOST_DUE, HOST_FUNCTION, HOST_LOOK, HOST_READ, HOST_ROM
+from firmware_sim.rp2040.launch import wait_for_vector
 from firmware_sim.rp2040.layout import IntArray, Memory, State
 from firmware_sim.rp2040.machine import set_clocks, update_pins
 from firmware_sim.rp2040.memory_map import BLOCKS, block_at
 from firmware_sim.rp2040.native.enter import ROWS, drop_pages, drop_rows
 from firmware_sim.rp2040.registers import RegisterBlock
-from firmware_sim.rp2040.separate import link
+from firmware_sim.rp2040.units import connect
 
 # What the world around the chip does: it outlasts a reset of the chip.
 OUTSIDE = (
+    layout.PIN_STUCK,
+    layout.PIN_STUCK_LEVEL,
+    layout.CLOCK_PPM,
     layout.GPIO_EXTERNAL,
     layout.PIN_EXTERNAL_MASK,
     layout.PIN_EXTERNAL_UP,
@@ -93,12 +98,13 @@ class Chip:
         self._timed: list[RegisterBlock] = []
         self._callback = HOST_FUNCTION(self._host)
         self.S[layout.PIN_EXTERNAL_UP] = 0x3C << layout.QSPI_SHIFT  # the flash's data lines
+        self.S[layout.HOST_ADDRESS] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
         self._make_blocks()
         self.reset()
         self.forget_code()
 
     def _make_blocks(self) -> None:
-        S, report, changed = self.S, self._report, self._clocks_changed
+        S, report, changed = self.S, self._report, self.clocks_changed
         self.clocks = Clocks(S, report, changed)
         self.clocks.pll_sys = Pll("PLL_SYS", S, report, changed)
         self.clocks.pll_usb = Pll("PLL_USB", S, report, changed)
@@ -106,6 +112,7 @@ class Chip:
         self.watchdog = Watchdog(S, report, changed, lambda us: us * int(S[layout.CLK_SYS_HZ]) // 1_000_000)
         self.bank0 = IoBank("IO_BANK0", BANK0_NAMES, S, report, self.pins_changed)
         self.flash = FlashChip(S, self.mem, self.warn, self._flash_changed)
+        self.faults = FaultPlan(S, self.mem, self.flash, self.forget_code_at, self._flash_changed)
         self.ssi = XipSsi(S, report, self.flash, lambda: self._now)
         blocks: list[RegisterBlock] = [
             self.clocks,
@@ -116,6 +123,7 @@ class Chip:
             self.watchdog,
             Resets("RESETS", RESETS, S, report),
             self.flash,
+            self.faults,
             self.ssi,
             self.bank0,
             IoQspi(S, report, self.pins_changed, self.ssi),
@@ -138,14 +146,12 @@ class Chip:
         """Registers of the core and of the compiled blocks after power-on."""
         S = self.S
         outside = [S[word] for word in OUTSIDE]
-        S[:] = 0
+        S[: layout.ADDRESSES] = 0
         for word, value in zip(OUTSIDE, outside, strict=True):
             S[word] = value
-        S[layout.NZ] = 1
-        S[layout.ENABLED] = SYSTEM_EXCEPTIONS
-        S[layout.PRIORITY + 2], S[layout.PRIORITY + 3] = -2, -1
-        S[layout.EXECUTION_PRIORITY] = layout.THREAD_PRIORITY
-        S[layout.SYST_EVENT] = layout.NEVER
+        self.reset_core(0)
+        self.reset_core(1)
+        S[layout.EVENT_AT : layout.EVENT_AT + layout.EVENT_KINDS] = layout.NEVER
         S[layout.TIMER_EVENT : layout.TIMER_EVENT + 4] = layout.NEVER
         S[layout.NEXT_EVENT] = S[layout.END] = S[layout.SLICE] = S[layout.HOST_EVENT] = layout.NEVER
         S[layout.UART_STOP_BYTE] = -1
@@ -157,7 +163,25 @@ class Chip:
             S[u + uart.IRQ] = UART_IRQ + i
         self.blocks["DMA"].reset()
         S[layout.CLK_SYS_HZ] = ROSC_HZ
-        S[layout.HOST_ADDRESS] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
+
+    def reset_core(self, index: int, *, held: bool = False) -> None:
+        """Registers of a core after its reset. Core 1 then waits in the boot ROM; `held`: PSM keeps it off."""
+        S, core = self.S, index * layout.CORE_STRIDE
+        now = max(int(S[core + layout.CYCLES]), int(S[layout.CYCLES]))
+        count = int(S[core + layout.INSTRUCTIONS])
+        S[core : core + layout.CORE_STRIDE] = 0
+        S[core + layout.CYCLES], S[core + layout.INSTRUCTIONS] = now, count
+        S[core + layout.CORE_ID] = index
+        S[core + layout.NZ] = 1
+        S[core + layout.ENABLED] = SYSTEM_EXCEPTIONS
+        S[core + layout.PRIORITY + 2], S[core + layout.PRIORITY + 3] = -2, -1
+        S[core + layout.EXECUTION_PRIORITY] = layout.THREAD_PRIORITY
+        S[core + layout.SYST_EVENT] = layout.NEVER
+        S[core + layout.LINE] = -1
+        S[core + layout.LINE_MASK] = -1
+        if index == 1:
+            wait_for_vector(S, held)
+        S[layout.NEXT_EVENT] = 0
 
     def reset(self) -> None:
         """Power-on reset: everything but the flash; SRAM keeps what it holds, as on the chip."""
@@ -165,12 +189,13 @@ class Chip:
         self._reset_state()
         for block in self.blocks.values():
             block.reset()
-        self._clocks_changed(0)
+        self.clocks_changed(0)
         self.pins_changed(0)
 
     def link(self) -> None:
         """Make sure that the compiled parts find each other, in this process: before compiled code runs."""
-        link(self.S, self.mem)
+        if self.S[layout.STATE_AT] == 0:
+            connect(self.S, self.mem)
 
     def forget_code(self) -> None:
         """Decode everything anew: after loading, restoring, or writing flash."""
@@ -188,7 +213,7 @@ class Chip:
         for guard in (layout.FLASH_GUARD, layout.SRAM_GUARD):
             self.mem.decoded[guard] = OP_REFETCH
 
-    def _clocks_changed(self, cycle: int) -> None:
+    def clocks_changed(self, cycle: int) -> None:
         """Take over the frequencies; TIMER and SysTick lose no fraction of a tick."""
         tick_hz = self.watchdog.tick_hz(self.clocks.ref_hz)
         set_clocks(self.S, self.clocks.sys_hz, self.clocks.peri_hz, tick_hz, cycle)
@@ -275,9 +300,7 @@ class Chip:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot of this or another chip."""
-        host = self.S[layout.HOST_ADDRESS]
-        self.S[:] = snapshot.state
-        self.S[layout.HOST_ADDRESS] = host
+        self.S[: layout.ADDRESSES] = snapshot.state[: layout.ADDRESSES]
         self._set_memory(snapshot.memory)
         self.mem.uarts[:] = snapshot.uarts
         for name, memory in snapshot.blocks.items():

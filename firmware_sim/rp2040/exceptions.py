@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from firmware_sim.rp2040.blocks.ppb import SVCALL, highest_pending
 from firmware_sim.rp2040.bus import write_memory
-from firmware_sim.rp2040.compiled import inner
+from firmware_sim.rp2040.compiled import far, inner
+from firmware_sim.rp2040.far import longs_at, memory_of
+from firmware_sim.rp2040.flags import set_flags, xpsr
 from firmware_sim.rp2040.layout import (
     ACTIVE,
-    CARRY,
     CONTROL,
     CYCLES,
     DEAD,
@@ -18,6 +19,7 @@ from firmware_sim.rp2040.layout import (
     EVENT_REGISTER,
     EXECUTION_PRIORITY,
     EXIT,
+    EXIT_CORE,
     EXIT_FAULT,
     EXIT_LOCKUP,
     FAULT_ADDRESS,
@@ -33,9 +35,7 @@ from firmware_sim.rp2040.layout import (
     IPSR,
     LATCHED,
     LR,
-    NZ,
     OTHER_SP,
-    OVERFLOW,
     PC,
     PRIMASK,
     PRIORITY,
@@ -44,6 +44,7 @@ from firmware_sim.rp2040.layout import (
     SLEEPING,
     SP,
     SRAM_OFFSET,
+    STATE_WORDS,
     THREAD_PRIORITY,
     VTOR,
     WORD,
@@ -58,24 +59,6 @@ TAIL_CYCLES = 6  # entry without stacking the eight words
 HARDFAULT = 3
 FRAME_BYTES = 32
 SLEEP_ON_EXIT = 2  # SCR.SLEEPONEXIT
-
-
-@inner
-def xpsr(S: State, core: int) -> int:
-    """Flags, exception number and the Thumb bit as one word."""
-    nz = S[core + NZ]
-    value = (1 << 31 if nz >> 31 else 0) | (1 << 30 if nz & WORD == 0 else 0)
-    value |= (S[core + CARRY] >> 32 & 1) << 29 | (S[core + OVERFLOW] >> 31 & 1) << 28
-    return value | (1 << 24) | S[core + IPSR]
-
-
-@inner
-def set_flags(S: State, core: int, value: int) -> None:
-    """Flags from the top four bits of a word."""
-    negative, zero = value >> 31 & 1, value >> 30 & 1
-    S[core + NZ] = (negative << 32) if zero else (0x80000000 if negative else 1)
-    S[core + CARRY] = (value >> 29 & 1) << 32
-    S[core + OVERFLOW] = (value >> 28 & 1) << 31
 
 
 @inner
@@ -107,7 +90,7 @@ def exception_to_take(S: State, core: int, ignore_primask: bool) -> int:
 def lock_up(S: State, core: int) -> None:
     """Nothing runs any more until a reset."""
     S[core + SLEEPING] = DEAD
-    S[EXIT] = EXIT_LOCKUP
+    S[EXIT], S[EXIT_CORE] = EXIT_LOCKUP, core
 
 
 @inner
@@ -182,7 +165,7 @@ def stack_and_start(S: State, mem: Memory, core: int, number: int) -> int:
 def take_fault(S: State, mem: Memory, core: int, kind: int, address: int) -> None:
     """HardFault at S[core + PC], or lock-up: inside HardFault and NMI, and when HardFault cannot be entered."""
     record_fault(S, core, kind, address)
-    S[EXIT] = EXIT_FAULT
+    S[EXIT], S[EXIT_CORE] = EXIT_FAULT, core
     if S[core + EXECUTION_PRIORITY] < 0 or stack_and_start(S, mem, core, HARDFAULT) != FAULT_NONE:
         lock_up(S, core)
 
@@ -265,3 +248,19 @@ def unstack(S: State, mem: Memory, core: int, exc_return: int) -> None:
     S[core + CYCLES] += RETURN_CYCLES
     if S[core + SCR] & SLEEP_ON_EXIT and S[core + ACTIVE] == 0:
         S[core + SLEEPING] = SLEEP_WFI
+
+
+@far
+def far_svc(state: int, core: int, _b: int, _c: int, _d: int) -> int:
+    """As call_supervisor."""
+    S = longs_at(state, STATE_WORDS)
+    call_supervisor(S, memory_of(S), core)
+    return 0
+
+
+@far
+def far_return(state: int, core: int, exc_return: int, _c: int, _d: int) -> int:
+    """As return_from_exception."""
+    S = longs_at(state, STATE_WORDS)
+    return_from_exception(S, memory_of(S), core, exc_return)
+    return 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from firmware_sim.rp2040.compiled import inner
+from firmware_sim.rp2040.compiled import far, inner
 from firmware_sim.rp2040.decode import OP_BKPT, decode, entry
+from firmware_sim.rp2040.far import longs_at, memory_of
 from firmware_sim.rp2040.layout import (
     BREAKPOINT,
     CODE_PAGE_SHIFT,
@@ -18,26 +19,31 @@ from firmware_sim.rp2040.layout import (
     SRAM_BASE,
     SRAM_OFFSET,
     SRAM_SIZE,
+    SRAM_STRIPED_SIZE,
+    STATE_WORDS,
     XIP_ALIASES_END,
     Memory,
 )
 from firmware_sim.rp2040.memory_map import memory_offset
 
 SRAM_TO_OFFSET = SRAM_OFFSET - SRAM_BASE
+SINGLE_ENTRY = -2  # mask of code without entries of its own: each instruction is decoded anew
 
 
 @inner
-def code_window(pc: int) -> tuple[int, int, int]:
-    """(low, high, bias) so that `(pc + bias) >> 1` is the entry of code at low <= pc < high; (0, 0, 0): none."""
+def code_line(pc: int) -> tuple[int, int, int]:
+    """(line, mask, bias): code with `(pc ^ line) & mask == 0` has the entries `(pc + bias) >> 1`; mask 0: none."""
+    if SRAM_BASE <= pc < SRAM_BASE + SRAM_STRIPED_SIZE:
+        return SRAM_BASE, -SRAM_STRIPED_SIZE, SRAM_TO_OFFSET
     if SRAM_BASE <= pc < SRAM_BASE + SRAM_SIZE:
-        return SRAM_BASE, SRAM_BASE + SRAM_SIZE, SRAM_TO_OFFSET
+        return SRAM_BASE + SRAM_STRIPED_SIZE, -(SRAM_SIZE - SRAM_STRIPED_SIZE), SRAM_TO_OFFSET
     if FLASH_BASE <= pc < XIP_ALIASES_END:
-        low = pc & -FLASH_SIZE
-        return low, low + FLASH_SIZE, FLASH_OFFSET - low
+        window = pc & -FLASH_SIZE
+        return window, -FLASH_SIZE, FLASH_OFFSET - window
     if pc < ROM_SIZE:
-        return 0, ROM_SIZE, 0
+        return 0, -ROM_SIZE, 0
     if pc < DPRAM_BASE and memory_offset(pc) >= 0:
-        return pc, pc + 2, 2 * SCRATCH - pc
+        return pc, SINGLE_ENTRY, 2 * SCRATCH - pc
     return 0, 0, 0
 
 
@@ -60,3 +66,10 @@ def decode_at(mem: Memory, pc: int, index: int) -> None:
     if offset < SRAM_OFFSET + SRAM_SIZE:
         mem.pages[offset >> CODE_PAGE_SHIFT] |= 1
         mem.pages[(offset + 2) >> CODE_PAGE_SHIFT] |= 1
+
+
+@far
+def far_decode(state: int, pc: int, index: int, _c: int, _d: int) -> int:
+    """As decode_at."""
+    decode_at(memory_of(longs_at(state, STATE_WORDS)), pc, index)
+    return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,7 @@ class FlashFile:
             except OSError:
                 self._file.close()
                 raise BadInputError(f"flash image {path} is in use by another emulator") from None
+        weakref.finalize(self, self._file.close)
 
     def read(self) -> bytes:
         """All of it."""

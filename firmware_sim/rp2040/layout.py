@@ -4,7 +4,7 @@ A chip is one `int64` state array (registers of the cores and of the blocks emul
 (ROM, SRAM, USB RAM, XIP cache used as SRAM, flash), seen also as uint16 and uint32. Nothing else changes while the
 emulated chip runs, so a snapshot is a copy. Guest words are kept zero-extended in int64.
 
-The state holds a slice of CORE_STRIDE words a core, then the shared blocks. Only core 0 runs today.
+The state holds a slice of CORE_STRIDE words a core (core 1's begins at CORE_STRIDE), then the shared blocks.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Memory(NamedTuple):
 
 
 WORD = 0xFFFFFFFF
+COST_SHIFT = 32  # loads return value | cycles << COST_SHIFT
 NEVER = 1 << 62  # cycle of an event that is not scheduled
 
 # --- memory: byte offsets of the parts in the one buffer (RP2040 datasheet 2.2, "Address Map") ---
@@ -91,6 +92,7 @@ LATCHED = 29  # pending, bit = exception number
 ENABLED = 30  # bit = exception number; the system exceptions are always set
 ACTIVE = 31  # bit = exception number
 SCR = 32
+OWN_LINES = 33  # levels of the interrupt lines that only this core has, bit = IRQ number: SIO 15 or 16, IO_BANK0 13
 CORE_ID = 34
 SYST_CSR = 35  # ENABLE, TICKINT, CLKSOURCE; COUNTFLAG is in SYST_COUNTFLAG
 SYST_RVR = 36
@@ -101,9 +103,12 @@ SYST_COUNTFLAG = 40
 SYST_EVENT = 41
 DIV_DIVIDEND, DIV_DIVISOR, DIV_QUOTIENT, DIV_REMAINDER, DIV_READY, DIV_DIRTY, DIV_SIGNED = 42, 43, 44, 45, 46, 47, 48
 MPU_CTRL = 49
+LINE, LINE_MASK, LINE_BIAS = 51, 52, 53  # what `run` knows about the code that it runs, see core.py
+NMI_MASK = 54  # SYSCFG.PROCn_NMI_MASK: interrupt lines that are NMI for this core
+SEEN_PENDING = 55  # exceptions that were pending when the core was last looked at, for SEVONPEND
 EXECUTION_PRIORITY = 50  # of the active exceptions without PRIMASK; THREAD_PRIORITY when there are none
 PRIORITY = 64  # [48] by exception number
-SLEEP_WFI, SLEEP_WFE, DEAD = 1, 2, 3  # values of SLEEPING; dead means locked up
+SLEEP_WFI, SLEEP_WFE, DEAD, SLEEP_HELD = 1, 2, 3, 4  # values of SLEEPING; dead: locked up, held: in reset
 THREAD_PRIORITY = 8  # lower than any exception (-2 to 3)
 INTERP = CORE_STRIDE * 2  # [2 cores][2 interpolators][INTERP_STRIDE]
 INTERP_STRIDE = 16
@@ -138,7 +143,7 @@ HOST_EVENT = SHARED + 34  # next cycle at which a block written in Python wants 
 FAULT_KIND, FAULT_ADDRESS, FAULT_PC = SHARED + 35, SHARED + 36, SHARED + 37
 FAULT_REGISTERS = SHARED + 38  # [17] r0-r12, SP, LR, PC, xPSR
 UART_STOP_BYTE = SHARED + 55  # run() returns after the chip sent this byte; -1: never
-HOST_ADDRESS = SHARED + 57  # of the function that serves the blocks written in Python
+EXIT_CORE = SHARED + 57  # whose doing it was that run() returned: 0 or CORE_STRIDE
 SLICE = SHARED + 56  # cycle at which run() returns to look at the keyboard; idle time jumps over it
 WRITTEN = SHARED + 58  # what the last store put on the bus, before an atomic alias: write-clear bits go by it
 USB_LISTENS = SHARED + 59  # 1 while the USB host waits for the firmware: stores to the USB RAM are told to it
@@ -179,9 +184,6 @@ PIN_WORDS = 128
 DREQ_LEVEL = PINS + PIN_WORDS
 DREQ_PULSE = DREQ_LEVEL + 1
 DREQ_WANTED = DREQ_LEVEL + 2  # requests that busy DMA channels wait for
-# Addresses of what is compiled apart (separate.py); they hold for one process.
-ADVANCE_ADDRESS, LAZY_READ_ADDRESS, LAZY_WRITE_ADDRESS = DREQ_LEVEL + 3, DREQ_LEVEL + 4, DREQ_LEVEL + 5
-READ_REGISTER_ADDRESS, WRITE_REGISTER_ADDRESS = DREQ_LEVEL + 6, DREQ_LEVEL + 7
 XIP = DREQ_LEVEL + 16  # cache tags and SSI (blocks/xip.py)
 XIP_WORDS = 4096
 DMA = XIP + XIP_WORDS
@@ -197,8 +199,41 @@ XIP_OFF = BOOT  # not 0: flash can be read from the XIP cache only (1: SSI not i
 ROM_PHASE = BOOT + 1  # [2 cores] where a flash function of the boot ROM stands
 ROM_UNTIL = BOOT + 3  # [2 cores] cycle up to which it waits
 PIN_STUCK, PIN_STUCK_LEVEL = BOOT + 5, BOOT + 6  # injected fault: pads that keep a level whatever drives them
+CLOCK_PPM = BOOT + 7  # injected fault: how much faster the crystal runs
 BOOT_WORDS = 16
-STATE_WORDS = BOOT + BOOT_WORDS
+FIFO = BOOT + BOOT_WORDS  # [2][FIFO_STRIDE]: what core 0 reads, what core 1 reads (blocks/sio.py)
+FIFO_STRIDE = 16
+EVENT_AT = FIFO + 2 * FIFO_STRIDE  # [EVENT_KINDS] cycle of the next event of each compiled block, EVENT_*
+EVENT_TIMER, EVENT_UART0, EVENT_UART1 = 0, 1, 2
+EVENT_KINDS = 16
+BANKS = EVENT_AT + EVENT_KINDS  # ring of what the cores do to the banks of the SRAM, a word a cycle (banks.py)
+BANK_CYCLES = 1024
+# Addresses in this process; a snapshot is restored without them.
+ADDRESSES = BANKS + BANK_CYCLES
+FAR = ADDRESSES  # [64] functions called through `call_far`, FAR_*
+UNIT_READ = ADDRESSES + 64  # [64] by `bus.unit_index`: functions that serve the registers of a block, or 0: Python does
+UNIT_WRITE = ADDRESSES + 128  # [64]
+EVENT_FIRE = ADDRESSES + 192  # [EVENT_KINDS] functions that do what is due
+MEMORY_AT = ADDRESSES + 208  # [8] of the arrays of Memory
+STATE_AT = ADDRESSES + 224  # of this array
+HOST_ADDRESS = ADDRESSES + 225  # of the function that serves the blocks written in Python
+ADDRESS_WORDS = 256
+STATE_WORDS = ADDRESSES + ADDRESS_WORDS
+(
+    FAR_READ,  # core, address, size, cycle -> value | cost << 32, or the negated fault
+    FAR_WRITE,  # core, address, value << 3 | size, cycle -> cost, or the negated fault
+    FAR_LOAD_MULTIPLE,
+    FAR_STORE_MULTIPLE,
+    FAR_ATTEND,
+    FAR_RETURN,
+    FAR_SVC,
+    FAR_MRS,
+    FAR_MSR,
+    FAR_DECODE,
+    FAR_READ_REGISTER,  # address, cycle
+    FAR_WRITE_REGISTER,  # address, value, cycle
+    FAR_ADVANCE,  # cycle: bring DMA and PIO up to it
+) = range(FAR, FAR + 13)
 
 # --- why run() returned ---
 EXIT_END = 0

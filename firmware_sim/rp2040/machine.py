@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from firmware_sim.rp2040.blocks.pins import pins_lines, pins_update
 from firmware_sim.rp2040.blocks.systick import systick_schedule
-from firmware_sim.rp2040.blocks.timer import timer_rebase, timer_schedule
-from firmware_sim.rp2040.blocks.uart import uart_clear_to_send_changes, uart_poll_host
+from firmware_sim.rp2040.blocks.timer import timer_next, timer_rebase, timer_schedule
+from firmware_sim.rp2040.blocks.uart_unit import host_is_clear, host_sends
 from firmware_sim.rp2040.compiled import entry_point
 from firmware_sim.rp2040.core import run
-from firmware_sim.rp2040.layout import CLK_PERI_HZ, CLK_SYS_HZ, NEXT_EVENT, TICK_HZ, Memory, State
+from firmware_sim.rp2040.layout import (
+    CLK_PERI_HZ,
+    CLK_SYS_HZ,
+    CORE_STRIDE,
+    EVENT_AT,
+    EVENT_TIMER,
+    NEXT_EVENT,
+    TICK_HZ,
+    Memory,
+    State,
+)
 
 
 @entry_point
 def run_core(S: State, mem: Memory, core: int) -> int:
-    """Run a core until S[END], S[SLICE] or a reason to stop; EXIT_*."""
-    return run(S, mem, core)
+    """Run the cores until S[END], S[SLICE] or a reason to stop; EXIT_*. `core` is ignored."""
+    return run(S, mem)
 
 
 @entry_point
@@ -23,7 +33,10 @@ def set_clocks(S: State, sys_hz: int, peri_hz: int, tick_hz: int, cycle: int) ->
     timer_rebase(S, cycle)
     S[CLK_SYS_HZ], S[CLK_PERI_HZ], S[TICK_HZ] = sys_hz, peri_hz, tick_hz
     timer_schedule(S, cycle)
+    S[EVENT_AT + EVENT_TIMER] = timer_next(S)
     systick_schedule(S, 0)
+    systick_schedule(S, CORE_STRIDE)
+    S[NEXT_EVENT] = cycle
 
 
 @entry_point
@@ -36,11 +49,11 @@ def update_pins(S: State, cycle: int) -> None:
 @entry_point
 def poll_uart(S: State, u: int, cycle: int) -> None:
     """The host has queued bytes for the UART whose state begins at `u`."""
-    uart_poll_host(S, u, cycle)
+    host_sends(S, u, cycle)
 
 
 @entry_point
 def set_uart_cts(S: State, u: int, off: int, cycle: int) -> None:
     """The host gives (off 0) or takes (off 1) the clear-to-send of the UART whose state begins at `u`."""
-    uart_clear_to_send_changes(S, u, off, cycle)
+    host_is_clear(S, u, off, cycle)
     S[NEXT_EVENT] = cycle

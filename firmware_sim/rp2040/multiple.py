@@ -5,9 +5,17 @@ A fault leaves the registers as they were; words stored before it stay stored, a
 
 from __future__ import annotations
 
-from firmware_sim.rp2040.bus import COST_SHIFT, bus_read, bus_write
-from firmware_sim.rp2040.compiled import inner
-from firmware_sim.rp2040.layout import FAULT_UNALIGNED, FAULT_UNMAPPED, WORD, Memory, State
+from firmware_sim.rp2040.compiled import far, inner
+from firmware_sim.rp2040.far import call_far, longs_at
+from firmware_sim.rp2040.layout import (
+    COST_SHIFT,
+    FAR_READ,
+    FAR_WRITE,
+    FAULT_UNALIGNED,
+    FAULT_UNMAPPED,
+    STATE_WORDS,
+    WORD,
+)
 from firmware_sim.rp2040.memory_map import memory_offset
 
 
@@ -17,12 +25,13 @@ def access_cost(value: int) -> int:
     return max(1, (value >> COST_SHIFT) - 1)
 
 
-@inner
-def load_multiple(S: State, mem: Memory, core: int, address: int, registers: int, now: int) -> int:
+@far
+def load_multiple(state: int, core: int, address: int, registers: int, now: int) -> int:
     """Load the registers of a bit set from `address` on; cycles, or minus (bad address << 8 | fault).
 
     The PC, bit 15, goes to S[core + PC] as it was read. Memory is checked before the first register changes.
     """
+    S = longs_at(state, STATE_WORDS)
     if address & 3:
         return -(address << 8 | FAULT_UNALIGNED)
     cost, at = 1, address
@@ -34,7 +43,7 @@ def load_multiple(S: State, mem: Memory, core: int, address: int, registers: int
     at = address
     for i in range(16):
         if registers >> i & 1:
-            value = bus_read(S, mem, core, at & WORD, 4, now)
+            value = call_far(S, FAR_READ, core, at & WORD, 4, now)
             if value < 0:
                 return -((at & WORD) << 8 | -value)
             S[core + i] = value & WORD
@@ -43,15 +52,16 @@ def load_multiple(S: State, mem: Memory, core: int, address: int, registers: int
     return cost
 
 
-@inner
-def store_multiple(S: State, mem: Memory, core: int, address: int, registers: int, now: int) -> int:
+@far
+def store_multiple(state: int, core: int, address: int, registers: int, now: int) -> int:
     """Store the registers of a bit set from `address` on; cycles, or the negated fault as in load_multiple."""
+    S = longs_at(state, STATE_WORDS)
     if address & 3:
         return -(address << 8 | FAULT_UNALIGNED)
     cost, at = 1, address
     for i in range(16):
         if registers >> i & 1:
-            status = bus_write(S, mem, core, at & WORD, 4, S[core + i], now)
+            status = call_far(S, FAR_WRITE, core, at & WORD, S[core + i] << 3 | 4, now)
             if status < 0:
                 return -((at & WORD) << 8 | -status)
             cost += max(1, status - 1)

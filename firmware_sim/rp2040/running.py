@@ -26,6 +26,7 @@ REASONS = {
     layout.EXIT_IDLE: "idle",
     layout.EXIT_RESET: "reset",
     layout.EXIT_USB_BOOT: "usb_boot",
+    layout.EXIT_POWER: "power_cut",
 }
 
 
@@ -63,6 +64,7 @@ class Running:
         S[layout.UART_STOP_BYTE] = board.usb.stop_byte = wanted.text[-1] if wanted.text else -1
         if wanted.on_usb is not None:
             board.usb.stop_byte = ANY
+        self.reason = "power_cut" if board.faults.off else ""
         while not self.reason:
             code = self._advance()
             error, board.chip.error = board.chip.error, None

@@ -16,6 +16,7 @@ class SerialPort:
 
     def __init__(self, chip: Chip, index: int) -> None:
         self._chip = chip
+        self._index = index
         self.name = f"UART{index}"
         self._u = layout.UART + index * layout.UART_STRIDE
         self._buffer = index * layout.UART_BUFFER
@@ -31,7 +32,7 @@ class SerialPort:
         if error is not None and error not in ERRORS:
             raise BadInputError(f"a line error is one of {', '.join(ERRORS)}, not {error}")
         flags = ERRORS[error] if error is not None else 0
-        for byte in data:
+        for byte in self._chip.faults.line(self._index, 0, data):
             self._waiting += bytes((byte, flags))
         self.refill()
 
@@ -95,6 +96,7 @@ class SerialPort:
         count = int(S[u + uart.OUT_COUNT])
         data = self._chip.mem.uarts[self._buffer : self._buffer + count].tobytes()
         S[u + uart.OUT_COUNT] = 0
+        data = self._chip.faults.line(self._index, 1, data)
         self._unread += data
         self.sent += data
         if S[u + uart.WARNED] == 1:

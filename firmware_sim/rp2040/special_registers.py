@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from firmware_sim.rp2040.compiled import inner
-from firmware_sim.rp2040.exceptions import set_flags, xpsr
-from firmware_sim.rp2040.layout import CONTROL, IPSR, OTHER_SP, PRIMASK, SP, State
+from firmware_sim.rp2040.compiled import far, inner
+from firmware_sim.rp2040.far import longs_at
+from firmware_sim.rp2040.flags import set_flags, xpsr
+from firmware_sim.rp2040.layout import CONTROL, IPSR, OTHER_SP, PRIMASK, SP, STATE_WORDS, State
 
 MSP, PSP, PRIMASK_NUMBER, CONTROL_NUMBER = 8, 9, 16, 20
 
@@ -49,3 +50,16 @@ def write_special(S: State, core: int, number: int, value: int) -> None:
             swap_stacks(S, core)
             S[core + CONTROL] ^= 2
         S[core + CONTROL] = (S[core + CONTROL] & 2) | (value & 1)
+
+
+@far
+def far_mrs(state: int, core: int, number: int, _c: int, _d: int) -> int:
+    """As read_special."""
+    return read_special(longs_at(state, STATE_WORDS), core, number)
+
+
+@far
+def far_msr(state: int, core: int, number: int, value: int, _d: int) -> int:
+    """As write_special."""
+    write_special(longs_at(state, STATE_WORDS), core, number, value)
+    return 0

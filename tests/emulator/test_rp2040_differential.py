@@ -175,6 +175,7 @@ class Emulated:
 
     def __init__(self) -> None:
         self.chip = Chip()
+        self.chip.link()
         self.chip.S[layout.VTOR] = DATA & ~0xFFFF | 0x20000  # zeros: no handler
 
     def put(self, address: int, data: bytes) -> None:

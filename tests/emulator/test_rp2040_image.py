@@ -10,7 +10,7 @@ import pytest
 
 from firmware_sim.rp2040 import Board, Image, load_image
 from firmware_sim.rp2040.boot import BOOT2_TARGET, Start, boot2_crc, choose_start
-from firmware_sim.rp2040.image import UF2_BLOCK
+from firmware_sim.rp2040.image import UF2_BLOCK, fits
 from shared.errors import BadInputError
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -136,19 +136,60 @@ def test_missing_file() -> None:
         load_image("/nonexistent/firmware.elf")
 
 
-def test_damaged_files_raise_only_bad_input() -> None:
+def hostile(rng: random.Random, data: bytearray) -> bytes:
+    """A file damaged in a way that formats are damaged in: bytes, fields, lengths, order, truncation, repetition."""
+    words = (0, 1, 0xFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0xFFFFFFF0, FLASH, SRAM, FLASH + 0x1FFFF0, len(data))
+    for _ in range(rng.randrange(1, 6)):
+        at = rng.randrange(min(len(data), 600) if rng.randrange(4) else len(data)) if data else 0
+        kind = rng.randrange(8)
+        if kind < 3 and data:
+            data[at] = rng.choice((0, 0xFF, 0x80, data[at] ^ 1 << rng.randrange(8), rng.randrange(256)))
+        elif kind < 5:
+            at &= ~3
+            data[at : at + 4] = rng.choice(words).to_bytes(4, "little")
+        elif kind == 5 and rng.randrange(4) == 0:
+            del data[rng.randrange(len(data) + 1) :]
+        elif kind == 6:
+            block = rng.randrange(len(data) // 512 + 1) * 512
+            data[at:at] = data[block : block + 512]
+        elif kind == 7 and rng.randrange(4) == 0:
+            data[:4] = rng.choice((b"\x7fELF", b"UF2\n", b"MZ\0\0", rng.randbytes(4)))
+    return bytes(data)
+
+
+def test_a_hundred_thousand_hostile_files_raise_only_bad_input() -> None:
     rng = random.Random(2040)
-    originals = [(PROGRAMS / name).read_bytes() for name in ("exceptions.elf", "echo.uf2", "alarm.elf")]
-    refused = 0
-    for _ in range(5_000):
-        data = bytearray(rng.choice(originals))
-        for _ in range(rng.randrange(1, 6)):
-            at = rng.randrange(min(len(data), 600) if rng.randrange(2) else len(data))
-            data[at] = rng.choice((0, 0xFF, 0x80, rng.randrange(256)))
-        if rng.randrange(4) == 0:
-            del data[rng.randrange(len(data)) :]
+    table = struct.pack("<2I", 0x20042000, FLASH + 0x109)
+    originals = [
+        *(path.read_bytes()[:4096] for path in (PROGRAMS / "alarm.elf", PROGRAMS / "echo.uf2")),
+        elf([(SRAM, TABLE + CODE), (FLASH, bytes(256) + table + CODE)], entry=SRAM | 1),
+        elf([(FLASH, CODE)] * 5),
+        uf2([(SRAM, TABLE + CODE), (FLASH, bytes(256)), (FLASH + 256, table + CODE)]),
+        uf2([(FLASH + 256 * i, bytes([i]) * 256) for i in range(4)], flags=0),
+    ]
+    refused = loaded = 0
+    for _ in range(100_000):
+        data = hostile(rng, bytearray(rng.choice(originals)))
         try:
-            choose_start(load_image(bytes(data)))
+            image = load_image(data, address=SRAM if rng.randrange(16) == 0 else None)
+            choose_start(image)
+            assert all(fits(start, len(chunk)) and chunk for start, chunk in image.chunks)
+            loaded += 1
         except BadInputError:
             refused += 1
-    assert refused > 500
+    assert refused > 30_000
+    assert loaded > 10_000
+
+
+def test_overlong_and_endless_files(tmp_path: Path) -> None:
+    (tmp_path / "large.elf").write_bytes(b"")
+    with (tmp_path / "large.elf").open("r+b") as file:
+        file.truncate(65 << 20)
+    with pytest.raises(BadInputError, match="at most"):
+        load_image(tmp_path / "large.elf")
+    with pytest.raises(BadInputError, match="cannot read"):
+        load_image(tmp_path)
+    headers = bytearray(elf([(SRAM, CODE)]))
+    headers[44:46] = b"\xff\xff"  # 65,535 program headers in a file without them
+    with pytest.raises(BadInputError, match="program headers"):
+        load_image(bytes(headers))

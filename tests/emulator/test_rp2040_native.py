@@ -201,8 +201,8 @@ def state(board: Board) -> tuple[object, ...]:
     S = board.chip.S
     nz, carry, overflow = (int(S[n]) for n in (layout.NZ, layout.CARRY, layout.OVERFLOW))
     flags = (nz >> 31 != 0, nz & layout.WORD == 0, carry >> 32 & 1, overflow >> 31 & 1)
-    whole = S.copy()
-    whole[[layout.NZ, layout.CARRY, layout.OVERFLOW, layout.HOST_ADDRESS, layout.SLICE, layout.END]] = 0
+    whole = S[: layout.ADDRESSES].copy()
+    whole[[layout.NZ, layout.CARRY, layout.OVERFLOW, layout.SLICE, layout.END]] = 0
     return flags, whole.tolist(), board.chip.mem.bytes.tobytes()
 
 

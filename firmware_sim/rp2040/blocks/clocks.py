@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from firmware_sim.rp2040.blocks.oscillators import ROSC_HZ, XOSC_HZ, Oscillator, Pll
+from firmware_sim.rp2040.blocks.oscillators import ROSC_HZ, Oscillator, Pll, crystal_hz
 from firmware_sim.rp2040.layout import State
 from firmware_sim.rp2040.registers import Register, RegisterBlock
 
@@ -55,7 +55,7 @@ class Clocks(RegisterBlock):
         if name == "ROSC":
             return ROSC_HZ
         if name == "XOSC":
-            return XOSC_HZ if self.xosc is not None and self.xosc.enabled else 0
+            return crystal_hz(self.S) if self.xosc is not None and self.xosc.enabled else 0
         pll = self.pll_sys if name == "PLL_SYS" else self.pll_usb
         return pll.hz if pll is not None else 0
 

@@ -68,14 +68,14 @@ from firmware_sim.rp2040.blocks.dma_layout import (
 from firmware_sim.rp2040.blocks.dma_sniffer import sniff, swap_bytes
 from firmware_sim.rp2040.bus import lane, replicate, write_memory
 from firmware_sim.rp2040.compiled import inner
-from firmware_sim.rp2040.indirect import call_separate
+from firmware_sim.rp2040.far import call_far
 from firmware_sim.rp2040.layout import (
     DMA,
+    FAR_READ_REGISTER,
+    FAR_WRITE_REGISTER,
     NEVER,
-    READ_REGISTER_ADDRESS,
     ROM_SIZE,
     WORD,
-    WRITE_REGISTER_ADDRESS,
     XIP_ALIASES_END,
     Memory,
     State,
@@ -131,7 +131,7 @@ def dma_issue(S: State, mem: Memory, channel: int, cycle: int) -> None:
     elif has_registers(address):
         if address >> 28 == 4:
             cost = APB_READ_CYCLES
-        value = call_separate(S[READ_REGISTER_ADDRESS], (S, address & ~3, cycle))
+        value = call_far(S, FAR_READ_REGISTER, address & ~3, cycle, 0, 0)
         if value >= 0:
             value = lane(value, address, size)
     else:
@@ -174,7 +174,7 @@ def dma_store(S: State, mem: Memory, address: int, size: int, value: int, cycle:
         return True
     if not has_registers(address):
         return False
-    return call_separate(S[WRITE_REGISTER_ADDRESS], (S, address & ~3, replicate(value, size), cycle)) >= 0
+    return call_far(S, FAR_WRITE_REGISTER, address & ~3, replicate(value, size), cycle, 0) >= 0
 
 
 @inner

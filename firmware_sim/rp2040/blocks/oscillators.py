@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from firmware_sim.rp2040.layout import State
+from firmware_sim.rp2040.layout import CLOCK_PPM, State
 from firmware_sim.rp2040.registers import Register, RegisterBlock
 
 XOSC_HZ = 12_000_000
@@ -37,6 +37,11 @@ PLL = {
     "PRIM": Register(0x0C, 0x77000, 0x77000),
 }
 POWER_DOWN, VCO_POWER_DOWN, BYPASS = 1, 1 << 5, 1 << 8
+
+
+def crystal_hz(S: State) -> int:
+    """Frequency of the crystal, with an injected drift."""
+    return XOSC_HZ + XOSC_HZ * int(S[CLOCK_PPM]) // 1_000_000
 
 
 class Oscillator(RegisterBlock):
@@ -88,7 +93,7 @@ class Pll(RegisterBlock):
     @property
     def hz(self) -> int:
         """Frequency of the output; 0 while it is down."""
-        reference = XOSC_HZ // max(1, self.values["CS"] & 0x3F)
+        reference = crystal_hz(self.S) // max(1, self.values["CS"] & 0x3F)
         if self.values["CS"] & BYPASS:
             return reference
         if self.values["PWR"] & (POWER_DOWN | VCO_POWER_DOWN):

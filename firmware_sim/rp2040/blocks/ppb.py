@@ -13,6 +13,7 @@ from firmware_sim.rp2040.layout import (
     LATCHED,
     LINES,
     MPU_CTRL,
+    OWN_LINES,
     PRIORITY,
     SCR,
     VTOR,
@@ -40,7 +41,7 @@ NMI, SVCALL, PENDSV, SYSTICK = 2, 11, 14, 15
 @inner
 def pending_exceptions(S: State, core: int) -> int:
     """Bit set of exceptions that wait: latched, or held by a line whose handler does not run."""
-    return S[core + LATCHED] | ((S[LINES] << 16) & ~S[core + ACTIVE])
+    return S[core + LATCHED] | (((S[LINES] | S[core + OWN_LINES]) << 16) & ~S[core + ACTIVE])
 
 
 @inner

@@ -7,6 +7,7 @@ from firmware_sim.rp2040.blocks.pins import pins_update
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.layout import (
     CORE_ID,
+    CORE_STRIDE,
     DIV_DIRTY,
     DIV_DIVIDEND,
     DIV_DIVISOR,
@@ -14,12 +15,16 @@ from firmware_sim.rp2040.layout import (
     DIV_READY,
     DIV_REMAINDER,
     DIV_SIGNED,
+    FIFO,
+    FIFO_STRIDE,
     GPIO_HI_OE,
     GPIO_HI_OUT,
     GPIO_OE,
     GPIO_OUT,
     INTERP,
     INTERP_STRIDE,
+    NEXT_EVENT,
+    OWN_LINES,
     PIN_HI_IN,
     PIN_IN,
     SPINLOCKS,
@@ -28,7 +33,11 @@ from firmware_sim.rp2040.layout import (
 )
 
 CPUID, GPIO_IN, GPIO_HI_IN, GPIO_OUT_REG, GPIO_HI_OUT_REG = 0x00, 0x04, 0x08, 0x10, 0x30
-FIFO_ST, SPINLOCK_ST = 0x50, 0x5C
+FIFO_ST, FIFO_WR, FIFO_RD, SPINLOCK_ST = 0x50, 0x54, 0x58, 0x5C
+FIFO_DEPTH = 8
+COUNT, HEAD, WOF, ROE, WORDS = 0, 1, 2, 3, 8  # state of the FIFO that a core reads; the flags are the core's
+VLD, RDY = 1, 2
+SIO_IRQ = 15  # of core 0; core 1 has the next
 DIV_UDIVIDEND, DIV_UDIVISOR, DIV_SDIVIDEND, DIV_SDIVISOR = 0x60, 0x64, 0x68, 0x6C
 DIV_QUOTIENT_REG, DIV_REMAINDER_REG, DIV_CSR = 0x70, 0x74, 0x78
 INTERP0, SPINLOCK0, SPINLOCK31 = 0x80, 0x100, 0x17C
@@ -65,6 +74,61 @@ def interp_base(S: State, core: int, index: int) -> int:
 
 
 @inner
+def fifo_of(S: State, core: int) -> int:
+    """Index of the state of the FIFO that the core reads."""
+    return FIFO + S[core + CORE_ID] * FIFO_STRIDE
+
+
+@inner
+def fifo_status(S: State, core: int) -> int:
+    """FIFO_ST as the core sees it."""
+    mine, other = fifo_of(S, core), fifo_of(S, CORE_STRIDE - core)
+    room = RDY if S[other + COUNT] < FIFO_DEPTH else 0
+    return (VLD if S[mine + COUNT] else 0) | room | S[mine + WOF] << 2 | S[mine + ROE] << 3
+
+
+@inner
+def fifo_line(S: State, core: int, now: int) -> None:
+    """SIO_IRQ_PROCn, a line of this core alone: VLD or WOF or ROE."""
+    mine = fifo_of(S, core)
+    bit = 1 << (SIO_IRQ + S[core + CORE_ID])
+    if S[mine + COUNT] or S[mine + WOF] or S[mine + ROE]:
+        S[core + OWN_LINES] |= bit
+    else:
+        S[core + OWN_LINES] &= ~bit
+    S[NEXT_EVENT] = now
+
+
+@inner
+def fifo_read(S: State, core: int, now: int, look: bool) -> int:
+    """Take a word; ROE when there is none."""
+    mine = fifo_of(S, core)
+    value = S[mine + WORDS + S[mine + HEAD]]
+    if look:
+        return value
+    if S[mine + COUNT] == 0:
+        S[mine + ROE] = 1
+    else:
+        S[mine + HEAD] = (S[mine + HEAD] + 1) & (FIFO_DEPTH - 1)
+        S[mine + COUNT] -= 1
+    fifo_line(S, core, now)
+    return value
+
+
+@inner
+def fifo_write(S: State, core: int, value: int, now: int) -> None:
+    """Give the other core a word; WOF when there is no room. Firmware wakes the other core with SEV."""
+    other = fifo_of(S, CORE_STRIDE - core)
+    if S[other + COUNT] == FIFO_DEPTH:
+        S[fifo_of(S, core) + WOF] = 1
+        fifo_line(S, core, now)
+        return
+    S[other + WORDS + ((S[other + HEAD] + S[other + COUNT]) & (FIFO_DEPTH - 1))] = value
+    S[other + COUNT] += 1
+    fifo_line(S, CORE_STRIDE - core, now)
+
+
+@inner
 def sio_read(S: State, core: int, offset: int, now: int, look: bool) -> int:
     """Register at `offset`, -1 when there is none; `look` leaves POP, DIRTY and spinlocks as they are."""
     if INTERP0 <= offset < SPINLOCK0:
@@ -85,8 +149,10 @@ def sio_read(S: State, core: int, offset: int, now: int, look: bool) -> int:
     if 0x40 <= offset <= 0x4C:
         return S[GPIO_HI_OE]
     if offset == FIFO_ST:
-        return 2  # RDY: nobody reads the other end, so there is room; VLD: nothing came
-    if offset in (0x54, 0x58):
+        return fifo_status(S, core)
+    if offset == FIFO_RD:
+        return fifo_read(S, core, now, look)
+    if offset == FIFO_WR:
         return 0
     if offset == SPINLOCK_ST:
         return S[SPINLOCKS]
@@ -155,6 +221,12 @@ def sio_write(S: State, core: int, offset: int, value: int, now: int) -> int:
         S[core + DIV_REMAINDER], S[core + DIV_READY], S[core + DIV_DIRTY] = value, now, 1
     elif SPINLOCK0 <= offset <= SPINLOCK31:
         S[SPINLOCKS] &= ~(1 << ((offset - SPINLOCK0) >> 2))
-    elif offset not in (FIFO_ST, 0x54):
+    elif offset == FIFO_WR:
+        fifo_write(S, core, value, now)
+    elif offset == FIFO_ST:
+        mine = fifo_of(S, core)
+        S[mine + WOF] = S[mine + ROE] = 0
+        fifo_line(S, core, now)
+    elif offset not in (FIFO_RD, CPUID, GPIO_IN, GPIO_HI_IN, SPINLOCK_ST):
         return -1
     return 0

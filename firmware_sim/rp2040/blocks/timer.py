@@ -5,11 +5,15 @@ us(t) = TIMER_BASE_US + ((t - TIMER_BASE_CYCLE) * TICK_HZ + TIMER_PHASE) // CLK_
 
 from __future__ import annotations
 
-from firmware_sim.rp2040.compiled import inner
+from firmware_sim.rp2040.compiled import far, inner
+from firmware_sim.rp2040.far import longs_at
 from firmware_sim.rp2040.layout import (
     CLK_SYS_HZ,
+    EVENT_AT,
+    EVENT_TIMER,
     LINES,
     NEVER,
+    STATE_WORDS,
     TICK_HZ,
     TIMER_ALARM,
     TIMER_ARMED,
@@ -140,3 +144,33 @@ def timer_write(S: State, offset: int, value: int, now: int) -> None:
         S[TIMER_INTF] = value & 15
     timer_lines(S)
     timer_schedule(S, now)
+
+
+@inner
+def timer_next(S: State) -> int:
+    """Cycle of the next alarm."""
+    return min(S[TIMER_EVENT], S[TIMER_EVENT + 1], S[TIMER_EVENT + 2], S[TIMER_EVENT + 3])
+
+
+@far
+def read_timer(state: int, address: int, look: int, now: int, _d: int) -> int:
+    """As timer_read, by address."""
+    return timer_read(longs_at(state, STATE_WORDS), address & 0xFFF, now, look != 0)
+
+
+@far
+def write_timer(state: int, address: int, value: int, now: int, _d: int) -> int:
+    """As timer_write, by address."""
+    S = longs_at(state, STATE_WORDS)
+    timer_write(S, address & 0xFFF, value, now)
+    S[EVENT_AT + EVENT_TIMER] = timer_next(S)
+    return 0
+
+
+@far
+def fire_timer(state: int, now: int, _b: int, _c: int, _d: int) -> int:
+    """As timer_fire."""
+    S = longs_at(state, STATE_WORDS)
+    timer_fire(S, now)
+    S[EVENT_AT + EVENT_TIMER] = timer_next(S)
+    return 0

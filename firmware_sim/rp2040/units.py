@@ -1,0 +1,89 @@
+"""Which compiled functions serve which registers, events and slow paths; their addresses go into the state."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from firmware_sim.rp2040.blocks.dma_unit import advance_blocks, read_dma, write_dma
+from firmware_sim.rp2040.blocks.timer import fire_timer, read_timer, write_timer
+from firmware_sim.rp2040.blocks.uart_unit import fire_uart0, fire_uart1, read_uart, write_uart
+from firmware_sim.rp2040.bus import far_read, far_read_register, far_write, far_write_register, unit_index
+from firmware_sim.rp2040.compiled import Far
+from firmware_sim.rp2040.control import attend
+from firmware_sim.rp2040.exceptions import far_return, far_svc
+from firmware_sim.rp2040.fetch import far_decode
+from firmware_sim.rp2040.layout import (
+    EVENT_FIRE,
+    EVENT_TIMER,
+    EVENT_UART0,
+    EVENT_UART1,
+    FAR_ADVANCE,
+    FAR_ATTEND,
+    FAR_DECODE,
+    FAR_LOAD_MULTIPLE,
+    FAR_MRS,
+    FAR_MSR,
+    FAR_READ,
+    FAR_READ_REGISTER,
+    FAR_RETURN,
+    FAR_STORE_MULTIPLE,
+    FAR_SVC,
+    FAR_WRITE,
+    FAR_WRITE_REGISTER,
+    MEMORY_AT,
+    STATE_AT,
+    UNIT_READ,
+    UNIT_WRITE,
+    Memory,
+    State,
+)
+from firmware_sim.rp2040.multiple import load_multiple, store_multiple
+from firmware_sim.rp2040.special_registers import far_mrs, far_msr
+
+
+class Unit(NamedTuple):
+    """A block whose registers compiled code serves: read(state, address, look, now, 0), write(state, address, value,
+    now, 0); -1 hands the access to the Python block of the same name."""
+
+    base: int
+    read: Far
+    write: Far
+
+
+UNITS = (
+    Unit(0x40034000, read_uart, write_uart),
+    Unit(0x40038000, read_uart, write_uart),
+    Unit(0x40054000, read_timer, write_timer),
+    Unit(0x50000000, read_dma, write_dma),
+)
+# fire(state, now, 0, 0, 0), called when S[EVENT_AT + kind] is reached; it sets that word to what comes next.
+EVENTS = {EVENT_TIMER: fire_timer, EVENT_UART0: fire_uart0, EVENT_UART1: fire_uart1}
+SLOW_PATHS = {
+    FAR_READ: far_read,
+    FAR_WRITE: far_write,
+    FAR_LOAD_MULTIPLE: load_multiple,
+    FAR_STORE_MULTIPLE: store_multiple,
+    FAR_ATTEND: attend,
+    FAR_RETURN: far_return,
+    FAR_SVC: far_svc,
+    FAR_MRS: far_mrs,
+    FAR_MSR: far_msr,
+    FAR_DECODE: far_decode,
+    FAR_READ_REGISTER: far_read_register,
+    FAR_WRITE_REGISTER: far_write_register,
+    FAR_ADVANCE: advance_blocks,
+}
+
+
+def connect(S: State, mem: Memory) -> None:
+    """Compile (or load) everything and write the addresses into the state."""
+    S[STATE_AT] = S.ctypes.data
+    for i, array in enumerate((mem.bytes, mem.decoded, mem.pages, mem.natives, mem.breaks, mem.uarts)):
+        S[MEMORY_AT + i] = array.ctypes.data
+    for index, function in SLOW_PATHS.items():
+        S[index] = function.address
+    for kind, function in EVENTS.items():
+        S[EVENT_FIRE + kind] = function.address
+    for unit in UNITS:
+        at = unit_index.py_func(unit.base)  # type: ignore[attr-defined]
+        S[UNIT_READ + at], S[UNIT_WRITE + at] = unit.read.address, unit.write.address
