@@ -68,11 +68,15 @@ class Board:
     """An RP2040 with 2 MB of flash. `uart0` and `uart1` are the host's ends of its serial ports.
 
     flash: file that keeps the flash from run to run, made when it is missing; rom_version: 1 (chip B0) to 3 (B2);
-    native: hot code is translated in the background; nothing but the speed depends on it.
+    native: hot code is translated in the background; nothing but the speed depends on it; strict: what would become a
+    warning raises StrictError.
     """
 
-    def __init__(self, *, flash: str | Path | None = None, rom_version: int = 3, native: bool = True) -> None:
+    def __init__(
+        self, *, flash: str | Path | None = None, rom_version: int = 3, native: bool = True, strict: bool = False
+    ) -> None:
         self.chip = Chip()
+        self.chip.remarks.strict = strict
         self.native = Translator(self.chip) if native else None
         self.uart0 = SerialPort(self.chip, 0)
         self.uart1 = SerialPort(self.chip, 1)
@@ -174,7 +178,7 @@ class Board:
         self._reset(None)
 
     def warm_reset(self) -> None:
-        """Reset by the watchdog: as `reset`, but the watchdog's scratch registers may name the way to go on."""
+        """Reset by the watchdog or AIRCR; the watchdog's scratch registers may name the way to go on."""
         values = self.chip.watchdog.values
         self._reset([values[f"SCRATCH{i}"] for i in range(8)])
 
@@ -194,17 +198,16 @@ class Board:
         self.reset()
 
     def _reset(self, scratch: list[int] | None) -> None:
-        """Restart the chip. `scratch`: what the watchdog's scratch registers held, None after power-on."""
+        """Restart the chip. `scratch`: what the watchdog's scratch registers hold, None for power-on."""
         direct = scratch_start(scratch) if scratch else None
         if self.image is None and not self._flash_boots():
             raise BadInputError("no firmware is loaded: call Board.load first")
-        reason = self.chip.watchdog.values["REASON"]
-        self.chip.reset()
+        if scratch is None:
+            self.chip.reset()
+        else:
+            self.chip.warm_reset()
         self._forget_run()
         self._asked_for_usb = False
-        if scratch is not None:
-            self.chip.watchdog.values.update({f"SCRATCH{i}": value for i, value in enumerate(scratch)})
-            self.chip.watchdog.values["REASON"] = reason
         if direct is not None:
             self.chip.watchdog.values["SCRATCH4"] = 0  # the ROM takes the request once
             start = Start(direct.pc, direct.sp, self._rom.address("restart") | 1, 0, False, "")
@@ -244,6 +247,7 @@ class Board:
         S = self.chip.S
         S[layout.SP], S[layout.LR], S[layout.PC], S[layout.VTOR] = start.sp, start.lr, start.pc, start.vtor
         self.chip.ssi.set_up(COMMAND_MODE if start.boot2 else READ_MODE)
+        self.chip.resets.after_boot_rom(lenient=not start.boot2)
         if start.boot2:
             self.write_memory(BOOT2_TARGET, self.read_memory(layout.FLASH_BASE, BOOT2_BYTES))
         if start.note:
@@ -260,13 +264,15 @@ class Board:
         timeout_s: float | None = None,
         on_uart0: Callable[[bytes], None] | None = None,
         on_usb: Callable[[bytes], None] | None = None,
+        stop_on_reset: bool = True,
     ) -> Stop:
         """Run until a BKPT, a breakpoint or watchpoint, a fault that ends everything, or one of the conditions.
 
         max_cycles: cycles from now; until_cycle: value of `cycles`; until_text: UART0 or the USB console sent this
         (looked for in what it sends from now on, exact to the cycle); until: asked every SLICE_CYCLES; bkpt_log: record
         breakpoints and go on, immediate 0 ends; timeout_s: wall-clock seconds; on_uart0, on_usb: called with what UART0
-        or the USB console sent as it comes.
+        or the USB console sent as it comes; stop_on_reset: a reset by the watchdog or AIRCR ends the run, and the next
+        run comes up; else it goes on.
         Raises what a peripheral written in Python raised.
         """
         end = min(
@@ -275,7 +281,10 @@ class Board:
         )
         text = until_text.encode() if isinstance(until_text, str) else until_text
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        return Running(self, Conditions(end, text, until, bkpt_log, deadline, on_uart0, on_usb=on_usb)).run()
+        conditions = Conditions(
+            end, text, until, bkpt_log, deadline, on_uart0, on_usb=on_usb, stop_on_reset=stop_on_reset
+        )
+        return Running(self, conditions).run()
 
     def breakpoint(self, where: int | str) -> Point:
         """Stop (reason "breakpoint") before the instruction at an address or symbol. `.remove()` ends it."""

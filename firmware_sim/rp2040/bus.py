@@ -14,6 +14,7 @@ from firmware_sim.rp2040.compiled import far, inner
 from firmware_sim.rp2040.far import call_address, longs_at, memory_of
 from firmware_sim.rp2040.host_call import HOST_LOOK, HOST_READ, HOST_WRITE, call_host
 from firmware_sim.rp2040.layout import (
+    ACCESS_CORE,
     CODE_PAGE_SHIFT,
     COST_SHIFT,
     DPRAM_OFFSET,
@@ -136,6 +137,7 @@ def bus_read(S: State, mem: Memory, core: int, address: int, size: int, now: int
     elif top in (4, 5) or address >> 26 == 0x14000000 >> 26 or address >> 26 == 0x18000000 >> 26:
         if is_lazy(address):
             advance(S, now)
+        S[ACCESS_CORE] = core
         value = read_register(S, address & ~3, now, False)
         if top == 4:
             cost = COST_APB_READ
@@ -197,6 +199,7 @@ def bus_write(S: State, mem: Memory, core: int, address: int, size: int, value: 
     if top in (4, 5) or address >> 26 == 0x14000000 >> 26 or address >> 26 == 0x18000000 >> 26:
         if is_lazy(address):
             advance(S, now)
+        S[ACCESS_CORE] = core
         if write_register(S, address & ~3, wide, now) < 0:
             return -FAULT_UNMAPPED
         return COST_APB_WRITE if top == 4 else COST_MEMORY

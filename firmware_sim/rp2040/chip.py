@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -19,22 +20,36 @@ from firmware_sim.rp2040.blocks.io_bank0 import BANK0_NAMES, IoBank
 from firmware_sim.rp2040.blocks.io_qspi import IoQspi
 from firmware_sim.rp2040.blocks.oscillators import ROSC, ROSC_HZ, XOSC, Oscillator, Pll
 from firmware_sim.rp2040.blocks.pads import BANK0_BITS, PADS_BANK0, PADS_QSPI, QSPI_BITS, Pads
-from firmware_sim.rp2040.blocks.resets import REGISTERS as RESETS
+from firmware_sim.rp2040.blocks.psm import Psm
 from firmware_sim.rp2040.blocks.resets import Resets
 from firmware_sim.rp2040.blocks.storage import STORAGE_BLOCKS
+from firmware_sim.rp2040.blocks.timer import timer_reset
 from firmware_sim.rp2040.blocks.usb import Usb
+from firmware_sim.rp2040.blocks.vreg import REGISTERS as VREG
+from firmware_sim.rp2040.blocks.vreg import Vreg
 from firmware_sim.rp2040.blocks.watchdog import Watchdog
 from firmware_sim.rp2040.blocks.xip_ssi import XipSsi
+from firmware_sim.rp2040.bus import unit_index
 from firmware_sim.rp2040.decode import OP_REFETCH
 from firmware_sim.rp2040.faults import FaultPlan
 from firmware_sim.rp2040.flash_chip import FlashChip
-from firmware_sim.rp2040.host_call import HOST_DUE, HOST_FUNCTION, HOST_LOOK, HOST_READ, HOST_ROM
+from firmware_sim.rp2040.host_call import (
+    HOST_DUE,
+    HOST_FUNCTION,
+    HOST_LOOK,
+    HOST_READ,
+    HOST_ROM,
+    HOST_WRITE,
+    UNIT_FUNCTION,
+)
 from firmware_sim.rp2040.launch import wait_for_vector
 from firmware_sim.rp2040.layout import IntArray, Memory, State
 from firmware_sim.rp2040.machine import set_clocks, update_pins
 from firmware_sim.rp2040.memory_map import BLOCKS, block_at
 from firmware_sim.rp2040.native.enter import ROWS, drop_pages, drop_rows
-from firmware_sim.rp2040.registers import RegisterBlock
+from firmware_sim.rp2040.registers import CompiledBlock, RegisterBlock
+from firmware_sim.rp2040.remarks import Remarks
+from firmware_sim.rp2040.restart import Restart
 from firmware_sim.rp2040.units import connect
 
 # What the world around the chip does: it outlasts a reset of the chip.
@@ -50,8 +65,8 @@ OUTSIDE = (
     layout.PIN_LOG_LIMIT,
 )
 UART_IRQ = 20  # UART0; UART1 is 21
-PAGE_BYTES = 1024  # in which `restore` looks for differences
 SYSTEM_EXCEPTIONS = 0xFFFF  # bits of ENABLED that are always set
+PAGE_BYTES = 1024  # in which `restore` looks for differences
 
 
 def _zeros(length: int, kind: type[np.integer[Any]]) -> IntArray:
@@ -68,7 +83,7 @@ class Snapshot:
     uarts: Any  # uint8 [2 * UART_BUFFER]
     blocks: dict[str, dict[str, Any]]
     warnings: tuple[str, ...]
-    reported: frozenset[tuple[str, int]]
+    reported: frozenset[str]
 
 
 class Chip:
@@ -89,13 +104,15 @@ class Chip:
             uarts=_zeros(2 * layout.UART_BUFFER, np.uint8),
         )
         self.mem.natives[ROWS] = 1
-        self.warnings: list[str] = []
+        self.remarks = Remarks(self.where, self.describe_register)
+        self.warnings, self.warn = self.remarks.warnings, self.remarks.warn
+        self.held: frozenset[str] = frozenset()  # names of the blocks that RESETS holds
         self.error: BaseException | None = None
         self.serve_rom: Callable[[int, int, int], None] = lambda core, number, cycle: None  # the board's boot ROM
         self.flash_changed: Callable[[int, int], None] = lambda offset, size: None  # the board's image file
-        self._reported: set[tuple[str, int]] = set()
         self._now = 0  # cycle of the last call from compiled code
         self._timed: list[RegisterBlock] = []
+        self._units = _zeros(128, np.int64)  # addresses of UNIT_READ and UNIT_WRITE when nothing is held
         self._callback = HOST_FUNCTION(self._host)
         self.S[layout.PIN_EXTERNAL_UP] = 0x3C << layout.QSPI_SHIFT  # the flash's data lines
         self.S[layout.HOST_ADDRESS] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
@@ -104,12 +121,16 @@ class Chip:
         self.forget_code()
 
     def _make_blocks(self) -> None:
-        S, report, changed = self.S, self._report, self.clocks_changed
+        S, report, changed = self.S, self.remarks.unmodelled, self.clocks_changed
         self.clocks = Clocks(S, report, changed)
         self.clocks.pll_sys = Pll("PLL_SYS", S, report, changed)
         self.clocks.pll_usb = Pll("PLL_USB", S, report, changed)
         self.clocks.xosc = Oscillator("XOSC", XOSC, S, report, changed)
-        self.watchdog = Watchdog(S, report, changed, lambda us: us * int(S[layout.CLK_SYS_HZ]) // 1_000_000)
+        self.watchdog = Watchdog(S, report, changed, lambda: self.now)
+        self.vreg = Vreg("VREG_AND_CHIP_RESET", VREG, S, report)
+        self.restart = Restart(self)
+        self.psm = Psm(S, report, self.restart.turn)
+        self.resets = Resets(S, report, self.restart.block, self._hold, self.clocks.hz, self.remarks.warn_here)
         self.bank0 = IoBank("IO_BANK0", BANK0_NAMES, S, report, self.pins_changed)
         self.flash = FlashChip(S, self.mem, self.warn, self._flash_changed)
         self.faults = FaultPlan(S, self.mem, self.flash, self.forget_code_at, self._flash_changed)
@@ -121,7 +142,9 @@ class Chip:
             self.clocks.xosc,
             Oscillator("ROSC", ROSC, S, report, changed),
             self.watchdog,
-            Resets("RESETS", RESETS, S, report),
+            self.resets,
+            self.psm,
+            self.vreg,
             self.flash,
             self.faults,
             self.ssi,
@@ -133,6 +156,10 @@ class Chip:
             Usb(S, self.mem, report, lambda: self.now, lambda: self.clocks.usb_hz),
             Dma("DMA", {}, S, report),
         ]
+        blocks.append(CompiledBlock("TIMER", S, report, lambda: timer_reset(S, self.now)))
+        for i in range(2):
+            base, irq = layout.UART + i * layout.UART_STRIDE, UART_IRQ + i
+            blocks.append(CompiledBlock(f"UART{i}", S, report, functools.partial(uart.uart_reset, S, base, irq)))
         blocks += [RegisterBlock(name, registers, S, report) for name, registers in STORAGE_BLOCKS.items()]
         self.blocks = {block.name: block for block in blocks}
         for name in {window.name for window in BLOCKS} - set(self.blocks):
@@ -143,7 +170,7 @@ class Chip:
         self._by_base = {window.base: self.blocks[window.name] for window in BLOCKS}
 
     def _reset_state(self) -> None:
-        """Registers of the core and of the compiled blocks after power-on."""
+        """The state after power-on, but for what the blocks' own `reset` sets."""
         S = self.S
         outside = [S[word] for word in OUTSIDE]
         S[: layout.ADDRESSES] = 0
@@ -152,16 +179,8 @@ class Chip:
         self.reset_core(0)
         self.reset_core(1)
         S[layout.EVENT_AT : layout.EVENT_AT + layout.EVENT_KINDS] = layout.NEVER
-        S[layout.TIMER_EVENT : layout.TIMER_EVENT + 4] = layout.NEVER
         S[layout.NEXT_EVENT] = S[layout.END] = S[layout.SLICE] = S[layout.HOST_EVENT] = layout.NEVER
         S[layout.UART_STOP_BYTE] = -1
-        for i in range(2):
-            u = layout.UART + i * layout.UART_STRIDE
-            S[u + uart.TX_EVENT] = S[u + uart.RX_EVENT] = S[u + uart.TIMEOUT_EVENT] = layout.NEVER
-            S[u + uart.CR] = uart.TXE | uart.RXE
-            S[u + uart.IFLS] = 0x12
-            S[u + uart.IRQ] = UART_IRQ + i
-        self.blocks["DMA"].reset()
         S[layout.CLK_SYS_HZ] = ROSC_HZ
 
     def reset_core(self, index: int, *, held: bool = False) -> None:
@@ -196,6 +215,8 @@ class Chip:
         """Make sure that the compiled parts find each other, in this process: before compiled code runs."""
         if self.S[layout.STATE_AT] == 0:
             connect(self.S, self.mem)
+            self._units = self.S[layout.UNIT_READ : layout.UNIT_READ + 128].copy()
+            self._hold(self.held)
 
     def forget_code(self) -> None:
         """Decode everything anew: after loading, restoring, or writing flash."""
@@ -216,6 +237,7 @@ class Chip:
     def clocks_changed(self, cycle: int) -> None:
         """Take over the frequencies; TIMER and SysTick lose no fraction of a tick."""
         tick_hz = self.watchdog.tick_hz(self.clocks.ref_hz)
+        self.watchdog.rebase(cycle)
         set_clocks(self.S, self.clocks.sys_hz, self.clocks.peri_hz, tick_hz, cycle)
 
     @property
@@ -237,19 +259,37 @@ class Chip:
         """Empty the XIP cache, as a write to XIP_CTRL.FLUSH does."""
         self.blocks["XIP_CTRL"].store(4, 1, cycle)
 
-    def warn(self, text: str) -> None:
-        """Tell the user, once."""
-        if text not in self.warnings:
-            self.warnings.append(text)
-
     def refresh_pins(self) -> None:
         """Bring up to date what is computed only when somebody looks."""
 
-    def _report(self, name: str, offset: int) -> None:
-        """Say once that a register is not modelled."""
-        if (name, offset) not in self._reported:
-            self._reported.add((name, offset))
-            self.warnings.append(f"{name}+0x{offset:03x} is not modelled (pc 0x{int(self.S[layout.PC]):08x})")
+    @property
+    def reset_pending(self) -> bool:
+        """Whether the chip stands where the watchdog or AIRCR resets it."""
+        return bool(self.S[layout.EXIT] == layout.EXIT_RESET)
+
+    def warm_reset(self) -> None:
+        """Reset by the watchdog, or by AIRCR: what PSM.WDSEL and RESETS.WDSEL select. Time goes on."""
+        self.S[layout.EXIT] = layout.EXIT_END
+        self.restart.warm()
+
+    def _hold(self, names: frozenset[str]) -> None:
+        """These blocks do not answer."""
+        self.held = names
+        if self.S[layout.STATE_AT]:
+            self.S[layout.UNIT_READ : layout.UNIT_READ + 128] = self._units
+            for window in BLOCKS:
+                if window.name in names:
+                    at = unit_index.py_func(window.base)  # type: ignore[attr-defined]
+                    self.S[layout.UNIT_READ + at] = self.S[layout.UNIT_WRITE + at] = 0  # Python answers
+
+    def where(self) -> str:
+        """PC of the core that accesses a register, for people."""
+        core = int(self.S[layout.ACCESS_CORE])
+        return ("core 1, " if core else "") + f"pc 0x{int(self.S[core + layout.PC]):08x}"
+
+    def describe_register(self, block: str, offset: int) -> str:
+        """Block and offset, or the register's name where it is known."""
+        return f"{block}+0x{offset:03x}"
 
     def _host(self, kind: int, address: int, value: int, cycle: int) -> int:
         """Serve a register access of compiled code; -1 faults. Exceptions are kept for `Board.run` to raise."""
@@ -266,6 +306,8 @@ class Chip:
             if block is None:
                 return -1
             offset = address & 0x3FFF
+            if block.name in self.held:
+                return self._serve_held(block, kind, address, value, cycle)
             if kind in (HOST_READ, HOST_LOOK):
                 return block.load(offset, kind == HOST_LOOK)
             block.store(offset, value, cycle)
@@ -274,6 +316,22 @@ class Chip:
             self.error = error
             self.S[layout.EXIT], self.S[layout.NEXT_EVENT] = layout.EXIT_HOST, cycle
         return 0
+
+    def _serve_held(self, block: RegisterBlock, kind: int, address: int, value: int, cycle: int) -> int:
+        """An access to a block in reset: 0, unless `resets` is lenient."""
+        answers = self.resets.lenient if kind == HOST_LOOK else self.resets.touch(block.name)
+        if not answers:
+            return 0
+        at = int(unit_index.py_func(address)) + (64 if kind == HOST_WRITE else 0)  # type: ignore[attr-defined]
+        if self._units[at]:
+            argument = value if kind == HOST_WRITE else int(kind == HOST_LOOK)
+            unit = UNIT_FUNCTION(int(self._units[at]))
+            return int(unit(int(self.S[layout.STATE_AT]), address, argument, cycle, 0))
+        if kind == HOST_WRITE:
+            block.store(address & 0x3FFF, value, cycle)
+            self.plan()
+            return 0
+        return block.load(address & 0x3FFF, kind == HOST_LOOK)
 
     def plan(self) -> None:
         """Schedule the blocks served by Python."""
@@ -293,7 +351,7 @@ class Chip:
     def snapshot(self) -> Snapshot:
         """Copy everything."""
         blocks = {name: copy.deepcopy(_memory_of(block)) for name, block in self.blocks.items()}
-        reported = frozenset(self._reported)
+        reported = frozenset(self.remarks.reported)
         return Snapshot(
             self.S.copy(), self.mem.bytes.copy(), self.mem.uarts.copy(), blocks, tuple(self.warnings), reported
         )
@@ -305,7 +363,8 @@ class Chip:
         self.mem.uarts[:] = snapshot.uarts
         for name, memory in snapshot.blocks.items():
             self.blocks[name].__dict__.update(copy.deepcopy(memory))
-        self.warnings[:], self._reported = snapshot.warnings, set(snapshot.reported)
+        self.warnings[:], self.remarks.reported = list(snapshot.warnings), set(snapshot.reported)
+        self.resets.apply()
 
     def _set_memory(self, memory: Any) -> None:
         """Take over uint8 [MEMORY_BYTES]; only what differs is decoded anew, as clearing the whole table takes 5 ms."""

@@ -40,6 +40,14 @@ def run(
     usb_in: Annotated[
         Path | None, typer.Option(help="File whose bytes are sent to the firmware's USB serial port; - is stdin.")
     ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Fail at the first thing that is not modelled or that a board would not do."),
+    ] = False,
+    through_resets: Annotated[
+        bool,
+        typer.Option("--through-resets", help="Go on when the watchdog or AIRCR resets the chip, as a board does."),
+    ] = False,
 ) -> None:
     """Run a firmware file, print what UART0 and its USB serial port send, and say why it stopped.
 
@@ -52,7 +60,7 @@ def run(
     """
     from firmware_sim.rp2040.session import RunOptions, run_file
 
-    options = RunOptions(bkpt_log, as_json, max_cycles, timeout, until_text, uart_in, usb_in)
+    options = RunOptions(bkpt_log, as_json, max_cycles, timeout, until_text, uart_in, usb_in, strict, through_resets)
     raise typer.Exit(run_file(file, options))
 
 

@@ -12,6 +12,8 @@ from numba.extending import intrinsic
 
 # int64 host(kind, address, value, cycle)
 HOST_FUNCTION = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
+# int64 unit(state, address, look or value, cycle, 0): a far function that serves registers
+UNIT_FUNCTION = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 5)
 HOST_READ, HOST_WRITE, HOST_LOOK, HOST_DUE, HOST_ROM = 0, 1, 2, 3, 4
 
 

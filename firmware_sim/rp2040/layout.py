@@ -179,6 +179,7 @@ PIN_WATCH_PIO, PIN_WATCH_CAMERA = PINS + 102, PINS + 103  # pins whose PWM edges
 PIN_LOG_COUNT = PINS + 104
 PIN_LOG_LIMIT = PINS + 105  # entries at which Python is called: 1 for callbacks, more for a mere log
 PIN_OE_PAD = PINS + 106  # pins that the chip drives
+ACCESS_CORE = PINS + 107  # slice of the core that accessed a register last
 PIN_WORDS = 128
 # DMA requests (datasheet 2.5.3.1), bit = TREQ number: level while a FIFO can give or take; a pulse is cleared by DMA.
 DREQ_LEVEL = PINS + PIN_WORDS

@@ -94,6 +94,19 @@ class RegisterBlock:
         return None
 
 
+class CompiledBlock(RegisterBlock):
+    """A block whose registers are served by compiled code; `put_back()` gives them their reset values."""
+
+    def __init__(self, name: str, S: State, report: Callable[[str, int], None], put_back: Callable[[], None]) -> None:
+        self._put_back = put_back
+        super().__init__(name, {}, S, report)
+
+    def reset(self) -> None:
+        """Put the words of the state back."""
+        super().reset()
+        self._put_back()
+
+
 def stored(offsets: Mapping[str, int], reset: int = 0) -> dict[str, Register]:
     """Registers that only store, with one reset value."""
     return {name: Register(offset, reset) for name, offset in offsets.items()}

@@ -42,6 +42,7 @@ class Conditions:
     on_uart0: Callable[[bytes], None] | None = None
     before_access: bool = False  # a watchpoint stops before the access, as debuggers on ARM expect
     on_usb: Callable[[bytes], None] | None = None
+    stop_on_reset: bool = True
 
 
 @dataclass
@@ -60,6 +61,8 @@ class Running:
         """Until something ends it."""
         board, wanted, S = self.board, self.wanted, self.board.chip.S
         board.chip.link()
+        if board.chip.reset_pending:  # the run before ended there
+            board.warm_reset()
         S[layout.END] = wanted.end
         S[layout.UART_STOP_BYTE] = board.usb.stop_byte = wanted.text[-1] if wanted.text else -1
         if wanted.on_usb is not None:
@@ -145,6 +148,8 @@ class Running:
                 self.faults.append(read_fault(S, board.cycles, code == layout.EXIT_FAULT))
                 S[layout.FAULT_KIND] = 0
             self.reason = self.reason or REASONS.get(code, "")
+        elif code == layout.EXIT_RESET and not self.wanted.stop_on_reset:
+            board.warm_reset()
         elif code == layout.EXIT_ROM_CALL:
             self.reason = self.reason or board.call_rom()
         else:

@@ -101,7 +101,7 @@ class SerialPort:
         self.sent += data
         if S[u + uart.WARNED] == 1:
             S[u + uart.WARNED] = 2
-            self._chip.warnings.append(
+            self._chip.warn(
                 f"{self.name} was written before it was enabled, clocked (clk_peri) and given a baud rate: "
                 "a board would send nothing"
             )

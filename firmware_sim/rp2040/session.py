@@ -29,6 +29,8 @@ class RunOptions:
     until_text: str | None = None
     uart_in: Path | None = None
     usb_in: Path | None = None
+    strict: bool = False
+    through_resets: bool = False
 
 
 def compile_core(board: Board) -> None:
@@ -69,7 +71,7 @@ def prepare(path: Path, options: RunOptions) -> Board:
     """A board with the file loaded and everything compiled. Raises BadInputError."""
     image = load_image(path)
     sending, typing = read_uart_input(options.uart_in), read_uart_input(options.usb_in)
-    board = Board()
+    board = Board(strict=options.strict)
     board.load(image)
     board.uart0.write(sending)
     board.usb.console.write(typing)
@@ -87,6 +89,7 @@ def run_prepared(board: Board, options: RunOptions) -> Stop:
             timeout_s=options.timeout_s,
             on_uart0=None if options.as_json else write_stdout,
             on_usb=None if options.as_json else write_stdout,
+            stop_on_reset=not options.through_resets,
         )
     except KeyboardInterrupt:
         return board.stop_here("interrupted")

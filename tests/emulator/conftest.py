@@ -10,6 +10,7 @@ import pytest
 
 from firmware_sim.firmware.examples import build_example
 from firmware_sim.rp2040 import Board
+from firmware_sim.rp2040.blocks.resets import SUBSYSTEMS
 from shared.errors import MissingPartError
 
 
@@ -45,6 +46,7 @@ class BusProbe:
         self.board = Board()
         table = struct.pack("<64I", 0x20040000, self.CODE | 1, *[0] * 62)
         self.board.load(table + struct.pack(f"<{len(self.PROGRAM)}H", *self.PROGRAM), address=0x20000000)
+        self.board.chip.resets.release(*SUBSYSTEMS)
 
     def run(self, *steps: tuple[int, ...] | int) -> list[int]:
         """Execute steps (see `start`) and give what the reads loaded."""

@@ -160,6 +160,7 @@ class Wire:
 
     def __init__(self, step: int = 40) -> None:
         self.chip = Chip()
+        self.chip.resets.after_boot_rom(lenient=False)
         self.chip.S[CLK_SYS_HZ] = SPEED
         self.step = step
         self.cycle = 0

@@ -179,7 +179,6 @@ def test_clock_drift_scales_every_clock_of_the_crystal() -> None:
     assert board.chip.S[CLK_SYS_HZ] == 125_000_000
 
 
-@pytest.mark.skip(reason="blocks/pins.py does not look at S[PIN_STUCK] yet")
 def test_stuck_pin_keeps_its_level() -> None:
     board = looping()
     board.gpio.set(3, 0)

@@ -97,6 +97,11 @@ class Clocks(RegisterBlock):
         source = ("PLL_USB", "PLL_SYS", "ROSC", "XOSC", "", "", "", "")[control >> 5 & 7]
         return self._divided(self._source(source), "USB")
 
+    def hz(self, generator: str) -> int:
+        """Frequency of clk_ref, clk_sys, clk_peri, ...: 0 while it stands still."""
+        known = {"REF": self.ref_hz, "SYS": self.sys_hz, "PERI": self.peri_hz, "USB": self.usb_hz}
+        return known.get(generator, 1)
+
     def _measured_khz(self) -> int:
         source = self.values["FC0_SRC"]
         names = {1: "PLL_SYS", 2: "PLL_USB", 3: "ROSC", 5: "XOSC"}

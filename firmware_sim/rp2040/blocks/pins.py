@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.layout import (
+    CORE_STRIDE,
     GPIO_EXTERNAL,
     GPIO_HI_OE,
     GPIO_HI_OUT,
     GPIO_OE,
     GPIO_OUT,
     HOST_EVENT,
-    LINES,
     NEXT_EVENT,
+    OWN_LINES,
     PIN_CONFLICT,
     PIN_EDGE_HIGH,
     PIN_EDGE_LOW,
@@ -47,6 +48,8 @@ from firmware_sim.rp2040.layout import (
     PIN_PAD,
     PIN_PULL_DOWN,
     PIN_PULL_UP,
+    PIN_STUCK,
+    PIN_STUCK_LEVEL,
     PIN_WATCH,
     QSPI_SHIFT,
     State,
@@ -100,12 +103,14 @@ def interrupts_of(S: State, target: int) -> int:
 @inner
 def pins_lines(S: State, now: int) -> None:
     """Drive IO_IRQ_BANK0 and IO_IRQ_QSPI of the cores."""
-    pins = interrupts_of(S, 0)
-    lines = S[LINES] & ~(1 << IO_IRQ_BANK0 | 1 << IO_IRQ_QSPI)
-    lines |= (1 << IO_IRQ_BANK0 if pins & BANK0 else 0) | (1 << IO_IRQ_QSPI if pins >> QSPI_SHIFT else 0)
-    if lines != S[LINES]:
-        S[LINES] = lines
-        S[NEXT_EVENT] = now
+    for core in range(2):
+        own = core * CORE_STRIDE + OWN_LINES
+        pins = interrupts_of(S, core)
+        lines = S[own] & ~(1 << IO_IRQ_BANK0 | 1 << IO_IRQ_QSPI)
+        lines |= (1 << IO_IRQ_BANK0 if pins & BANK0 else 0) | (1 << IO_IRQ_QSPI if pins >> QSPI_SHIFT else 0)
+        if lines != S[own]:
+            S[own] = lines
+            S[NEXT_EVENT] = now
 
 
 @inner
@@ -139,6 +144,7 @@ def pins_update(S: State, now: int) -> None:
     resistors = (S[PIN_PULL_UP] & ~S[PIN_PULL_DOWN]) | (S[PIN_PULL_UP] & S[PIN_PULL_DOWN] & old)
     resistors = (resistors | S[PIN_EXTERNAL_UP]) & ~(S[PIN_EXTERNAL_DOWN] & ~S[PIN_EXTERNAL_UP])
     levels = ((out & oe) | (outside & mask & ~oe) | (resistors & ~mask & ~oe)) & ALL_PINS
+    levels = (levels & ~S[PIN_STUCK]) | (S[PIN_STUCK_LEVEL] & S[PIN_STUCK])
     seen = overridden(S, levels & S[PIN_INPUT_ENABLE], PIN_INOVER)
     S[PIN_LEVELS], S[PIN_OE_PAD] = levels, oe
     S[PIN_PAD], S[PIN_HI_PAD] = levels & BANK0, levels >> QSPI_SHIFT & 0x3F

@@ -1,6 +1,6 @@
-"""Blocks that only store: power-on machine, and the ones that identify the chip.
+"""Blocks that only store, and the ones that identify the chip.
 
-RP2040 datasheet 2.13 (PSM), 2.20 to 2.22 (SYSINFO, SYSCFG, TBMAN), 2.10 (VREG), 2.6.3 (XIP_CTRL).
+RP2040 datasheet 2.20 to 2.22 (SYSINFO, SYSCFG, TBMAN), 2.6.3 (XIP_CTRL).
 """
 
 from __future__ import annotations
@@ -8,34 +8,21 @@ from __future__ import annotations
 from firmware_sim.rp2040.registers import Register, stored
 
 STORAGE_BLOCKS: dict[str, dict[str, Register]] = {
-    "PSM": {
-        "FRCE_ON": Register(0),
-        "FRCE_OFF": Register(4),
-        "WDSEL": Register(8),
-        "DONE": Register(12, 0x1FFFF, 0),
-    },
     "SYSINFO": {
         "CHIP_ID": Register(0, 0x20002927, 0),  # RP2040 B2
         "PLATFORM": Register(4, 2, 0),  # ASIC
         "GITREF_RP2040": Register(0x40, 0xE0C912E8, 0),
     },
-    "SYSCFG": stored(
-        {
-            "PROC0_NMI_MASK": 0,
-            "PROC1_NMI_MASK": 4,
-            "PROC_CONFIG": 8,
-            "PROC_IN_SYNC_BYPASS": 12,
-            "PROC_IN_SYNC_BYPASS_HI": 16,
-            "DBGFORCE": 20,
-            "MEMPOWERDOWN": 24,
-        }
-    ),
-    "TBMAN": {"PLATFORM": Register(0, 1, 0)},  # ASIC
-    "VREG_AND_CHIP_RESET": {
-        "VREG": Register(0, 0x10B1),
-        "BOD": Register(4, 0x91),
-        "CHIP_RESET": Register(8, 0x100),  # power-on
+    "SYSCFG": {
+        "PROC0_NMI_MASK": Register(0x00),
+        "PROC1_NMI_MASK": Register(0x04),
+        "PROC_CONFIG": Register(0x08, 0x10000000, 0xFF000000),  # debug instance numbers
+        "PROC_IN_SYNC_BYPASS": Register(0x0C, 0, 0x3FFFFFFF),
+        "PROC_IN_SYNC_BYPASS_HI": Register(0x10, 0, 0x3F),
+        "DBGFORCE": Register(0x14, 0x66, 0xFF),
+        "MEMPOWERDOWN": Register(0x18, 0, 0xFF),
     },
+    "TBMAN": {"PLATFORM": Register(0, 1, 0)},  # ASIC
     "BUSCTRL": {
         "BUS_PRIORITY": Register(0),
         "BUS_PRIORITY_ACK": Register(4, 1, 0),

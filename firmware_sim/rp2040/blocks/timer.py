@@ -174,3 +174,13 @@ def fire_timer(state: int, now: int, _b: int, _c: int, _d: int) -> int:
     timer_fire(S, now)
     S[EVENT_AT + EVENT_TIMER] = timer_next(S)
     return 0
+
+
+def timer_reset(S: State, now: int) -> None:
+    """The counter begins at 0, without alarms."""
+    for word in range(TIMER_BASE_CYCLE, TIMER_EVENT + 4):
+        S[word] = 0
+    S[TIMER_BASE_CYCLE] = now
+    S[TIMER_EVENT : TIMER_EVENT + 4] = NEVER
+    S[EVENT_AT + EVENT_TIMER] = NEVER
+    S[LINES] &= ~15

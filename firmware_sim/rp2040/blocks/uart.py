@@ -14,6 +14,8 @@ from firmware_sim.rp2040.layout import (
     CLK_PERI_HZ,
     CLK_SYS_HZ,
     DREQ_LEVEL,
+    EVENT_AT,
+    EVENT_UART0,
     EXIT,
     EXIT_UART,
     LINES,
@@ -341,3 +343,15 @@ def uart_write(S: State, u: int, offset: int, value: int, now: int) -> int:
     uart_lines(S, u)
     uart_poll_host(S, u, now)
     return 0
+
+
+def uart_reset(S: State, u: int, irq: int) -> None:
+    """Registers and FIFOs as after reset; what the host has queued, and what has left the chip, stays."""
+    outside = {word: S[u + word] for word in (OUT_COUNT, IN_HEAD, IN_TAIL, WARNED, CTS_OFF)}
+    for word in range(RX_FIFO + 32):
+        S[u + word] = outside.get(word, 0)
+    S[u + TX_EVENT] = S[u + RX_EVENT] = S[u + TIMEOUT_EVENT] = NEVER
+    S[EVENT_AT + EVENT_UART0 + irq - UART0_IRQ] = NEVER
+    S[u + CR], S[u + IFLS], S[u + IRQ] = TXE | RXE, 0x12, irq
+    S[LINES] &= ~(1 << irq)
+    S[DREQ_LEVEL] &= ~(3 << DREQ_UART0_TX + 2 * (irq - UART0_IRQ))

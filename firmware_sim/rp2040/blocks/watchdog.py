@@ -1,77 +1,114 @@
-"""WATCHDOG: the tick generator, scratch registers, and resets asked for. RP2040 datasheet 4.7."""
+"""WATCHDOG: the tick generator, scratch registers, and resets. RP2040 datasheet 4.7.
+
+Nothing resets this block but power: SCRATCH0-7 and REASON tell the firmware that comes up again what happened.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from firmware_sim.rp2040.layout import EXIT, EXIT_RESET, NEVER, State
+from firmware_sim.rp2040.layout import CLK_SYS_HZ, EXIT, EXIT_RESET, NEVER, NEXT_EVENT, TICK_HZ, State
 from firmware_sim.rp2040.registers import Register, RegisterBlock
 
 TRIGGER, ENABLE, TIME = 1 << 31, 1 << 30, 0xFFFFFF
-TICK_ENABLE, TICK_RUNNING = 1 << 9, 1 << 10
+PAUSE = 7 << 24  # while a debugger holds the chip: stored
+TICK_ENABLE, TICK_RUNNING, TICK_CYCLES = 1 << 9, 1 << 10, 0x1FF
+REASON_TIMER, REASON_FORCE = 1, 2
+COUNTS_A_TICK = 2  # erratum RP2040-E1
 REGISTERS = {
-    "CTRL": Register(0x00, 7 << 24, TRIGGER | ENABLE | 7 << 24),
+    "CTRL": Register(0x00, PAUSE, TRIGGER | ENABLE | PAUSE),
     "LOAD": Register(0x04, 0, TIME),
     "REASON": Register(0x08, 0, 0),
     **{f"SCRATCH{i}": Register(0x0C + 4 * i) for i in range(8)},
-    "TICK": Register(0x2C, TICK_ENABLE, 0x3FF),
+    "TICK": Register(0x2C, TICK_ENABLE, TICK_ENABLE | TICK_CYCLES),
 }
 
 
 class Watchdog(RegisterBlock):
-    """Counts down two a tick (erratum RP2040-E1) from LOAD / 2 us and ends the run with the reason `reset`."""
+    """Counts down two a tick. `changed(cycle)` computes the frequencies anew; `now()` is the cycle."""
 
-    remembers = ("values", "_fires_at")
+    remembers = ("values", "_count", "_since", "bitten")
 
     def __init__(
         self,
         S: State,
         report: Callable[[str, int], None],
         changed: Callable[[int], None],
-        cycles_of_us: Callable[[int], int],
+        now: Callable[[], int],
     ) -> None:
         self._changed = changed
-        self._cycles_of_us = cycles_of_us
+        self._now = now
         super().__init__("WATCHDOG", REGISTERS, S, report)
 
     def reset(self) -> None:
-        """Power-on: the countdown stands still."""
+        """Power-on."""
         super().reset()
-        self._fires_at = NEVER
+        self._count = 0  # at the cycle `_since`
+        self._since = 0
+        self.bitten = False  # a reset is under way
+
+    def restart(self) -> None:
+        """What a reset by the watchdog changes: the countdown stops."""
+        self.values["CTRL"] &= ~ENABLE
+        self._count, self.bitten = 0, False
 
     def tick_hz(self, ref_hz: int) -> int:
         """Ticks a second. CYCLES 0, the reset value, counts as 1 us so that a bare test program has a clock."""
         if not self.values["TICK"] & TICK_ENABLE:
             return 0
-        divider = self.values["TICK"] & 0x1FF
+        divider = self.values["TICK"] & TICK_CYCLES
         return ref_hz // divider if divider else 1_000_000
 
+    @property
+    def _running(self) -> bool:
+        return bool(self.values["CTRL"] & ENABLE) and self._count > 0 and self.S[TICK_HZ] > 0
+
+    def _counted(self, cycle: int) -> int:
+        """TIME at a cycle."""
+        if not self._running:
+            return self._count
+        ticks = max(0, cycle - self._since) * int(self.S[TICK_HZ]) // int(self.S[CLK_SYS_HZ])
+        return max(0, self._count - COUNTS_A_TICK * ticks)
+
+    def rebase(self, cycle: int) -> None:
+        """A clock is about to change, or the count: begin anew from here."""
+        self._count, self._since = self._counted(cycle), cycle
+
     def read(self, name: str, look: bool) -> int:
-        """TICK says RUNNING when enabled."""
+        """CTRL.TIME counts; TICK says RUNNING when enabled; LOAD is write-only."""
         if name == "TICK":
             return self.values["TICK"] | (TICK_RUNNING if self.values["TICK"] & TICK_ENABLE else 0)
-        return self.values[name]
+        if name == "CTRL":
+            return self.values["CTRL"] | self._counted(self._now())
+        return 0 if name == "LOAD" else self.values[name]
 
     def write(self, name: str, value: int, cycle: int) -> None:
         """LOAD starts the countdown anew; TRIGGER resets at once."""
+        self.rebase(cycle)
         self.values[name] = value
         if name == "CTRL" and value & TRIGGER:
-            self.S[EXIT] = EXIT_RESET
             self.values["CTRL"] &= ~TRIGGER
-            self.values["REASON"] = 2
+            self._bite(REASON_FORCE, cycle)
         if name == "TICK":
             self._changed(cycle)
-        if name in ("CTRL", "LOAD"):
-            running = self.values["CTRL"] & ENABLE and self.values["LOAD"]
-            self._fires_at = cycle + self._cycles_of_us(self.values["LOAD"] // 2) if running else NEVER
+        if name == "LOAD":
+            self._count = value
+
+    def _bite(self, reason: int, cycle: int) -> None:
+        self.values["REASON"], self.bitten = reason, True
+        self.S[EXIT], self.S[NEXT_EVENT] = EXIT_RESET, cycle
 
     def due(self, cycle: int) -> None:
         """Reset when the count is down."""
-        if self._fires_at <= cycle:
-            self._fires_at = NEVER
-            self.values["REASON"] = 1
-            self.S[EXIT] = EXIT_RESET
+        event = self.next_event()
+        if event is not None and event <= cycle:
+            self._count = 0
+            self._bite(REASON_TIMER, cycle)
 
     def next_event(self) -> int | None:
         """When it resets the chip."""
-        return self._fires_at
+        if not self._running:
+            return None
+        ticks = (self._count + COUNTS_A_TICK - 1) // COUNTS_A_TICK
+        hz = int(self.S[TICK_HZ])
+        return min(NEVER, self._since + (ticks * int(self.S[CLK_SYS_HZ]) + hz - 1) // hz)
