@@ -21,6 +21,7 @@ from firmware_sim.rp2040.layout import (
     SRAM_SIZE,
     SRAM_STRIPED_SIZE,
     STATE_WORDS,
+    STOPS,
     XIP_ALIASES_END,
     Memory,
 )
@@ -61,7 +62,7 @@ def decode_at(mem: Memory, pc: int, index: int) -> None:
     following = memory_offset(pc + 2)
     second = mem.halves[following >> 1] & 0xFFFF if following >= 0 else 0
     mem.decoded[index] = decode(mem.halves[offset >> 1] & 0xFFFF, second, pc)
-    if mem.breaks[offset >> 1]:
+    if mem.breaks[offset >> 1] & STOPS:
         mem.decoded[index] = entry(OP_BKPT, 0, 0, 0, BREAKPOINT)
     if offset < SRAM_OFFSET + SRAM_SIZE:
         mem.pages[offset >> CODE_PAGE_SHIFT] |= 1

@@ -43,7 +43,7 @@ class Memory(NamedTuple):
     decoded: Decoded  # [DECODED_ENTRIES]
     pages: Bytes  # [CODE_PAGES], bit 0 where code was decoded, NATIVE_PAGE where it was translated
     natives: Decoded  # int64 [NATIVE_ROWS * NATIVE_ROW]: translated code (native/enter.py)
-    breaks: Bytes  # [MEMORY_BYTES / 2], 1 where a debugger's breakpoint is; by memory offset >> 1
+    breaks: Bytes  # [MEMORY_BYTES / 2] by memory offset >> 1: STOPS where a debugger's breakpoint is, TRANSLATED
     uarts: Bytes  # [2 * UART_BUFFER], per UART: what was sent, then what the host sends
 
 
@@ -70,6 +70,7 @@ SRAM_GUARD = DPRAM_OFFSET // 2  # nothing runs from the USB RAM through its own 
 CODE_PAGE_SHIFT = 8  # a page of 256 bytes is marked once something in it was decoded
 CODE_PAGES = (SRAM_OFFSET + SRAM_SIZE) >> CODE_PAGE_SHIFT
 NATIVE_PAGE = 2
+STOPS, TRANSLATED = 1, 2  # bits of `Memory.breaks`; the second means that code there may have been translated
 NATIVE_ROWS, NATIVE_ROW = 1024, 8
 
 # --- state of one core ---

@@ -21,7 +21,7 @@ from firmware_sim.rp2040.native.translator import Done, Sampling, Translator
 
 BASE, CODE, DATA, STACK = 0x20000000, 0x20000100, 0x20008000, 0x20010000
 SYST_CSR, TIMERAWL, SIO_SPINLOCK = 0xE000E010, 0x40054028, 0xD0000100
-DENSE = Sampling(first_cycles=211, last_cycles=977, samples=16)
+DENSE = Sampling(first_cycles=211, last_cycles=977, samples=16, least=1)
 NOP = 0xBF00
 
 

@@ -15,10 +15,13 @@ from numba import types
 from numba.extending import intrinsic
 
 from firmware_sim.rp2040.compiled import inner
-from firmware_sim.rp2040.layout import CYCLES, MEMORY_BYTES, NATIVE_ROW, Bytes, Memory, State
+from firmware_sim.rp2040.decode import OP_NATIVE
+from firmware_sim.rp2040.layout import CYCLES, MEMORY_BYTES, NATIVE_ROW, TRANSLATED, Bytes, Memory, State
 
-# Words of a row. ADDRESS is 0 once the code was dropped.
+# Words of a row. ADDRESS is 0 once the code was dropped; LOW and HIGH bound the memory offsets of the region's code.
 ADDRESS, ENTRY, ORIGINAL, INDEX, LOW, HIGH, CALLS, CYCLES_GAINED = range(NATIVE_ROW)
+LEAST_GAIN = 16  # cycles that an entry must bring on average
+TRIALS = 256  # entries before that is judged
 # Words of the header.
 ROWS, DROPS = 0, 1  # rows in use, this one included; how often code was dropped
 
@@ -52,13 +55,19 @@ def enter_native(R: State, mem: Memory, row: int, limit: int) -> bool:
     gained = R[CYCLES] - before
     natives[at + CALLS] += 1
     natives[at + CYCLES_GAINED] += gained
+    calls = natives[at + CALLS]
+    if calls % TRIALS == 0 and natives[at + CYCLES_GAINED] < LEAST_GAIN * calls and natives[at + ADDRESS]:
+        natives[at + ADDRESS] = 0  # entering costs more than it brings: to be interpreted for ever
+        mem.decoded[natives[at + INDEX]] = natives[at + ORIGINAL]
     return gained != 0
 
 
 @inner
 def drop_native(mem: Memory, low: int, high: int) -> None:
-    """Forget the translations that cover a byte of [low, high), memory offsets: the code is being changed."""
+    """Forget the translations of code in the word [low, high), memory offsets: it is being changed."""
     natives = mem.natives
+    if not (mem.breaks[low >> 1] | mem.breaks[(low >> 1) + 1]) & TRANSLATED:
+        return
     for row in range(1, natives[ROWS]):
         at = row * NATIVE_ROW
         if natives[at + ADDRESS] and natives[at + LOW] < high and low < natives[at + HIGH]:
@@ -84,6 +93,15 @@ def drop_rows(mem: Memory, low: int, high: int) -> None:
     """What `drop_native` does, for callers in Python."""
     rows = _live_rows(mem)
     _drop(mem, rows, (rows[:, ADDRESS] != 0) & (rows[:, LOW] < high) & (low < rows[:, HIGH]))
+
+
+def drop_numbered(mem: Memory, numbers: range) -> None:
+    """Forget the rows of one region."""
+    rows = np.asarray(mem.natives).reshape(-1, NATIVE_ROW)[numbers.start : numbers.stop]
+    for row in rows[rows[:, ADDRESS] != 0]:
+        if mem.decoded[int(row[INDEX])] & 0xFF == OP_NATIVE:
+            mem.decoded[int(row[INDEX])] = int(row[ORIGINAL])
+    rows[:, ADDRESS] = 0
 
 
 def drop_pages(mem: Memory, pages: Any, page_bytes: int) -> None:

@@ -16,6 +16,7 @@ from firmware_sim.rp2040.layout import (
     CODE_PAGE_SHIFT,
     CYCLES,
     INSTRUCTIONS,
+    LR,
     NZ,
     OVERFLOW,
     PC,
@@ -87,6 +88,8 @@ class FunctionWriter:
         head += self._load_state(slots)
         cases = " ".join(f"i64 {n}, label %b{address:x}" for n, address in enumerate(self.region.entries))
         head += [f"  switch i64 %entry, label %refuse [{cases}]", "refuse:", f"  ret i64 {LEFT_UNUSUAL}"]
+        w.main += self._dispatch("return", self.region.return_sites)
+        w.main += self._dispatch("call", self.region.functions)
         return "\n".join([*head, *w.main, *w.cold, *self._leave(slots), "}"]) + "\n"
 
     def _load_state(self, slots: list[str]) -> list[str]:
@@ -190,7 +193,7 @@ class FunctionWriter:
             if i.op == d.OP_BLX:
                 self.w.write("r14", str(i.following | 1))
             self._count(i)
-            self._go_to_register(target)
+            self._go_to_register(target, "return" if i.op == d.OP_BX and i.b == LR else "call")
             return True
         if i.op in MULTIPLE:
             return self._multiple(i)
@@ -230,15 +233,23 @@ class FunctionWriter:
             self.w.cold += [f"o{target:x}:", *self._stop(str(target), LEFT_REGION)]
         self.w.main.append(f"  br label %o{target:x}")
 
-    def _go_to_register(self, target: str) -> None:
-        """To where a call inside the region came from, or out of it."""
+    def _go_to_register(self, target: str, kind: str) -> None:
+        """To the block of the region whose address is in `target`, or out of it; kind: "return" or "call"."""
         w = self.w
         address = w.value(f"and i32 {target}, -2")
         self._spend(self.spent)
-        label = w.name()[1:]
-        sites = " ".join(f"i32 {site}, label %b{site:x}" for site in self.region.return_sites)
-        w.main.append(f"  switch i32 {address}, label %{label} [{sites}]")
-        w.cold += [f"{label}:", *self._stop(address, LEFT_REGION)]
+        w.main += [f"  store i32 {address}, ptr %pc", f"  br label %{kind}"]
+
+    def _dispatch(self, kind: str, addresses: list[int]) -> list[str]:
+        """One place from which all returns (or all calls through registers) go on: fewer edges than one for each."""
+        cases = " ".join(f"i32 {address}, label %b{address:x}" for address in addresses)
+        return [
+            f"{kind}:",
+            f"  %{kind}.to = load i32, ptr %pc",
+            f"  switch i32 %{kind}.to, label %{kind}.out [{cases}]",
+            f"{kind}.out:",
+            *self._stop(f"%{kind}.to", LEFT_REGION),
+        ]
 
     def _stop(self, pc: str, why: int) -> list[str]:
         return [f"  store i32 {pc}, ptr %pc", f"  store i64 {why}, ptr %why", "  br label %leave"]
@@ -367,7 +378,7 @@ class FunctionWriter:
             w.write(f"r{i.a}", w.value(f"add i32 {base}, {4 * i.c}"))
         self._count(i)
         if 15 in values:
-            self._go_to_register(values[15])
+            self._go_to_register(values[15], "return")
             return True
         return False
 

@@ -7,7 +7,7 @@ asks for the same regions and finds them in the cache.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections import Counter
 from typing import Any
 
@@ -19,7 +19,10 @@ from firmware_sim.rp2040.native.enter import ORIGINAL
 from firmware_sim.rp2040.native.region import CONDITIONAL, FINAL, UNUSUAL, Instruction, Region, unpack
 
 MOST_INSTRUCTIONS = 600  # of a region: ~0.2 s of compilation in the background
+SMALL = 64  # instructions of a function that comes along with one that calls it
 FIRST, END = SRAM_OFFSET >> 1, (SRAM_OFFSET + SRAM_SIZE) >> 1  # entries of the decoded table for SRAM
+
+Interval = tuple[int, int]  # [low, high) of a function
 
 
 def halfwords(halves: Any, indices: Any) -> bytes:
@@ -38,6 +41,7 @@ class Executed:
         self.entries[patched] = rows[self.entries[patched] >> 32, ORIGINAL]
         calls = np.flatnonzero(self.entries & 0xFF == d.OP_BL)
         targets = SRAM_BASE + 2 * calls + (self.entries[calls] >> 32)
+        self._unpacked: dict[Interval, dict[int, Instruction]] = {}
         self.functions = sorted({int(t) for t in targets if SRAM_BASE <= t < SRAM_BASE + SRAM_SIZE})
 
     def interval(self, pc: int) -> tuple[int, int]:
@@ -47,12 +51,26 @@ class Executed:
         high = self.functions[after] if after < len(self.functions) else SRAM_BASE + SRAM_SIZE
         return low, high
 
+    def piece(self, pc: int) -> Interval:
+        """Function around an address, or the part of a large one."""
+        low, high = self.interval(pc)
+        if self.size((low, high)) <= MOST_INSTRUCTIONS:
+            return low, high
+        parts = chunks(self.instructions(low, high))
+        return next((part for part in parts if part[0] <= pc < part[1]), parts[0])
+
+    def size(self, interval: Interval) -> int:
+        """Executed instructions of an interval."""
+        return int(np.count_nonzero(self.entries[(interval[0] - SRAM_BASE) >> 1 : (interval[1] - SRAM_BASE) >> 1]))
+
     def instructions(self, low: int, high: int) -> dict[int, Instruction]:
         """Executed instructions of [low, high) by address."""
-        first = (low - SRAM_BASE) >> 1
-        used = np.flatnonzero(self.entries[first : (high - SRAM_BASE) >> 1])
-        found = (unpack(low + 2 * int(k), int(self.entries[first + int(k)])) for k in used)
-        return {i.address: i for i in found}
+        if (low, high) not in self._unpacked:
+            first = (low - SRAM_BASE) >> 1
+            used = np.flatnonzero(self.entries[first : (high - SRAM_BASE) >> 1])
+            found = (unpack(low + 2 * int(k), int(self.entries[first + int(k)])) for k in used)
+            self._unpacked[low, high] = {i.address: i for i in found}
+        return self._unpacked[low, high]
 
     def region(self, entries: list[int], addresses: list[int]) -> Region:
         """The region of the instructions at `addresses` (sorted)."""
@@ -77,13 +95,7 @@ def entry_points(code: dict[int, Instruction]) -> list[int]:
     return sorted(a for a in wanted if a in code and code[a].op not in UNUSUAL)
 
 
-def make_region(executed: Executed, code: dict[int, Instruction]) -> Region | None:
-    """A region of these instructions; None when there is nothing to enter."""
-    entries = entry_points(code)
-    return executed.region(entries, sorted(code)) if entries else None
-
-
-def chunks(code: dict[int, Instruction]) -> list[dict[int, Instruction]]:
+def chunks(code: dict[int, Instruction]) -> list[Interval]:
     """Pieces of at most MOST_INSTRUCTIONS, cut where nothing falls through if that is possible in the last quarter."""
     addresses = sorted(code)
     pieces = []
@@ -94,30 +106,67 @@ def chunks(code: dict[int, Instruction]) -> list[dict[int, Instruction]]:
                 if code[addresses[cut - 1]].op in (d.OP_B, d.OP_BX):
                     size = cut
                     break
-        pieces.append({address: code[address] for address in addresses[:size]})
+        pieces.append((addresses[0], code[addresses[size - 1]].following))
         addresses = addresses[size:]
     return pieces
 
 
-def plan(executed: Executed, samples: Counter[int], least: int, covered: set[int]) -> list[Region]:
-    """Regions for the functions in which at least `least` of the sampled PCs (address -> times) are, hottest first.
+class Plan:
+    """Groups of functions that call each other, each to be one region; they only grow."""
 
-    `covered`: addresses in translated code; samples there say nothing new.
-    """
-    hot: Counter[tuple[int, int]] = Counter()
-    places: dict[tuple[int, int], list[int]] = {}
-    for pc, times in samples.items():
-        if pc in covered or not SRAM_BASE <= pc < SRAM_BASE + SRAM_SIZE:
-            continue
-        interval = executed.interval(pc)
-        hot[interval] += times
-        places.setdefault(interval, []).append(pc)
-    regions = []
-    for interval, times in hot.most_common():
-        if times < least:
-            break
-        pieces = chunks(executed.instructions(*interval))
-        starts = [min(piece) for piece in pieces]
-        wanted = {max(0, bisect_left(starts, pc + 1) - 1) for pc in places[interval]} if pieces else set()
-        regions += [r for k in sorted(wanted) if (r := make_region(executed, pieces[k])) is not None]
-    return regions
+    def __init__(self) -> None:
+        self._groups: dict[Interval, frozenset[Interval]] = {}
+        self._heat: Counter[Interval] = Counter()  # samples by function
+        self._covered: dict[Region, frozenset[Interval]] = {}
+
+    def drop(self, region: Region) -> None:
+        """The region's code has changed: look at its functions anew."""
+        for interval in self._covered.pop(region, frozenset()):
+            self._groups.pop(interval, None)
+
+    def grow(self, executed: Executed, samples: Counter[int], least: int) -> list[Region]:
+        """New regions for functions in which at least `least` samples (PC -> times) are.
+
+        A region takes the place of those whose code it contains.
+        """
+        hot: Counter[Interval] = Counter()
+        for pc, times in samples.items():
+            if SRAM_BASE <= pc < SRAM_BASE + SRAM_SIZE:
+                hot[executed.piece(pc)] += times
+        self._heat.update(hot)
+        wanted = {interval for interval, times in hot.items() if times >= least}
+        if not wanted:
+            return []
+        self._merge(executed, wanted)
+        regions = []
+        for group in sorted({self._groups[interval] for interval in wanted}, key=sorted):
+            code: dict[int, Instruction] = {}
+            for interval in group:
+                code |= executed.instructions(*interval)
+            entries = entry_points(code)
+            if entries:
+                regions.append(executed.region(entries, sorted(code)))
+                self._covered[regions[-1]] = group
+        return regions
+
+    def _merge(self, executed: Executed, wanted: set[Interval]) -> None:
+        """Join the wanted functions, and small ones that they call, with the groups at the other end of their calls."""
+        for interval in wanted:
+            self._groups.setdefault(interval, frozenset((interval,)))
+        known = set(self._groups)
+        calls: dict[tuple[Interval, Interval], int] = {}
+        for caller in sorted(known):
+            for i in executed.instructions(*caller).values():
+                if i.op != d.OP_BL or not SRAM_BASE <= i.target < SRAM_BASE + SRAM_SIZE:
+                    continue
+                callee = executed.piece(i.target)
+                if callee not in known and (caller not in wanted or executed.size(callee) > SMALL):
+                    continue
+                if callee != caller and (caller in wanted or callee in wanted):
+                    calls[caller, callee] = self._heat[caller] + self._heat[callee]
+        for (caller, callee), _ in sorted(calls.items(), key=lambda call: (-call[1], call[0])):
+            one = self._groups[caller]
+            other = self._groups.get(callee, frozenset((callee,)))
+            if one is not other and sum(map(executed.size, one | other)) <= MOST_INSTRUCTIONS:
+                for interval in one | other:
+                    self._groups[interval] = one | other

@@ -115,6 +115,12 @@ class Region:
 
     @cached_property
     def return_sites(self) -> list[int]:
-        """Where calls inside the region come back to."""
-        calls = (i for i in self.code.values() if i.op == d.OP_BL and i.target in self.code)
+        """Where calls that may stay inside the region come back to."""
+        calls = (i for i in self.code.values() if i.op == d.OP_BLX or (i.op == d.OP_BL and i.target in self.code))
         return sorted({i.following for i in calls} & self.blocks.keys())
+
+    @cached_property
+    def functions(self) -> list[int]:
+        """Where calls through registers may lead: entry points that no branch leads to."""
+        branches = {i.target for i in self.code.values() if i.op in CONDITIONAL or i.op == d.OP_B}
+        return sorted(set(self.entries) - branches - set(self.return_sites))

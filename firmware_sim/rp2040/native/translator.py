@@ -8,26 +8,31 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from firmware_sim.rp2040 import layout
 from firmware_sim.rp2040.decode import OP_NATIVE
-from firmware_sim.rp2040.layout import NATIVE_PAGE, NATIVE_ROW, NATIVE_ROWS, SRAM_BASE, SRAM_OFFSET
+from firmware_sim.rp2040.layout import (
+    CODE_PAGE_SHIFT,
+    NATIVE_PAGE,
+    NATIVE_ROW,
+    NATIVE_ROWS,
+    SRAM_BASE,
+    SRAM_OFFSET,
+    STOPS,
+    TRANSLATED,
+)
 from firmware_sim.rp2040.machine import run_core
 from firmware_sim.rp2040.native import worker
 from firmware_sim.rp2040.native.enter import (
     ADDRESS,
-    CALLS,
-    CYCLES_GAINED,
     DROPS,
-    INDEX,
-    ORIGINAL,
     ROWS,
-    drop_rows,
+    drop_numbered,
 )
-from firmware_sim.rp2040.native.plan import Executed, halfwords, plan
+from firmware_sim.rp2040.native.plan import Executed, Plan, halfwords
 from firmware_sim.rp2040.native.region import Region
 
 if TYPE_CHECKING:
@@ -35,28 +40,28 @@ if TYPE_CHECKING:
 
 Done = Callable[[Region, int], None]  # with the address of the machine code
 Ask = Callable[[Region, Done], None]
-LEAST_SHARE = 0.01  # of the samples, for a function to be worth it
-LEAST_GAIN = 40  # cycles that an entry must bring on average
-TRIALS = 1000  # entries before that is judged
-MOST_ATTEMPTS = 4  # translations of code that begins at one address
+MOST_DROPS = 50  # of one region, until it is left to the interpreter
 SRAM_TO_OFFSET = SRAM_OFFSET - SRAM_BASE
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How often to look where the PC is: dense at first, then `slower` times as far apart after each plan."""
+    """How often to look where the PC is: at distances that grow with the time that the chip has run."""
 
     first_cycles: int = 20_011
     last_cycles: int = 2_000_003
-    slower: int = 2
-    samples: int = 256  # for a plan
+    part: int = 2000  # distance = cycles so far / part, between the two above
+    samples: int = 128  # between plans
+    least: int = 3  # samples in a function that make it worth the work
+    asleep_cycles: int = 20_000_000  # distance at most while the core sleeps: there is nothing to see
 
 
+@dataclass(frozen=True)
 class Installed:
-    """A region that is patched in, and its rows."""
+    """Where a region was patched in."""
 
-    def __init__(self, region: Region, rows: range) -> None:
-        self.region, self.rows = region, rows
+    code: int  # address of its machine code
+    rows: range
 
 
 class Translator:
@@ -64,15 +69,17 @@ class Translator:
 
     def __init__(self, chip: Chip, ask: Ask = worker.ask, sampling: Sampling | None = None) -> None:
         self._chip = chip
-        self._ask_worker = ask
+        self._ask = ask
         self._sampling = sampling or Sampling()
-        self.interval = self._sampling.first_cycles
-        self._samples: Counter[int] = Counter()
+        self._distance = self._sampling.first_cycles
+        self._awake_cycles = 0
+        self._fresh = 0  # samples since the last plan
+        self._samples: Counter[int] = Counter()  # PCs outside of what was planned
+        self._plan = Plan()
+        self._planned: dict[Region, int] = {}  # and how often it was dropped
+        self._covered: set[int] = set()  # addresses in planned regions
         self._finished: deque[tuple[Region, int]] = deque()
-        self._asked: set[Region] = set()
-        self._attempts: Counter[int] = Counter()
-        self.installed: dict[int, Installed] = {}  # by start address
-        self._covered: set[int] = set()
+        self.installed: dict[Region, Installed] = {}
         self._drops = 0
 
     def run(self) -> int:
@@ -81,8 +88,9 @@ class Translator:
         slice_end = int(S[layout.SLICE])
         end = min(slice_end, int(S[layout.END]))
         code = layout.EXIT_END
+        self._keep_up()
         while code == layout.EXIT_END:
-            S[layout.SLICE] = min(slice_end, int(S[layout.CYCLES]) + self.interval)
+            S[layout.SLICE] = min(slice_end, int(S[layout.CYCLES]) + self._distance)
             code = int(run_core(S, mem, 0))
             self.sample()
             if S[layout.CYCLES] >= end:
@@ -92,103 +100,95 @@ class Translator:
 
     def sample(self) -> None:
         """Look at the chip between two slices of compiled code."""
-        S, mem = self._chip.S, self._chip.mem
-        if self._finished:
-            self._install_finished()
-        if mem.natives[DROPS] != self._drops:
-            self._forget_dropped()
-        if not S[layout.SLEEPING]:
-            self._samples[int(S[layout.PC])] += 1
-        if self._samples.total() >= self._sampling.samples:
-            self._plan()
-            self.interval = min(self.interval * self._sampling.slower, self._sampling.last_cycles)
-
-    def _plan(self) -> None:
-        """Ask for what is hot and not translated."""
-        samples, self._samples = self._samples, Counter()
-        self._drop_useless()
-        outside = sum(times for pc, times in samples.items() if pc not in self._covered)
-        least = int(self._sampling.samples * LEAST_SHARE)
-        if not outside or outside < least:
+        S, sampling = self._chip.S, self._sampling
+        self._keep_up()
+        if S[layout.SLEEPING]:
+            self._distance = min(2 * self._distance, sampling.asleep_cycles)
             return
-        for region in plan(Executed(self._chip.mem), samples, least, self._covered):
-            self._ask(region)
+        self._awake_cycles += self._distance
+        self._distance = min(max(self._awake_cycles // sampling.part, sampling.first_cycles), sampling.last_cycles)
+        pc = int(S[layout.PC])
+        if pc not in self._covered:
+            self._samples[pc] += 1
+        self._fresh += 1
+        if self._fresh >= sampling.samples:
+            self._fresh = 0
+            self._look_for_more()
 
-    def _ask(self, region: Region) -> None:
-        if region in self._asked or self._attempts[region.start] >= MOST_ATTEMPTS:
-            return
-        self._asked.add(region)
-        self._attempts[region.start] += 1
-        self._ask_worker(region, lambda region, code: self._finished.append((region, code)))
-
-    def _install_finished(self) -> None:
+    def _keep_up(self) -> None:
+        """Patch in what was translated, and again what was dropped although it has not changed."""
         while self._finished:
             self.install(*self._finished.popleft())
+        if self._chip.mem.natives[DROPS] != self._drops:
+            self._look_at_dropped()
+
+    def _look_for_more(self) -> None:
+        """Ask for what is hot and not planned."""
+        if self._samples.total() < self._sampling.least:
+            return
+        for region in self._plan.grow(Executed(self._chip.mem), self._samples, self._sampling.least):
+            if self._planned.setdefault(region, 0) < MOST_DROPS:
+                self._covered |= region.code.keys()
+                self._ask(region, lambda region, code: self._finished.append((region, code)))
+        for pc in self._samples.keys() & self._covered:
+            del self._samples[pc]
 
     def install(self, region: Region, code: int) -> None:
         """Patch a region in if its code is still what was translated."""
         mem = self._chip.mem
-        low, high = region.start + SRAM_TO_OFFSET, region.end + SRAM_TO_OFFSET
-        self._asked.discard(region)
-        if not self._unchanged(region):
+        indices = _indices(region)
+        if (
+            np.any(np.asarray(mem.breaks)[indices] & STOPS)
+            or halfwords(np.asarray(mem.halves), indices) != region.words
+        ):
+            self._plan.drop(region)
+            self._covered -= region.code.keys()
             return
-        first = int(mem.natives[ROWS])
-        if first + len(region.entries) > NATIVE_ROWS:
-            self.drop_all()
-            first = 1
-        drop_rows(mem, low, high)
-        for number, address in enumerate(region.entries):
-            at = (first + number) * NATIVE_ROW
+        for other in [other for other in self.installed if other.code.keys() & region.code.keys()]:
+            self._take_out(other)
+        if int(mem.natives[ROWS]) + len(region.entries) > NATIVE_ROWS:
+            self._make_room()
+        first, table = int(mem.natives[ROWS]), dict(region.table)
+        low, high = region.start + SRAM_TO_OFFSET, region.end + SRAM_TO_OFFSET
+        for row, address in enumerate(region.entries, first):
             index = (address + SRAM_TO_OFFSET) >> 1
-            original = dict(region.table)[address]
-            np.asarray(mem.natives)[at : at + NATIVE_ROW] = (code, number, original, index, low, high, 0, 0)
-            mem.decoded[index] = OP_NATIVE | (first + number) << 32
+            words = (code, row - first, table[address], index, low, high, 0, 0)
+            np.asarray(mem.natives)[row * NATIVE_ROW : (row + 1) * NATIVE_ROW] = words
+            mem.decoded[index] = OP_NATIVE | row << 32
         mem.natives[ROWS] = first + len(region.entries)
-        shift = layout.CODE_PAGE_SHIFT
-        np.asarray(mem.pages)[low >> shift : ((high - 1) >> shift) + 1] |= NATIVE_PAGE
-        self.installed[region.start] = Installed(region, range(first, first + len(region.entries)))
-        self._forget_dropped()
+        np.asarray(mem.pages)[np.unique(indices >> (CODE_PAGE_SHIFT - 1))] |= NATIVE_PAGE
+        np.asarray(mem.pages)[np.unique((indices + 1) >> (CODE_PAGE_SHIFT - 1))] |= NATIVE_PAGE
+        np.asarray(mem.breaks)[indices] |= TRANSLATED
+        np.asarray(mem.breaks)[indices + 1] |= TRANSLATED
+        self.installed[region] = Installed(code, range(first, first + len(region.entries)))
 
-    def _unchanged(self, region: Region) -> bool:
-        """Whether the memory holds what was translated, without breakpoints."""
-        mem = self._chip.mem
-        indices = (np.array([address for address, _ in region.table], np.int64) + SRAM_TO_OFFSET) >> 1
-        stopped = np.asarray(mem.breaks)[indices].any()
-        return not stopped and halfwords(np.asarray(mem.halves), indices) == region.words
-
-    def _forget_dropped(self) -> None:
-        """Take note of regions that compiled code or the chip dropped."""
+    def _look_at_dropped(self) -> None:
+        """Regions that compiled code or the chip dropped: again, unless they have changed or change all the time."""
         natives = self._chip.mem.natives
         self._drops = int(natives[DROPS])
-        gone = [
-            start
-            for start, installed in self.installed.items()
-            if not any(natives[row * NATIVE_ROW + ADDRESS] for row in installed.rows)
-        ]
-        for start in gone:
-            del self.installed[start]
-        self._covered = {address for installed in self.installed.values() for address in installed.region.code}
+        for region, installed in list(self.installed.items()):
+            if any(natives[row * NATIVE_ROW + ADDRESS] for row in installed.rows):
+                continue
+            del self.installed[region]
+            self._planned[region] = self._planned.get(region, 0) + 1
+            if self._planned[region] < MOST_DROPS:
+                self.install(region, installed.code)
 
-    def _drop_useless(self) -> None:
-        """Entry points that bring little cost more than they save."""
-        mem = self._chip.mem
-        for row in range(1, int(mem.natives[ROWS])):
-            at = row * NATIVE_ROW
-            calls = int(mem.natives[at + CALLS])
-            if calls >= TRIALS and int(mem.natives[at + CYCLES_GAINED]) < LEAST_GAIN * calls:
-                self._drop_row(row)
+    def _take_out(self, region: Region) -> None:
+        """Interpret a region again."""
+        drop_numbered(self._chip.mem, self.installed.pop(region).rows)
 
-    def _drop_row(self, row: int) -> None:
-        natives, decoded = self._chip.mem.natives, self._chip.mem.decoded
-        at = row * NATIVE_ROW
-        if natives[at + ADDRESS]:
-            natives[at + ADDRESS] = 0
-            index = int(natives[at + INDEX])
-            if int(decoded[index]) & 0xFF == OP_NATIVE:
-                decoded[index] = int(natives[at + ORIGINAL])
-
-    def drop_all(self) -> None:
-        """Interpret everything again."""
-        drop_rows(self._chip.mem, 0, layout.MEMORY_BYTES)
+    def _make_room(self) -> None:
+        """Number the rows anew: those of dropped regions are free then."""
+        regions = [(region, installed.code) for region, installed in self.installed.items()]
+        for region, _ in regions:
+            self._take_out(region)
         self._chip.mem.natives[ROWS] = 1
-        self._forget_dropped()
+        for region, code in regions:
+            if int(self._chip.mem.natives[ROWS]) + len(region.entries) <= NATIVE_ROWS // 2:
+                self.install(region, code)
+
+
+def _indices(region: Region) -> Any:
+    """Entries of the decoded table, one for each instruction: int64 [instructions]."""
+    return (np.array([address for address, _ in region.table], np.int64) + SRAM_TO_OFFSET) >> 1
