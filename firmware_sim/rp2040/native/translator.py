@@ -73,6 +73,7 @@ class Translator:
         self._sampling = sampling or Sampling()
         self._distance = self._sampling.first_cycles
         self._awake_cycles = 0
+        self._seen = 0, 0  # cycle and instruction count at the last sample
         self._fresh = 0  # samples since the last plan
         self._samples: Counter[int] = Counter()  # PCs outside of what was planned
         self._plan = Plan()
@@ -102,11 +103,13 @@ class Translator:
         """Look at the chip between two slices of compiled code."""
         S, sampling = self._chip.S, self._sampling
         self._keep_up()
-        if S[layout.SLEEPING]:
-            self._distance = min(2 * self._distance, sampling.asleep_cycles)
-            return
-        self._awake_cycles += self._distance
-        self._distance = min(max(self._awake_cycles // sampling.part, sampling.first_cycles), sampling.last_cycles)
+        cycles, instructions = int(S[layout.CYCLES]), int(S[layout.INSTRUCTIONS])
+        awake = 2 * (instructions - self._seen[1])  # cycles, about: loads and branches take two
+        asleep = awake < (cycles - self._seen[0]) // 4
+        self._seen = cycles, instructions
+        self._awake_cycles += max(0, awake)
+        wanted = min(max(self._awake_cycles // sampling.part, sampling.first_cycles), sampling.last_cycles)
+        self._distance = min(2 * self._distance, sampling.asleep_cycles) if asleep else max(wanted, self._distance // 4)
         pc = int(S[layout.PC])
         if pc not in self._covered:
             self._samples[pc] += 1
