@@ -48,6 +48,9 @@ def run(
         bool,
         typer.Option("--through-resets", help="Go on when the watchdog or AIRCR resets the chip, as a board does."),
     ] = False,
+    no_native: Annotated[
+        bool, typer.Option("--no-native", help="Interpret everything: slower, with the same results.")
+    ] = False,
 ) -> None:
     """Run a firmware file, print what UART0 and its USB serial port send, and say why it stopped.
 
@@ -60,7 +63,9 @@ def run(
     """
     from firmware_sim.rp2040.session import RunOptions, run_file
 
-    options = RunOptions(bkpt_log, as_json, max_cycles, timeout, until_text, uart_in, usb_in, strict, through_resets)
+    options = RunOptions(
+        bkpt_log, as_json, max_cycles, timeout, until_text, uart_in, usb_in, strict, through_resets, not no_native
+    )
     raise typer.Exit(run_file(file, options))
 
 

@@ -31,6 +31,7 @@ class RunOptions:
     usb_in: Path | None = None
     strict: bool = False
     through_resets: bool = False
+    native: bool = True
 
 
 def compile_core(board: Board) -> None:
@@ -71,7 +72,7 @@ def prepare(path: Path, options: RunOptions) -> Board:
     """A board with the file loaded and everything compiled. Raises BadInputError."""
     image = load_image(path)
     sending, typing = read_uart_input(options.uart_in), read_uart_input(options.usb_in)
-    board = Board(strict=options.strict)
+    board = Board(strict=options.strict, native=options.native)
     board.load(image)
     board.uart0.write(sending)
     board.usb.console.write(typing)

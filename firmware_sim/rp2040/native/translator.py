@@ -84,7 +84,7 @@ class Translator:
         self._drops = 0
 
     def run(self) -> int:
-        """Run core 0 until S[END], S[SLICE] or a reason to stop, as `run_core` does; EXIT_*."""
+        """Run the cores until S[END], S[SLICE] or a reason to stop, as `run_core` does; EXIT_*."""
         S, mem = self._chip.S, self._chip.mem
         slice_end = int(S[layout.SLICE])
         end = min(slice_end, int(S[layout.END]))
@@ -103,16 +103,18 @@ class Translator:
         """Look at the chip between two slices of compiled code."""
         S, sampling = self._chip.S, self._sampling
         self._keep_up()
-        cycles, instructions = int(S[layout.CYCLES]), int(S[layout.INSTRUCTIONS])
+        cycles = int(S[layout.CYCLES])
+        instructions = int(S[layout.INSTRUCTIONS] + S[layout.CORE_STRIDE + layout.INSTRUCTIONS])
         awake = 2 * (instructions - self._seen[1])  # cycles, about: loads and branches take two
         asleep = awake < (cycles - self._seen[0]) // 4
         self._seen = cycles, instructions
         self._awake_cycles += max(0, awake)
         wanted = min(max(self._awake_cycles // sampling.part, sampling.first_cycles), sampling.last_cycles)
         self._distance = min(2 * self._distance, sampling.asleep_cycles) if asleep else max(wanted, self._distance // 4)
-        pc = int(S[layout.PC])
-        if pc not in self._covered:
-            self._samples[pc] += 1
+        for core in (0, layout.CORE_STRIDE):
+            pc = int(S[core + layout.PC])
+            if not S[core + layout.SLEEPING] and pc not in self._covered:
+                self._samples[pc] += 1
         self._fresh += 1
         if self._fresh >= sampling.samples:
             self._fresh = 0
