@@ -29,11 +29,22 @@ from firmware_sim.compiler.graph import (
     Softmax,
     Window,
 )
+from firmware_sim.compiler.prover import Requantisation
 
 WORK_WORDS = 1536  # nn.h, NN_WORK_WORDS
 VALUES_A_LINE = 24
 IN_SRAM, IN_FLASH = "", '__attribute__((section(".flash_tables")))'
 Fields = dict[str, int | str]
+ON_HOST = "#ifndef __ARM_ARCH_6M__"
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A convolution as generated code: the function's name, its proof, the channels without one."""
+
+    name: str
+    forms: Requantisation
+    exact: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +109,9 @@ def _fits_pairs(operator: Conv2D | DepthwiseConv2D, graph: Graph) -> bool:
     return bool(operator.weights.min(initial=0) >= -127) and words <= WORK_WORDS - 3 and not operator.rescale.once
 
 
-def layers_of(position: int, operator: Operator, graph: Graph, arena: ArenaPlan, section: str) -> list[LayerText]:
+def layers_of(
+    position: int, operator: Operator, graph: Graph, arena: ArenaPlan, section: str, generated: Generated | None = None
+) -> list[LayerText]:
     """The layers of `operator`: one, none for RESHAPE, one an input for CONCATENATION. Weights go to `section`."""
     if isinstance(operator, Reshape):
         return []
@@ -116,13 +129,21 @@ def layers_of(position: int, operator: Operator, graph: Graph, arena: ArenaPlan,
 
     if isinstance(operator, Conv2D | DepthwiseConv2D | AveragePool2D | MaxPool2D):
         fields |= _window_fields(operator.window)
-    if isinstance(operator, Conv2D | DepthwiseConv2D):
+    kernel = kernel_of(operator, graph)
+    if generated is not None and isinstance(operator, Conv2D):
+        kernel = "generated_conv_2d"
+        tables += _generated_tables(position, operator, generated)
+        fields["generated"] = f"&generated_{position}"
+    if isinstance(operator, Conv2D | DepthwiseConv2D) and generated is None:
         fields["weights"] = table("int8_t", "weights", weight_rows(operator).ravel(), section)
+    if isinstance(operator, Conv2D | DepthwiseConv2D) and (generated is None or len(generated.exact)):
         fields["bias"] = table("int32_t", "bias", folded_bias(operator, into.zero_point))  # [O]
         fields["once"] = int(operator.rescale.once)
+        fields["multiplier"] = table("int32_t", "multiplier", operator.rescale.multiplier)
+        fields["shift"] = table("int8_t", "shift", operator.rescale.exponent)
     if isinstance(operator, DepthwiseConv2D):
         fields["depth_multiplier"] = operator.multiplier
-    if isinstance(operator, Conv2D | DepthwiseConv2D | Add | Mul | Mean):
+    if isinstance(operator, Add | Mul | Mean):
         fields["multiplier"] = table("int32_t", "multiplier", operator.rescale.multiplier)
         fields["shift"] = table("int8_t", "shift", operator.rescale.exponent)
     if isinstance(operator, Pad):
@@ -151,7 +172,38 @@ def layers_of(position: int, operator: Operator, graph: Graph, arena: ArenaPlan,
         rows, depth = into.elements // operator.weights.shape[3], operator.weights.shape[3]
         fields |= {"in_h": 1, "in_w": rows, "in_c": depth, "out_h": 1, "out_w": rows}
     fields |= {"input_offset": arena.offsets.get(operator.input, 0), "output_offset": arena.offsets[operator.output]}
-    return [LayerText(kernel_of(operator, graph), tables, fields)]
+    return [LayerText(kernel, tables, fields)]
+
+
+def _generated_tables(position: int, operator: Conv2D, generated: Generated) -> list[str]:
+    """`struct nn_generated`, and for this machine what the twin of the code works from."""
+    forms, exact = generated.forms, generated.exact
+    rows = [
+        f"    {{{f}, {k}, {d}, {m}, {b}}},"
+        for f, k, d, m, b in zip(
+            *(values.tolist() for values in (forms.form, forms.k, forms.d, forms.m, forms.b)), strict=True
+        )
+    ]
+    return [
+        f"void {generated.name}(const int32_t *, int8_t *, int8_t *, int32_t *); /* {forms.verdict()} */",
+        *(array(f"static const uint16_t exact_{position}[{len(exact)}]", exact) if len(exact) else []),
+        ON_HOST,
+        *array(f"static const int8_t twin_{position}[{operator.weights.size}]", operator.weights.ravel()),
+        f"static const struct nn_form forms_{position}[{len(rows)}] = {{",
+        *rows,
+        "};",
+        "#endif",
+        f"static const struct nn_generated generated_{position} = {{",
+        f"    .shift = {forms.shift}, .exact_count = {len(exact)}, .after = {forms.after},",
+        *([f"    .exact_channels = exact_{position},"] if len(exact) else []),
+        ON_HOST,
+        f"    .forms = forms_{position}, .weights = twin_{position},",
+        "#else",
+        f"    .code = {generated.name},",
+        "#endif",
+        "};",
+        "",
+    ]
 
 
 def _signed(zero_point: int) -> int:

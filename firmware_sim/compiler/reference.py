@@ -94,10 +94,10 @@ def _apply(graph: Graph, operator: Operator, values: dict[int, Values]) -> Value
         rescaled = rescale(sums - into.zero_point * count, factor.multiplier, factor.exponent)
         return _clamped(rescaled, out, -128, 127).reshape(len(x), *out.shape)
     if isinstance(operator, AveragePool2D):
-        return np.clip(_average_pool(operator, wide, out), operator.low, operator.high).astype(np.int8)
+        return _clamped(_average_pool(operator, wide, out), None, operator.low, operator.high)
     if isinstance(operator, MaxPool2D):
         taps = _taps(wide, operator.window, out.shape, -128)  # [N, oh, ow, c, kh, kw]
-        return np.clip(taps.max(axis=(4, 5)), operator.low, operator.high).astype(np.int8)
+        return _clamped(taps.max(axis=(4, 5)), None, operator.low, operator.high)
     wide = wide - into.zero_point
     if isinstance(operator, Add | Mul):
         second = values[operator.input2].astype(np.int64) - graph.tensors[operator.input2].zero_point
@@ -123,8 +123,10 @@ def _quantised(x: Values, out: Tensor) -> NDArray[np.int8]:
     return quantised
 
 
-def _clamped(x: Int64, out: Tensor, low: int, high: int) -> NDArray[np.int8]:
-    return np.clip(x + out.zero_point, low, high).astype(np.int8)
+def _clamped(x: Int64, out: Tensor | None, low: int, high: int) -> NDArray[np.int8]:
+    """`x` clamped as int8, after the zero point of `out` when it has none yet."""
+    clamped: NDArray[np.int8] = np.clip(x + (out.zero_point if out else 0), low, high).astype(np.int8)
+    return clamped
 
 
 def _padded(x: Int64, start: Shape, shape: Shape, value: int) -> Int64:

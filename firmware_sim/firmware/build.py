@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from firmware_sim.compiler.emit_c import emit_c
+from firmware_sim.compiler.emit_c import Gate, Sources, emit_service
 from firmware_sim.firmware import FOLDER, PREBUILT
 from shared.errors import BadInputError, CrustwatchError, MissingPartError
 
@@ -49,7 +49,12 @@ def require_compiler() -> None:
 
 
 def model_c(model: Path) -> str:
-    """The C text of the model in the folder `model` (model.tflite, gate.json). Raises BadInputError."""
+    """The C text of the model in the folder `model`. Raises as `model_sources`."""
+    return model_sources(model).c
+
+
+def model_sources(model: Path) -> Sources:
+    """The generated files of the model in the folder `model` (model.tflite, gate.json). Raises BadInputError."""
     try:
         tflite = (model / "model.tflite").read_bytes()
         gate = msgspec.json.decode((model / "gate.json").read_bytes(), type=GateTables)
@@ -57,7 +62,7 @@ def model_c(model: Path) -> str:
         raise BadInputError(f"{model}: a model folder has model.tflite and gate.json: {error}") from None
     except msgspec.MsgspecError as error:
         raise BadInputError(f"{model / 'gate.json'}: not a gate file: {error}") from None
-    return emit_c(tflite, gate_lut=gate.lut, tau_q15=gate.tau_q15, origin=str(model / "model.tflite"))
+    return emit_service(tflite, Gate(gate.lut, gate.tau_q15), origin=str(model / "model.tflite"))
 
 
 def build(model: Path, out: Path) -> Sizes:
@@ -66,11 +71,17 @@ def build(model: Path, out: Path) -> Sizes:
     Raises MissingPartError without the compiler, BadInputError for a bad model, CrustwatchError when it does not build.
     """
     require_compiler()
-    text = model_c(model)
+    sources = model_sources(model)
     out.mkdir(parents=True, exist_ok=True)
-    write_changed(out / "model_data.c", text)
+    write_sources(out, sources)
     run_make(out, ["PROGRAM=main"])
     return measure(out)
+
+
+def write_sources(out: Path, sources: Sources) -> None:
+    """Write the generated files to the folder `out`."""
+    write_changed(out / "model_data.c", sources.c)
+    write_changed(out / "model_code.S", sources.assembly)
 
 
 def write_changed(path: Path, text: str) -> None:

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 from firmware_sim.compiler.arena import plan
 from firmware_sim.compiler.emit_c import emit_model
 from firmware_sim.compiler.graph import Graph
+from firmware_sim.compiler.placement import place
 from firmware_sim.compiler.tflite_reader import read_graph
 from firmware_sim.firmware import FOLDER
 from shared.errors import BadInputError, CrustwatchError, MissingPartError
 
-_KERNELS = ("conv", "depthwise", "plain", "elementwise", "pool", "softmax", "pair", "requantise")
+_KERNELS = ("conv", "generated", "depthwise", "plain", "elementwise", "pool", "softmax", "pair", "requantise")
 _SERVICE = ("service", "packet", "crc32", "gate")
 _WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 _SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
@@ -152,4 +153,5 @@ def build_model_program(tflite: bytes, directory: Path) -> Path:
 
 def model_c(graph: Graph, tflite: bytes) -> str:
     """The C text of a network without gate."""
-    return emit_model(graph, hashlib.sha256(tflite).digest(), plan(graph))
+    arena = plan(graph)
+    return emit_model(graph, hashlib.sha256(tflite).digest(), arena, place(graph, arena, "model")).c

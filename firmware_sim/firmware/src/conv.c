@@ -1,6 +1,7 @@
 /* CONV_2D: the windows of a tile of pixels are packed in pairs, then each output channel runs over the tile. */
 #include <stdbool.h>
 
+#include "conv.h"
 #include "kernels.h"
 #include "pair.h"
 #include "requantise.h"
@@ -77,11 +78,16 @@ static void pack(const struct nn_layer *layer, const int8_t *input, const struct
                 *out++ = pair(tap(layer, input, first, ky, kx, c), tap(layer, input, second, ky, kx, c));
 }
 
-/* Pack `pairs` windows, `size` words apart: pixel i of the tile with pixel pairs + i, or with itself when the tile has
- * no such pixel. The words behind each window meet weights of zero. */
-static void pack_tile(const struct nn_layer *layer, const int8_t *input, uint32_t pixel, uint32_t pairs, uint32_t count,
-                      uint32_t size)
+void conv_pack_tile(const struct nn_layer *layer, const int8_t *input, uint32_t pixel, uint32_t pairs, uint32_t count,
+                    uint32_t size)
 {
+    /* The windows of a pointwise layer are the pixels themselves, one behind the other. */
+    bool pointwise = layer->kernel_h == 1 && layer->kernel_w == 1 && layer->stride_h == 1 && layer->stride_w == 1 &&
+                     size == layer->in_c;
+    if (pointwise && count == 2 * pairs) {
+        pack_row(pair_words, input + pixel * size, input + (pixel + pairs) * size, pairs * size);
+        return;
+    }
     struct cursor first = cursor_at(layer, pixel), second = cursor_at(layer, pixel + pairs);
     for (uint32_t i = 0; i < pairs; i++) {
         pack(layer, input, &first, pairs + i < count ? &second : &first, pair_words + i * size);
@@ -97,16 +103,10 @@ void conv_2d(const struct nn_layer *layer, int8_t *arena)
     uint32_t size = ((uint32_t)layer->kernel_h * layer->kernel_w * layer->in_c + 3u) & ~3u;
     uint32_t channels = layer->out_c, left = (uint32_t)layer->out_h * layer->out_w, pixel = 0;
     uint32_t most = NN_WORK_WORDS / size < PAIR_SUMS / 2 ? NN_WORK_WORDS / size : PAIR_SUMS / 2;
-    /* Then the windows are the pixels themselves, one behind the other, without words between them. */
-    bool pointwise = layer->kernel_h == 1 && layer->kernel_w == 1 && layer->stride_h == 1 && layer->stride_w == 1 &&
-                     size == layer->in_c;
     while (left) {
         uint32_t pairs = (left + 1) / 2 < most ? (left + 1) / 2 : most;
         uint32_t count = left < 2 * pairs ? left : 2 * pairs;
-        if (pointwise && count == 2 * pairs)
-            pack_row(pair_words, input + pixel * size, input + (pixel + pairs) * size, pairs * size);
-        else
-            pack_tile(layer, input, pixel, pairs, count, size);
+        conv_pack_tile(layer, input, pixel, pairs, count, size);
         struct requantisation channel = {
             .zero_point = layer->output_zero_point,
             .low = layer->act_min,

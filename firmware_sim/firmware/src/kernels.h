@@ -8,6 +8,9 @@
 void conv_2d(const struct nn_layer *layer, int8_t *arena);
 void depthwise_conv_2d(const struct nn_layer *layer, int8_t *arena);
 
+/* By generated code; the window fits NN_WORK_WORDS. */
+void generated_conv_2d(const struct nn_layer *layer, int8_t *arena);
+
 /* For every weight and window, slowly. */
 void plain_conv_2d(const struct nn_layer *layer, int8_t *arena);
 void plain_depthwise_conv_2d(const struct nn_layer *layer, int8_t *arena);

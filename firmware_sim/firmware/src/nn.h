@@ -26,6 +26,26 @@
  * (out_w - 1) * stride_w + kernel_w elements of a DEPTHWISE_CONV_2D fit in it, an element a word. */
 #define NN_WORK_WORDS 1536
 
+/* What the C twin of generated code works from (firmware_sim/compiler/prover.py says what the forms compute). */
+struct nn_form {
+    uint8_t form; /* 0 exact, 1 F1, 2 F2, 3 F2x, 4 to 6 the same with ties away from zero */
+    uint8_t k, d;
+    int32_t m, b;
+};
+
+/* A convolution as generated code (firmware_sim/compiler/dense_code.py), which knows weights and requantisation. */
+struct nn_generated {
+    /* All output channels of two pixels: `window` has a word a tap, first pixel + (second << 16); the outputs go to
+     * `first` and `second`, the sums of the channels in `exact_channels`, without bias, to `exact`, two a channel. */
+    void (*code)(const int32_t *window, int8_t *first, int8_t *second, int32_t *exact);
+    uint8_t shift; /* the last one, which the interpolator does before it clamps to act_min, act_max */
+    uint16_t exact_count;
+    const uint16_t *exact_channels;
+    const struct nn_form *forms; /* [out_c], and */
+    const int8_t *weights;       /* [out_c][taps]: of the twin, NULL on the chip */
+    int32_t after;
+};
+
 struct nn_layer {
     /* The kernel, one of kernels.h. `arena` is the model's. */
     void (*run)(const struct nn_layer *layer, int8_t *arena);
@@ -80,6 +100,8 @@ struct nn_layer {
      * QUANTIZE: the bits of the scale, a float. SOFTMAX: the largest difference that counts. */
     const int32_t *multiplier;
     const int8_t *shift;
+
+    const struct nn_generated *generated; /* generated_conv_2d: bias, multiplier and shift only when some are exact */
 };
 
 struct nn_model {

@@ -86,6 +86,15 @@
 #define UART0_ICR 0x40034044u
 #define UART0_IRQ 20u
 
+/* Interpolator 1 of each core (2.3.1.6) */
+#define SIO_INTERP1_BASE0 0xd00000c8u
+#define SIO_INTERP1_BASE1 0xd00000ccu
+#define SIO_INTERP1_CTRL_LANE0 0xd00000ecu
+#define INTERP_SHIFT(n) (n)
+#define INTERP_MASK_MSB(n) ((n) << 10)
+#define INTERP_SIGNED (1u << 15)
+#define INTERP_CLAMP (1u << 22)
+
 /* Private peripherals of the Cortex-M0+ (2.4.8) */
 #define SYST_CSR 0xe000e010u
 #define SYST_CSR_ENABLE (1u << 0)

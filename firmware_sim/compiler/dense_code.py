@@ -1,0 +1,298 @@
+"""Generates Cortex-M0+ assembly for one dense convolution: straight-line code for all output channels of a pixel pair.
+
+The windows of two pixels lie in words, value of the first + (value of the second << 16), so one multiplication by a
+weight serves both (pair.h). Weights are immediates; zero weights cost nothing; two output channels share each load.
+
+A block of products is summed in one register as long as the exact bound of its weights keeps the first pixel's half
+within 16 signed bits. Then it is drained: ASRS by 16 leaves bit 15 in the carry, which ADCS adds, so the second
+pixel's sum H is exact, and the words themselves are summed modulo 2^32; in the end the first pixel's sum is that less
+H << 16. Then comes the requantisation that prover.py found; the interpolator (INTERP1) shifts and clamps.
+
+Registers while summing: r0 window, r1 and r3 block sums of both channels, r2 product, r4 zero, r5-r7 words, r8 and r10
+sums of H, r9 and r11 sums of words, r12 start of the window, lr first pixel's output; at [sp] the second's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_sim.compiler.prover import BASE, EXACT, F1, F2X, Requantisation
+
+LANE_MAX = 32_767
+CHUNK = 3  # words of an LDM
+POOL_REACH = 700  # bytes of code after which waiting literals are placed; LDR reaches 1,020
+MAX_OFFSET = 31  # of STRB
+SIO_INTERP = 0xD0000080  # ACCUM0 of INTERP1 at +64, PEEK_LANE0 at +96 (RP2040 datasheet 2.3.1.7)
+ACCUM0, PEEK_LANE0 = 64, 96
+CONSTANT = -1
+Signed = NDArray[np.int8]
+
+
+@dataclass(slots=True)
+class Block:
+    """Products summed in one register since the last drain."""
+
+    high: int = 0  # most and least of the first pixel's half
+    low: int = 0
+    products: int = 0
+    drained: bool = False
+
+    def takes(self, weight: int) -> bool:
+        """Whether another product keeps the half within its bound."""
+        high, low = self._grown(weight)
+        return high <= LANE_MAX and low >= -LANE_MAX
+
+    def add(self, weight: int) -> None:
+        """Count a product."""
+        self.high, self.low = self._grown(weight)
+        self.products += 1
+
+    def drain(self) -> None:
+        """Begin anew."""
+        self.high = self.low = self.products = 0
+        self.drained = True
+
+    def _grown(self, weight: int) -> tuple[int, int]:
+        ends = (weight * -128, weight * 127)
+        return self.high + max(ends), self.low + min(ends)
+
+
+@dataclass(slots=True)
+class Assembly:
+    """Lines of a function, with literals placed in time."""
+
+    lines: list[str] = field(default_factory=list)
+    cycles: int = 0
+    bytes: int = 0
+    _literal_at: int | None = None
+    _labels: int = 0
+
+    def emit(self, text: str, cycles: int = 1) -> None:
+        """One two-byte instruction."""
+        self.lines.append(f"    {text}")
+        self.cycles += cycles
+        self.bytes += 2
+
+    def load(self, register: str, value: int) -> None:
+        """A constant: MOVS when it fits, else LDR from the pool."""
+        if 0 <= value <= 255:
+            self.emit(f"movs {register}, #{value}")
+            return
+        self.emit(f"ldr {register}, ={value & 0xFFFFFFFF}", 2)
+        self.bytes += 4
+        if self._literal_at is None:
+            self._literal_at = self.bytes
+
+    def place_pool(self, name: str, upcoming: int) -> None:
+        """Put the waiting literals here, branched around, unless they may wait for `upcoming` bytes more."""
+        if self._literal_at is None or self.bytes + upcoming - self._literal_at < POOL_REACH:
+            return
+        label = f".Lpool_{name}_{self._labels}"
+        self.emit(f"b {label}", 2)
+        self.lines += ["    .ltorg", f"{label}:"]
+        self._labels += 1
+        self._literal_at = None
+
+
+def dense_code(name: str, weights: Signed, forms: Requantisation, constants: NDArray[np.int64]) -> Assembly:
+    """The function `name`: void (const int32_t *window, int8_t *first, int8_t *second, int32_t *exact).
+
+    `weights` int8 [O, K]; `constants` int64 [O]: the output of channels without weights. The sums of the channels
+    whose form is exact go to `exact`, first and second pixel's, channel by channel.
+    """
+    code = Assembly()
+    code.lines += [f'    .section .text.{name}, "ax"', f"    .global {name}", f"    .type {name}, %function"]
+    code.lines += ["    .balign 4", "    .thumb_func", f"{name}:"]
+    _prologue(code)
+    empty = ~weights.any(axis=1)  # [O]
+    exact_index = {int(c): i for i, c in enumerate(np.flatnonzero(forms.form == EXACT))}
+    live = [int(c) for c in np.flatnonzero(~empty)]
+    for at in range(0, len(live), 2):
+        group = live[at : at + 2]
+        code.place_pool(name, 14 * weights.shape[1] + 200)
+        _sums(code, [weights[c].astype(int).tolist() for c in group])
+        _outputs(code, name, group, forms, exact_index)
+    code.place_pool(name, 6 * int(empty.sum()) + 64)
+    _constants(code, [int(c) for c in np.flatnonzero(empty)], constants)
+    _epilogue(code)
+    code.lines += ["    .ltorg", f"    .size {name}, . - {name}"]
+    return code
+
+
+def _prologue(code: Assembly) -> None:
+    code.emit("push {r3-r7, lr}", 7)
+    for high in (8, 9, 10, 11):
+        code.emit(f"mov r{high - 4}, r{high}")
+    code.emit("push {r4-r7}", 5)
+    code.emit("push {r2, r3}", 3)  # [sp] second pixel's output, [sp, #4] exact sums
+    code.emit("mov r12, r0")
+    code.emit("mov lr, r1")
+
+
+def _epilogue(code: Assembly) -> None:
+    code.emit("pop {r2, r3}", 3)
+    code.emit("pop {r4-r7}", 5)
+    for high in (8, 9, 10, 11):
+        code.emit(f"mov r{high}, r{high - 4}")
+    code.emit("pop {r3-r7, pc}", 9)
+
+
+def _sums(code: Assembly, rows: list[list[int]]) -> None:
+    """The dot products of one or two channels: afterwards L and H of the first in r1, r2, of the second in r3, r5."""
+    accumulators, highs, wholes = ("r1", "r3"), ("r8", "r10"), ("r9", "r11")
+    blocks = [Block() for _ in rows]
+    code.emit("mov r0, r12")
+    code.emit("movs r4, #0")
+
+    def drain(i: int) -> None:
+        code.emit(f"asrs r2, {accumulators[i]}, #16")
+        code.emit("adcs r2, r4")
+        for high, low in ((highs[i], "r2"), (wholes[i], accumulators[i])):
+            code.emit(f"{'add' if blocks[i].drained else 'mov'} {high}, {low}")
+        blocks[i].drain()
+
+    def product(i: int, weight: int, word: str) -> None:
+        if not blocks[i].takes(weight):
+            drain(i)
+        first, size = blocks[i].products == 0, abs(weight)
+        target = accumulators[i] if first else "r2"
+        shift = size.bit_length() - 1
+        if size == 1 and not first:
+            target = word
+        elif size == 1 << shift:
+            code.emit(f"lsls {target}, {word}, #{shift}" if shift else f"movs {target}, {word}")
+        else:
+            code.emit(f"movs {target}, #{size}")
+            code.emit(f"muls {target}, {word}")
+        if not first:
+            code.emit(f"{'adds' if weight > 0 else 'subs'} {accumulators[i]}, {accumulators[i]}, {target}")
+        elif weight < 0:
+            code.emit(f"rsbs {target}, {target}, #0")
+        blocks[i].add(weight)
+
+    position = 0
+    needed = [k for k in range(len(rows[0])) if any(row[k] for row in rows)]
+    while needed:
+        run = [needed[0]]
+        while len(run) < min(CHUNK, len(needed)) and needed[len(run)] == run[-1] + 1:
+            run.append(needed[len(run)])
+        needed = needed[len(run) :]
+        while position < run[0]:
+            step = min(63, run[0] - position)
+            code.emit(f"adds r0, #{4 * step}")
+            position += step
+        words = {k: f"r{5 + i}" for i, k in enumerate(run)}
+        code.emit("ldm r0!, {" + ", ".join(words.values()) + "}", 1 + len(run))
+        position += len(run)
+        for i, row in enumerate(rows):
+            # a block had better begin with a positive weight
+            for k in sorted(run, key=lambda k: (row[k] < 0, k)) if blocks[i].products == 0 else run:
+                if row[k]:
+                    product(i, row[k], words[k])
+    for i, block in enumerate(blocks):
+        high, low = ("r2", "r5")[i], accumulators[i]
+        code.emit(f"asrs {high}, {low}, #16")
+        code.emit(f"adcs {high}, r4")
+        if not block.drained:
+            code.emit(f"sxth {low}, {low}")
+            continue
+        code.emit(f"add {high}, {highs[i]}")
+        code.emit(f"add {low}, {wholes[i]}")
+        code.emit(f"lsls r6, {high}, #16")
+        code.emit(f"subs {low}, {low}, r6")
+
+
+def _outputs(code: Assembly, name: str, group: list[int], forms: Requantisation, exact_index: dict[int, int]) -> None:
+    """Requantise and store both pixels of one or two channels."""
+    lanes = [(group[0], "r1", 0), (group[0], "r2", 1)]
+    if len(group) == 2:
+        lanes += [(group[1], "r3", 0), (group[1], "r5", 1)]
+    code.load("r0", SIO_INTERP)
+    pointers: dict[int, int] = {}  # 0: r1, 1: r2, to the base that it holds
+    for channel, sum_register, pixel in lanes:
+        form = int(forms.form[channel])
+        if form == EXACT:
+            code.emit("ldr r7, [sp, #4]", 2)
+            offset = 8 * exact_index[channel] + 4 * pixel
+            code.load("r6", offset)
+            code.emit(f"str {sum_register}, [r7, r6]", 2)
+        else:
+            _requantise(code, form, sum_register, forms, channel, fresh=pixel == 0)
+        register, base = f"r{1 + pixel}", channel - channel % (MAX_OFFSET + 1)
+        if pixel not in pointers:
+            # the first channel's sums are in these registers until here
+            code.emit(f"mov {register}, lr" if pixel == 0 else f"ldr {register}, [sp]", 1 if pixel == 0 else 2)
+            pointers[pixel] = 0
+        _advance(code, register, base - pointers[pixel])
+        pointers[pixel] = base
+        if form != EXACT:
+            code.emit(f"strb r7, [{register}, #{channel - base}]", 2)
+
+
+def _advance(code: Assembly, register: str, distance: int) -> None:
+    """Move a pointer by any distance."""
+    while distance:
+        step = min(255, abs(distance))
+        code.emit(f"{'adds' if distance > 0 else 'subs'} {register}, #{step}")
+        distance -= step if distance > 0 else -step
+
+
+def _requantise(code: Assembly, form: int, x: str, forms: Requantisation, channel: int, *, fresh: bool) -> None:
+    """The output of sum `x` in r7. r4 is m, r6 is b unless the form needs k there; `fresh`: not loaded yet."""
+    m, k, b, d = (int(values[channel]) for values in (forms.m, forms.k, forms.b, forms.d))
+    base = BASE.get(form, form)
+    ties = form in BASE
+    if fresh:
+        code.load("r4", m)
+    if base == F1:
+        code.emit(f"muls {x}, r4")
+        if fresh or ties:
+            code.load("r6", b)
+        code.emit(f"adds r7, {x}, r6")
+    else:
+        code.emit(f"asrs r7, {x}, #8")
+        code.emit(f"uxtb {x}, {x}")
+        code.emit(f"muls {x}, r4")
+        if base == F2X and k:
+            code.emit(f"movs r6, #{k}")
+            code.emit("muls r6, r7")
+            code.emit(f"adds {x}, {x}, r6")
+            code.emit(f"asrs {x}, {x}, #8")
+        else:
+            code.emit(f"lsrs {x}, {x}, #8")
+        code.emit("muls r7, r4")
+        code.emit(f"adds r7, r7, {x}")
+        if fresh or ties or base == F2X:
+            code.load("r6", b)
+        code.emit("adds r7, r7, r6")
+    if ties:
+        code.emit("asrs r6, r7, #31")
+        code.emit(f"lsls r6, r6, #{d}")
+        code.emit("adds r7, r7, r6")
+        code.load("r6", forms.after)
+        code.emit("adds r7, r7, r6")
+    code.emit(f"str r7, [r0, #{ACCUM0}]")
+    code.emit(f"ldr r7, [r0, #{PEEK_LANE0}]")
+
+
+def _constants(code: Assembly, channels: list[int], values: NDArray[np.int64]) -> None:
+    """Channels whose weights are all zero."""
+    if not channels:
+        return
+    code.emit("mov r1, lr")
+    code.emit("ldr r2, [sp]", 2)
+    held, base = None, 0
+    for channel in channels:
+        value = int(values[channel]) & 255
+        if value != held:
+            code.emit(f"movs r7, #{value}")
+            held = value
+        step = channel - channel % (MAX_OFFSET + 1) - base
+        for register in ("r1", "r2"):
+            _advance(code, register, step)
+        base += step
+        for register in ("r1", "r2"):
+            code.emit(f"strb r7, [{register}, #{channel - base}]", 2)

@@ -1,0 +1,117 @@
+/* CONV_2D by generated code: the windows of a tile are packed in pairs, then the code runs over each pair. */
+#include <stddef.h>
+
+#include "conv.h"
+#include "kernels.h"
+#include "pair.h"
+#include "requantise.h"
+
+#ifdef __ARM_ARCH_6M__
+
+#include "registers.h"
+
+/* INTERP1 shifts by `shift` and clamps to low..high what is written to ACCUM0 and read from PEEK_LANE0. */
+static void set_interpolator(uint32_t shift, int32_t low, int32_t high)
+{
+    REGISTER(SIO_INTERP1_CTRL_LANE0) = INTERP_SHIFT(shift) | INTERP_MASK_MSB(31u - shift) | INTERP_SIGNED | INTERP_CLAMP;
+    REGISTER(SIO_INTERP1_BASE0) = (uint32_t)low;
+    REGISTER(SIO_INTERP1_BASE1) = (uint32_t)high;
+}
+
+static void run_code(const struct nn_layer *layer, const int32_t *window, int8_t *first, int8_t *second, int32_t *exact)
+{
+    layer->generated->code(window, first, second, exact);
+}
+
+#else
+
+static void set_interpolator(uint32_t shift, int32_t low, int32_t high)
+{
+    (void)shift, (void)low, (void)high;
+}
+
+/* f(x) of prover.py. */
+static int32_t form_of(const struct nn_form *form, int32_t x)
+{
+    uint32_t base = form->form > 3 ? form->form - 3u : form->form;
+    if (base == 1)
+        return x * form->m;
+    int32_t high = x >> 8;
+    uint32_t low = (uint32_t)(x & 255) * (uint32_t)form->m;
+    if (base == 3 && form->k)
+        return high * form->m + (((int32_t)low + high * form->k) >> 8);
+    return high * form->m + (int32_t)(low >> 8);
+}
+
+static int8_t twin_output(const struct nn_layer *layer, const struct nn_form *form, int32_t x)
+{
+    int32_t value = form_of(form, x) + form->b;
+    if (form->form > 3) {
+        value -= (value < 0) << form->d;
+        value += layer->generated->after;
+    }
+    return clamp(value >> layer->generated->shift, layer->act_min, layer->act_max);
+}
+
+/* The plain C twin of the generated code: pixel by pixel, no pairs. */
+static void run_code(const struct nn_layer *layer, const int32_t *window, int8_t *first, int8_t *second, int32_t *exact)
+{
+    uint32_t taps = (uint32_t)layer->kernel_h * layer->kernel_w * layer->in_c;
+    const int8_t *w = layer->generated->weights;
+    for (uint32_t c = 0; c < layer->out_c; c++, w += taps) {
+        int32_t low = 0, high = 0;
+        for (uint32_t i = 0; i < taps; i++) {
+            int32_t x = (int16_t)(window[i] & 0xffff);
+            low += w[i] * x;
+            high += w[i] * ((window[i] - x) >> 16);
+        }
+        const struct nn_form *form = &layer->generated->forms[c];
+        if (form->form == 0) {
+            *exact++ = low;
+            *exact++ = high;
+            continue;
+        }
+        first[c] = twin_output(layer, form, low);
+        second[c] = twin_output(layer, form, high);
+    }
+}
+
+#endif
+
+/* The channels without a proven cheap form. */
+static void finish_exact(const struct nn_layer *layer, const int32_t *sums, int8_t *first, int8_t *second)
+{
+    const struct nn_generated *generated = layer->generated;
+    for (uint32_t i = 0; i < generated->exact_count; i++, sums += 2) {
+        uint32_t c = generated->exact_channels[i];
+        int8_t *out[2] = {first + c, second + c};
+        for (uint32_t pixel = 0; pixel < 2; pixel++) {
+            int32_t sum = layer->bias[c] + sums[pixel], multiplier = layer->multiplier[c], shift = layer->shift[c];
+            sum = layer->once ? requantise_once(sum, multiplier, shift) : requantise(sum, multiplier, shift);
+            *out[pixel] = clamp(sum + layer->output_zero_point, layer->act_min, layer->act_max);
+        }
+    }
+}
+
+void generated_conv_2d(const struct nn_layer *layer, int8_t *arena)
+{
+    const int8_t *input = arena + layer->input_offset;
+    int8_t *out = arena + layer->output_offset;
+    uint32_t size = (uint32_t)layer->kernel_h * layer->kernel_w * layer->in_c, channels = layer->out_c;
+    uint32_t left = (uint32_t)layer->out_h * layer->out_w, pixel = 0, most = NN_WORK_WORDS / size;
+    set_interpolator(layer->generated->shift, layer->act_min, layer->act_max);
+    while (left) {
+        uint32_t pairs = (left + 1) / 2 < most ? (left + 1) / 2 : most;
+        uint32_t count = left < 2 * pairs ? left : 2 * pairs;
+        conv_pack_tile(layer, input, pixel, pairs, count, size);
+        for (uint32_t i = 0; i < pairs; i++) {
+            int8_t *first = out + i * channels, *second = pairs + i < count ? first + pairs * channels : first;
+            run_code(layer, pair_words + i * size, first, second, pair_sums);
+            if (layer->generated->exact_count != 0)
+                finish_exact(layer, pair_sums, first, second);
+        }
+        pixel += count;
+        left -= count;
+        out += count * channels;
+    }
+}

@@ -1,0 +1,91 @@
+"""A proven requantisation gives TFLite's output on every reachable step, on both sides of it, and at the ends."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firmware_sim.compiler.arithmetic import quantise_multiplier
+from firmware_sim.compiler.graph import Rescale
+from firmware_sim.compiler.prover import EXACT, F2D, F2XD, Staircase, apply, prove
+
+CHANNELS = 6
+
+
+def staircase(seed: int, *, once: bool = False, relu: bool = True) -> Staircase:
+    """Channels with random factors, biases and reaches: most of their steps are reachable, some are not."""
+    rng = np.random.default_rng(seed)
+    reach = np.exp2(rng.uniform(2, 22, CHANNELS)).astype(np.int64)  # [O]
+    real = 127.0 * np.exp2(rng.uniform(-2, 5, CHANNELS)) / reach
+    pairs = [quantise_multiplier(float(factor)) for factor in real]
+    if seed % 3 == 0:  # exact powers of two have ties
+        pairs = [(1 << 30, exponent) for _, exponent in pairs]
+    zero_point = int(rng.integers(-128, 128))
+    low, high = (zero_point, 127) if relu else (-128, 127)
+    smallest = -(reach * rng.uniform(0, 1, CHANNELS)).astype(np.int64)
+    return Staircase(
+        Rescale(np.array([m for m, _ in pairs], np.int32), np.array([e for _, e in pairs], np.int8), once),
+        (reach * rng.uniform(-1, 1, CHANNELS)).astype(np.int64),
+        zero_point,
+        low,
+        high,
+        smallest,
+        smallest + reach,
+    )
+
+
+def probes(stairs: Staircase, seed: int) -> np.ndarray:
+    """Dot products int64 [O, n]: the steps and their neighbours, the ends, and random ones."""
+    _, first = stairs.steps()  # [O, S]
+    near = np.concatenate([first + offset for offset in (-2, -1, 0, 1)], axis=1)
+    between = np.random.default_rng(seed).integers(stairs.smallest, stairs.largest + 1, (500, CHANNELS)).T
+    ends = np.stack([stairs.smallest, stairs.largest], axis=1)
+    x = np.concatenate([near, between, ends], axis=1)
+    return np.clip(x, stairs.smallest[:, None], stairs.largest[:, None])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**31), st.booleans(), st.booleans())
+def test_a_proven_form_is_tflite_s_formula(seed: int, once: bool, relu: bool) -> None:
+    stairs = staircase(seed, once=once, relu=relu)
+    found = prove(stairs)
+    x = probes(stairs, seed)
+    np.testing.assert_array_equal(apply(found, stairs, x), stairs.value(x))
+    inexact = found.form != EXACT
+    assert (np.abs(found.b[inexact]) < 2**31).all()
+
+
+def test_the_steps_are_where_the_output_grows() -> None:
+    stairs = staircase(4, relu=False)
+    n, first = stairs.steps()
+    inside = (first > stairs.smallest[:, None]) & (first <= stairs.largest[:, None])
+    grown = stairs.value(first) - stairs.value(first - 1) > 0
+    assert inside.any()
+    assert grown[inside].all()
+    assert (stairs.value(first)[inside] >= np.broadcast_to(n, first.shape)[inside]).all()
+
+
+def test_without_relu_the_ties_decide() -> None:
+    """Forms that ignore the second rounding's ties are not enough there, and the prover sees it."""
+    kinds: set[int] = set()
+    for seed in range(40):
+        kinds |= set(prove(staircase(seed, relu=False)).form.tolist())
+    assert kinds & {F2D, F2XD}
+
+
+def test_a_wrong_constant_is_not_proven() -> None:
+    stairs = staircase(7)
+    found = prove(stairs)
+    assert (found.form != EXACT).all()
+    x = probes(stairs, 7)
+    for change in (1 << found.shift, -(1 << found.shift)):
+        moved = type(found)(found.shift, found.form, found.m, found.k, found.b + change, found.d, 0)
+        assert (apply(moved, stairs, x) != stairs.value(x)).any()
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_verdict_counts_every_channel(seed: int) -> None:
+    words = prove(staircase(seed)).verdict().replace(",", "").split()
+    assert sum(int(word) for word in words if word.isdigit()) == CHANNELS
