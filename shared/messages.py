@@ -95,7 +95,7 @@ class LineVerdict(msgspec.Struct, frozen=True):
     confidence: Share
     source: Source
     state: State
-    reason: str  # sure, unsure, audit, policy, timeout, cannot_tell, late, ...
+    reason: str  # sure, unsure, audit, policy, timeout, budget, cannot_tell, late, ...
     captured_at: float  # seconds since the epoch
     decided_at: float
     problem: bool  # the label is one that the task rejects
@@ -117,6 +117,7 @@ class GatewayStats(msgspec.Struct, frozen=True):
     cloud_link: bool
     last_cloud_s: float | None = None
     audited: int = 0  # sure bakes that were escalated to check on the edge
+    over_budget: int = 0  # bakes that the edge decided although unsure, because a limit was reached
     unfamiliar: int = 0  # bakes escalated because their frame is unlike the calibration's
     certificate: str = "none"  # none, valid, expired or withdrawn
     alarms: tuple[str, ...] = ()  # why it was withdrawn, and what has drifted

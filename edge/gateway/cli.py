@@ -37,6 +37,11 @@ def run(
         float | None,
         typer.Option(min=0.0, max=1.0, help="Share of sure bakes escalated all the same; 0.02 with a certificate."),
     ] = None,
+    bytes_per_day: Annotated[float | None, typer.Option(help="Most bytes of clips a day.")] = None,
+    escalations_per_hour: Annotated[float | None, typer.Option(help="Most escalations an hour.")] = None,
+    cloud_seconds_per_day: Annotated[float | None, typer.Option(help="Most seconds of workers a day.")] = None,
+    joules_per_day: Annotated[float | None, typer.Option(help="Most energy for sending a day, modelled.")] = None,
+    reserve: Annotated[float, typer.Option(help="Share of each limit that only critical bakes may use.")] = 0.2,
     deadline: Annotated[
         float | None, typer.Option(min=0.1, help="Seconds until the edge's verdict is final; the task's without.")
     ] = None,
@@ -49,6 +54,7 @@ def run(
 
     Example: crustwatch edge run --device serial:/dev/ttyACM0 --broker mqtt://127.0.0.1:1883 --source photos/
     """
+    from edge.budget import Limits
     from edge.gateway.program import Options, serve
 
     serve(
@@ -65,6 +71,7 @@ def run(
             certificate=certificate,
             signer=signer,
             audit=audit,
+            limits=Limits(bytes_per_day, escalations_per_hour, cloud_seconds_per_day, joules_per_day, reserve),
             deadline_s=deadline,
             bakes=bakes,
             backlog=backlog,

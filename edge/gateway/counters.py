@@ -19,6 +19,7 @@ class Counters:
     escalated: int = 0
     audited: int = 0
     unfamiliar: int = 0
+    over_budget: int = 0
     corrections: int = 0
     timeouts: int = 0
     skipped: int = 0
@@ -40,6 +41,7 @@ class Counters:
             last_cloud_s=self.last_cloud_s,
             audited=self.audited,
             unfamiliar=self.unfamiliar,
+            over_budget=self.over_budget,
             certificate=guard.certificate,
             alarms=tuple(guard.alarms[-MAX_ALARMS:]),
         )

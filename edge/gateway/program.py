@@ -10,8 +10,12 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.budget import Governor, Limits
+from edge.budget.spending import Budget
+from edge.budget.value import Valuer
 from edge.devices import Device, open_device
 from edge.devices.model import DEFAULT_MODEL
+from edge.gate import load_gate
 from edge.gateway.config import GatewayConfig
 from edge.gateway.outbox import Outbox
 from edge.gateway.service import Gateway, client_config
@@ -59,6 +63,7 @@ class Options:
     certificate: Path | None
     signer: str | None
     audit: float | None
+    limits: Limits
     deadline_s: float | None
     bakes: int
     backlog: int
@@ -91,7 +96,12 @@ def serve(options: Options) -> None:
             audit_share=options.audit,
             state=options.outbox.with_name(f"{options.outbox.name}.guard.json"),
         )
-        asyncio.run(_serve(address, config, device, outbox, guard, items))
+        budget = None
+        if options.limits.periods():
+            governor = Governor(options.limits, options.outbox.with_name(f"{options.outbox.name}.budget.json"))
+            gate = load_gate((options.model or DEFAULT_MODEL) / "gate.json", len(config.task.labels))
+            budget = Budget(governor, Valuer(gate, config.task))
+        asyncio.run(_serve(address, config, device, outbox, guard, budget, items))
 
 
 async def _serve(
@@ -100,6 +110,7 @@ async def _serve(
     device: Device,
     outbox: Outbox,
     guard: Guard,
+    budget: Budget | None,
     items: AsyncIterator[SourceItem],
 ) -> None:
     loop, this = asyncio.get_running_loop(), asyncio.current_task()
@@ -107,7 +118,7 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, this.cancel)
     async with MqttClient(client_config(address, config, device.kind), patient=True) as client:
-        gateway = Gateway(config, device, outbox, client, guard=guard)
+        gateway = Gateway(config, device, outbox, client, guard=guard, budget=budget)
         log.info("%s inspects for %s on %s", device.name, config.line.prefix, address)
         try:
             await gateway.run(items)

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.budget.spending import Budget
 from edge.devices import Device
 from edge.gateway import verdicts
 from edge.gateway.announcer import Announcer
@@ -62,6 +63,7 @@ class Gateway:
         make_id: Callable[[], bytes] = new_id,
         skipped: Callable[[Skipped], None] | None = None,
         guard: Guard | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self._config = config
         self._device = device
@@ -73,6 +75,7 @@ class Gateway:
         self._skipped = skipped or (lambda item: log.warning("skipped %s: %s", item.name, item.reason))
         self.counters = Counters()
         self._guard = guard or Guard()
+        self._budget = budget
         self._progress = asyncio.Event()  # set when the outbox may have become emptier
         info = device.hello()
         self._announcer = Announcer(config, outbox, client, device.kind, self.stats, self._progress.set)
@@ -136,6 +139,8 @@ class Gateway:
         self._progress.set()
 
     def _learned(self, earlier: LineVerdict, cloud: BakeVerdict) -> None:
+        if self._budget is not None and cloud.provenance is not None:
+            self._budget.learned(cloud.provenance.seconds, self._now_us())
         if not cloud.cannot_tell and cloud.doneness is not None:
             self._guard.learned(earlier.edge, earlier.reason, cloud.doneness)
 
@@ -177,14 +182,24 @@ class Gateway:
             self.counters.finals += 1
         else:
             clip = await asyncio.to_thread(pack, bake, taken_us, config.jpeg_quality)
+            if self._budget is not None and not self._budget.admits(edge, len(clip), now_us):
+                self._outbox.accept_final(config.camera, verdicts.edge_final(verdict, "budget", now_us))
+                self.counters.finals += 1
+                self.counters.over_budget += 1
+                await self._shown(key)
+                return
             priority = "high" if edge.label in config.task.critical else config.task.escalation.priority
             deadline_us = taken_us + config.deadline_us
             held = self._outbox.accept_unsure(config.camera, verdict, clip, priority, deadline_us, self._now_us())
             self.counters.escalated += 1
             self.counters.finals += not held
             self._courier.accepted()
+        await self._shown(key)
+
+    async def _shown(self, key: NDArray[np.uint8]) -> None:
+        """Count the bake and publish its key frame uint8 [H, W, 3]."""
         self.counters.bakes += 1
-        self._announcer.show(await asyncio.to_thread(encode_snapshot, key, config.snapshot_bytes))
+        self._announcer.show(await asyncio.to_thread(encode_snapshot, key, self._config.snapshot_bytes))
         self._changed()
 
     async def _classified(self, seen: NDArray[np.uint8], device_thread: ThreadPoolExecutor) -> Classification:

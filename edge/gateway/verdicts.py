@@ -36,8 +36,14 @@ def from_edge(
 
 
 def edge_final(provisional: LineVerdict, reason: str, now_us: int) -> LineVerdict:
-    """The edge's verdict made final for a `reason` (timeout, outbox_full)."""
-    return msgspec.structs.replace(provisional, state="final", reason=reason, decided_at=now_us / 1e6)
+    """The edge's verdict made final for a `reason` (timeout, outbox_full, budget); no certificate covers that."""
+    return msgspec.structs.replace(
+        provisional,
+        state="final",
+        reason=reason,
+        decided_at=now_us / 1e6,
+        certified=None if provisional.certified is None else False,
+    )
 
 
 def from_cloud(task: Task, earlier: LineVerdict, cloud: BakeVerdict, now_us: int) -> LineVerdict:

@@ -125,9 +125,10 @@ def bakes(count: int, frames: int = 3, pause: Callable[[], Any] | None = None) -
 async def gateway(
     broker: EmbeddedBroker, device: Device, path: Path, **options: Any
 ) -> AsyncIterator[tuple[Gateway, Outbox]]:
+    watchers = {name: options.pop(name, None) for name in ("guard", "budget")}
     outbox_config = options.pop("outbox", OutboxConfig(retry_s=1.0, synchronous="NORMAL"))
     config = GatewayConfig(LINE, TASK, stats_interval_s=0.01, outbox=outbox_config, **options)
     with contextlib.closing(Outbox(path / "outbox.db", TASK, outbox_config)) as outbox:
         mqtt = client_config(broker.address, config, device.kind)
         async with MqttClient(mqtt, patient=True) as client:
-            yield Gateway(config, device, outbox, client), outbox
+            yield Gateway(config, device, outbox, client, **watchers), outbox
