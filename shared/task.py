@@ -6,7 +6,7 @@ import tomllib
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -14,6 +14,8 @@ from shared.errors import BadInputError
 
 Priority = Literal["urgent", "high", "normal", "low"]
 PRIORITIES: tuple[Priority, ...] = ("urgent", "high", "normal", "low")
+CurrentName = Literal["sleep", "idle", "active", "camera", "inference"]
+PowerState = Literal["DEEP_SLEEP", "LIGHT_SLEEP", "IDLE", "INFERENCE", "MAINTENANCE", "EMERGENCY"]
 
 
 class ClassifierInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,6 +47,46 @@ class Prompt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     instruction: str
 
 
+class Battery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A battery type: its curve gives the open-circuit voltage in mV by the share of the capacity that is used."""
+
+    name: str
+    capacity_mah: float
+    full_mv: float
+    low_mv: float
+    critical_mv: float
+    internal_ohm: float
+    lost_per_year: float
+    curve: tuple[tuple[float, float], ...]
+
+
+class ThermalStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """From this temperature on the clock is at most so fast."""
+
+    from_c: float
+    clock_mhz: float
+
+
+class Power(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Model of the board's currents, by name and by state; see the comments of pizza.toml."""
+
+    reference_mhz: float
+    leakage_per_c: float
+    leakage_from_c: float
+    hysteresis_c: float
+    currents_ma: dict[CurrentName, float]
+    states: dict[PowerState, CurrentName]
+    thermal: tuple[ThermalStep, ...]
+    batteries: tuple[Battery, ...]
+
+    def battery(self, name: str) -> Battery:
+        """The battery of that name. Raises BadInputError."""
+        for battery in self.batteries:
+            if battery.name == name:
+                return battery
+        raise BadInputError(f"no battery {name!r}: one of {', '.join(battery.name for battery in self.batteries)}")
+
+
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One inspection task, as read from its TOML file."""
 
@@ -59,6 +101,7 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     verdict: VerdictFields
     prompt: Prompt
     data: str = "rendered"  # where learning finds its frames: rendered, elpv, or folder (named with --data)
+    power: Power | None = None  # what the board draws, where somebody has modelled it
 
     def index(self, label: str) -> int:
         """Position of `label` among the logits; BadInputError for an unknown label."""
@@ -90,6 +133,32 @@ def _check(task: Task, origin: str) -> None:
         raise BadInputError(f"{origin}: escalation.frames must be 1 to 64, not {task.escalation.frames}")
     if not 0 < task.escalation.deadline_s <= 86_400:
         raise BadInputError(f"{origin}: escalation.deadline_s must be over 0 and at most 86400 seconds")
+    if task.power is not None:
+        _check_power(task.power, origin)
+
+
+def _check_power(power: Power, origin: str) -> None:
+    if set(power.currents_ma) != set(get_args(CurrentName)) or set(power.states) != set(get_args(PowerState)):
+        raise BadInputError(
+            f"{origin}: power.currents_ma needs {', '.join(get_args(CurrentName))}, "
+            f"power.states {', '.join(get_args(PowerState))}"
+        )
+    if any(not 0 <= current <= 10_000 for current in power.currents_ma.values()):
+        raise BadInputError(f"{origin}: power.currents_ma must be 0 to 10000")
+    if not 0 < power.reference_mhz <= 1000 or not 0 <= power.leakage_per_c <= 1 or not 0 <= power.hysteresis_c <= 50:
+        raise BadInputError(f"{origin}: power.reference_mhz, leakage_per_c or hysteresis_c is out of range")
+    steps = [step.from_c for step in power.thermal]
+    if not steps or steps != sorted(set(steps)) or any(not 0 < step.clock_mhz <= 1000 for step in power.thermal):
+        raise BadInputError(f"{origin}: power.thermal needs rising temperatures and clocks in MHz")
+    if not power.batteries:
+        raise BadInputError(f"{origin}: power.batteries is empty")
+    for battery in power.batteries:
+        shares, voltages = zip(*battery.curve, strict=True) if battery.curve else ((), ())
+        falling = list(voltages) == sorted(voltages, reverse=True)
+        if len(shares) < 2 or shares[0] != 0 or shares[-1] != 1 or list(shares) != sorted(set(shares)) or not falling:
+            raise BadInputError(f"{origin}: battery {battery.name}: the curve must go from 0 to 1 and fall")
+        if not battery.capacity_mah > 0 or not battery.internal_ohm >= 0 or not 0 <= battery.lost_per_year < 1:
+            raise BadInputError(f"{origin}: battery {battery.name}: capacity, resistance or loss is out of range")
 
 
 @cache

@@ -90,6 +90,7 @@ class Board:
         self.passing: tuple[int, int] | None = None  # cycle and PC of a point that stopped the run: go over it next
         self.flash = Flash(self.chip, flash)
         self.faults = Faults(self)
+        self.power = self.chip.power
         self._asked_for_usb = False
         chip = self.chip
         functions = FlashFunctions(chip.S, chip.mem, chip.flash, chip.ssi, chip.flush_cache, chip.warn)
@@ -202,6 +203,7 @@ class Board:
         direct = scratch_start(scratch) if scratch else None
         if self.image is None and not self._flash_boots():
             raise BadInputError("no firmware is loaded: call Board.load first")
+        self.power.update()
         if scratch is None:
             self.chip.reset()
         else:
@@ -246,6 +248,7 @@ class Board:
         """Set the registers as the boot ROM leaves them."""
         S = self.chip.S
         S[layout.SP], S[layout.LR], S[layout.PC], S[layout.VTOR] = start.sp, start.lr, start.pc, start.vtor
+        self.chip.flash.reset()
         self.chip.ssi.set_up(COMMAND_MODE if start.boot2 else READ_MODE)
         self.chip.resets.after_boot_rom(lenient=not start.boot2)
         if start.boot2:

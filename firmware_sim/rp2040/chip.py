@@ -47,6 +47,7 @@ from firmware_sim.rp2040.layout import IntArray, Memory, State
 from firmware_sim.rp2040.machine import set_clocks, update_pins
 from firmware_sim.rp2040.memory_map import BLOCKS, block_at
 from firmware_sim.rp2040.native.enter import ROWS, drop_pages, drop_rows
+from firmware_sim.rp2040.power import PowerModel
 from firmware_sim.rp2040.registers import CompiledBlock, RegisterBlock
 from firmware_sim.rp2040.remarks import Remarks
 from firmware_sim.rp2040.restart import Restart
@@ -133,7 +134,7 @@ class Chip:
         self.resets = Resets(S, report, self.restart.block, self._hold, self.clocks.hz, self.remarks.warn_here)
         self.bank0 = IoBank("IO_BANK0", BANK0_NAMES, S, report, self.pins_changed)
         self.flash = FlashChip(S, self.mem, self.warn, self._flash_changed)
-        self.faults = FaultPlan(S, self.mem, self.flash, self.forget_code_at, self._flash_changed)
+        self.faults = FaultPlan(S, self.mem, self.flash, self.forget_code_at, self._flash_changed, self.warn)
         self.ssi = XipSsi(S, report, self.flash, lambda: self._now)
         blocks: list[RegisterBlock] = [
             self.clocks,
@@ -162,6 +163,8 @@ class Chip:
             blocks.append(CompiledBlock(f"UART{i}", S, report, functools.partial(uart.uart_reset, S, base, irq)))
         blocks += [RegisterBlock(name, registers, S, report) for name, registers in STORAGE_BLOCKS.items()]
         self.blocks = {block.name: block for block in blocks}
+        self.power = PowerModel(S, self.faults, self.blocks["VREG_AND_CHIP_RESET"], lambda: self.plan())
+        self.blocks["POWER"] = self.power
         for name in {window.name for window in BLOCKS} - set(self.blocks):
             self.blocks[name] = RegisterBlock(name, {}, S, report)
         self._timed = [
@@ -236,9 +239,11 @@ class Chip:
 
     def clocks_changed(self, cycle: int) -> None:
         """Take over the frequencies; TIMER and SysTick lose no fraction of a tick."""
+        self.power.update(cycle)
         tick_hz = self.watchdog.tick_hz(self.clocks.ref_hz)
         self.watchdog.rebase(cycle)
         set_clocks(self.S, self.clocks.sys_hz, self.clocks.peri_hz, tick_hz, cycle)
+        self.power.update(cycle)
 
     @property
     def now(self) -> int:

@@ -166,6 +166,33 @@ def trace(
 
 
 @app.command()
+def power(
+    file: Annotated[
+        Path | None, typer.Argument(help="ELF, UF2 or *.bin; default: the ready-built firmware of the project.")
+    ] = None,
+    battery: Annotated[str, typer.Option(help="Battery of the task file: CR123A, CR2 or CR2032.")] = "CR123A",
+    period: Annotated[float, typer.Option(min=0, help="Seconds from one inference to the next.")] = 60.0,
+    temperature: Annotated[float, typer.Option(min=-40, max=125, help="Degrees Celsius at the board.")] = 25.0,
+    frames: Annotated[int, typer.Option(min=1, help="Frames to send; medians are taken.")] = 3,
+    until_text: TextOption = None,
+    max_cycles: CyclesOption = None,
+    task: Annotated[str, typer.Option(help="Task, or path of its TOML file, with a section [power].")] = "pizza",
+    as_json: JsonOption = False,
+) -> None:
+    """Model the energy of an inference and the life of a battery from emulated cycles.
+
+    Sends frames by the project's serial protocol. With --until-text or --max-cycles any firmware is run once instead,
+    and the run counts as one inference. All figures are modelled from the currents of the task file.
+
+    Example: crustwatch emu power --battery CR123A --period 60
+    """
+    from firmware_sim.board.energy import PowerOptions, print_energy
+
+    options = PowerOptions(task, battery, period, temperature, frames, until_text, max_cycles)
+    print_energy(file, options, as_json)
+
+
+@app.command()
 def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of which the median is taken.")] = 5,

@@ -29,13 +29,15 @@ from firmware_sim.rp2040.layout import (
     SLEEP_WFE,
     SLEEP_WFI,
     SLEEPING,
+    SLEPT,
+    SLEPT_DEEP,
     SLICE,
     STATE_WORDS,
     Memory,
     State,
 )
 
-SEVONPEND = 1 << 4
+SLEEPDEEP, SEVONPEND = 1 << 2, 1 << 4
 
 
 @inner
@@ -105,4 +107,7 @@ def attend(state: int, core: int, fault: int, address: int, _d: int) -> int:
             S[EXIT], S[EXIT_CORE] = EXIT_IDLE, 0
             return 0
         if target > now:
+            S[SLEPT] += target - now
+            if S[SCR] & SLEEPDEEP:
+                S[SLEPT_DEEP] += target - now
             S[CYCLES] = target

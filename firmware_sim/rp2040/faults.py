@@ -84,8 +84,10 @@ class FaultPlan(RegisterBlock):
         flash: FlashChip,
         forget: Callable[[int, int], None],
         flash_changed: Callable[[int, int], None],
+        warn: Callable[[str], None],
     ) -> None:
         self.mem = mem
+        self.warn = warn
         self._flash = flash
         self._forget = forget
         self._flash_changed = flash_changed

@@ -202,6 +202,7 @@ ROM_PHASE = BOOT + 1  # [2 cores] where a flash function of the boot ROM stands
 ROM_UNTIL = BOOT + 3  # [2 cores] cycle up to which it waits
 PIN_STUCK, PIN_STUCK_LEVEL = BOOT + 5, BOOT + 6  # injected fault: pads that keep a level whatever drives them
 CLOCK_PPM = BOOT + 7  # injected fault: how much faster the crystal runs
+SLEPT, SLEPT_DEEP = BOOT + 8, BOOT + 9  # cycles in which both cores slept; of these with core 0's SCR.SLEEPDEEP
 BOOT_WORDS = 16
 FIFO = BOOT + BOOT_WORDS  # [2][FIFO_STRIDE]: what core 0 reads, what core 1 reads (blocks/sio.py)
 FIFO_STRIDE = 16
@@ -249,7 +250,8 @@ EXIT_RESET = 7
 EXIT_HOST = 8  # a block written in Python wants the loop to return
 BREAKPOINT = 256  # EXIT_VALUE of EXIT_BKPT where `Memory.breaks` is set; the immediate of a real BKPT is below
 EXIT_USB_BOOT = 10
-EXIT_POWER = 11  # an injected power cut, or a brown-out
+EXIT_POWER = 11  # an injected power cut
+EXIT_BROWN_OUT = 12
 EXIT_STUCK = 9  # `b .` in the HardFault handler: nothing can happen any more
 
 # --- kinds of faults; loads and stores return them negated ---

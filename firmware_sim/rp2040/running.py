@@ -27,6 +27,7 @@ REASONS = {
     layout.EXIT_RESET: "reset",
     layout.EXIT_USB_BOOT: "usb_boot",
     layout.EXIT_POWER: "power_cut",
+    layout.EXIT_BROWN_OUT: "brown_out",
 }
 
 
