@@ -39,6 +39,7 @@ from firmware_sim.rp2040.report import Breakpoint, FaultReport, Stop
 from firmware_sim.rp2040.rom.flash_functions import FlashFunctions
 from firmware_sim.rp2040.running import Conditions, Running
 from firmware_sim.rp2040.serial_port import SerialPort
+from firmware_sim.rp2040.spi_port import SpiPort
 from firmware_sim.rp2040.symbols import Symbols
 from firmware_sim.rp2040.usb_port import UsbPort
 from shared.errors import BadInputError
@@ -51,6 +52,8 @@ PARTS = (
     "gpio",
     "i2c0",
     "i2c1",
+    "spi0",
+    "spi1",
     "usb",
 )  # attributes with `queues()` and `set_queues()`: what the host's side of them remembers
 
@@ -82,6 +85,7 @@ class Board:
         self.uart1 = SerialPort(self.chip, 1)
         self.gpio = Gpio(self.chip)
         self.i2c0, self.i2c1 = I2cPort(self.chip, 0), I2cPort(self.chip, 1)
+        self.spi0, self.spi1 = SpiPort(self.chip, self.gpio, 0), SpiPort(self.chip, self.gpio, 1)
         self.usb = UsbPort(self.chip)
         self.image: Image | None = None
         self.points = Points(self.chip)

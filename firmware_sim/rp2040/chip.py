@@ -22,6 +22,8 @@ from firmware_sim.rp2040.blocks.oscillators import ROSC, ROSC_HZ, XOSC, Oscillat
 from firmware_sim.rp2040.blocks.pads import BANK0_BITS, PADS_BANK0, PADS_QSPI, QSPI_BITS, Pads
 from firmware_sim.rp2040.blocks.psm import Psm
 from firmware_sim.rp2040.blocks.resets import Resets
+from firmware_sim.rp2040.blocks.serial_pins import set_idle_levels
+from firmware_sim.rp2040.blocks.spi import Spi
 from firmware_sim.rp2040.blocks.storage import STORAGE_BLOCKS
 from firmware_sim.rp2040.blocks.timer import timer_reset
 from firmware_sim.rp2040.blocks.usb import Usb
@@ -154,6 +156,7 @@ class Chip:
             Pads("PADS_BANK0", PADS_BANK0, BANK0_BITS, S, report, self.pins_changed),
             Pads("PADS_QSPI", PADS_QSPI, QSPI_BITS, S, report, self.pins_changed),
             *(I2c(i, S, report, lambda: self.now) for i in range(2)),
+            *(Spi(i, S, report, lambda: self.now) for i in range(2)),
             Usb(S, self.mem, report, lambda: self.now, lambda: self.clocks.usb_hz),
             Dma("DMA", {}, S, report),
         ]
@@ -212,6 +215,7 @@ class Chip:
         for block in self.blocks.values():
             block.reset()
         self.clocks_changed(0)
+        set_idle_levels(self.S)
         self.pins_changed(0)
 
     def link(self) -> None:
