@@ -145,23 +145,22 @@ class Spi(RegisterBlock):
         own = int(self.S[PIN_FUNCTION + 1])
         together = 0
         for device, pin in self.devices:
-            if pin is None or self.levels[pin] == 0:
-                together |= device.exchange(word)
-            elif own >> pin & 1:
+            if pin is not None and own >> pin & 1:
                 tell_selected(device, True)
                 together |= device.exchange(word)
                 if not self.tx or not self.values["SSPCR0"] & SPH:
                     tell_selected(device, False)
+            elif pin is None or self.levels[pin] == 0:
+                together |= device.exchange(word)
         return together
 
     def select(self, pin: int, level: int, cycle: int) -> None:
         """A chip select moves; frames that ended before belong to what was selected then."""
-        if int(self.S[PIN_FUNCTION + 1]) >> pin & 1:
-            return
         self.catch_up(cycle)
         self.levels[pin] = level
+        driven = int(self.S[PIN_FUNCTION + 1]) >> pin & 1  # by the controller, which tells of its frames itself
         for device, own in self.devices:
-            if own == pin:
+            if own == pin and not driven:
                 tell_selected(device, not level)
 
     def _start(self, cycle: int, follows: bool) -> None:
