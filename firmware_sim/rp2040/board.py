@@ -91,7 +91,8 @@ class Board:
         self.points = Points(self.chip)
         self.symbols = Symbols()  # names and source lines of the loaded ELF file
         self.recorder: Recorder | None = None
-        self.passing: tuple[int, int] | None = None  # cycle and PC of a point that stopped the run: go over it next
+        self.hook_core = 0  # whose instruction a hook is called for
+        self.passing: dict[int, tuple[int, int]] = {}  # by core: cycle and PC of a point that was reported: go over it
         self.flash = Flash(self.chip, flash)
         self.faults = Faults(self)
         self.power = self.chip.power
@@ -117,6 +118,21 @@ class Board:
         """Address of the next instruction."""
         return int(self.chip.S[layout.PC])
 
+    def place(self, core: int) -> tuple[int, int]:
+        """Cycle and PC of a core."""
+        base = core * layout.CORE_STRIDE
+        return int(self.chip.S[base + layout.CYCLES]), int(self.chip.S[base + layout.PC])
+
+    def awake(self, core: int) -> bool:
+        """Whether a core runs: it neither sleeps nor is held or locked up."""
+        return int(self.chip.S[core * layout.CORE_STRIDE + layout.SLEEPING]) == 0
+
+    @property
+    def present(self) -> int:
+        """Cycle up to which everything has happened: that of the core that is behind, if both run."""
+        cycles = [self.place(core)[0] for core in range(2) if self.awake(core)]
+        return min(cycles, default=self.cycles)
+
     @property
     def clock_hz(self) -> int:
         """clk_sys as the firmware set it: 6.5 MHz (ring oscillator) at reset, usually 125 MHz later."""
@@ -134,14 +150,20 @@ class Board:
 
     @property
     def registers(self) -> dict[str, int]:
-        """r0 to r12, sp, lr and pc."""
-        return {name: int(self.chip.S[i]) for i, name in enumerate(REGISTERS)}
+        """r0 to r12, sp, lr and pc of core 0."""
+        return self.core_registers(0)
 
-    def set_register(self, name: str, value: int) -> None:
+    def core_registers(self, core: int) -> dict[str, int]:
+        """r0 to r12, sp, lr and pc of a core."""
+        return {name: int(self.chip.S[core * layout.CORE_STRIDE + i]) for i, name in enumerate(REGISTERS)}
+
+    def set_register(self, name: str, value: int, *, core: int = 0) -> None:
         """Set r0 to r12, sp, lr or pc. Raises BadInputError."""
-        if name not in REGISTERS:
-            raise BadInputError(f"register {name!r}: one of {', '.join(REGISTERS)}")
-        self.chip.S[REGISTERS.index(name)] = value & (0xFFFFFFFE if name == "pc" else 0xFFFFFFFF)
+        if name not in REGISTERS or core not in (0, 1):
+            raise BadInputError(f"register {name!r} of core {core}: one of {', '.join(REGISTERS)} of core 0 or 1")
+        self.chip.S[core * layout.CORE_STRIDE + REGISTERS.index(name)] = value & (
+            0xFFFFFFFE if name == "pc" else 0xFFFFFFFF
+        )
 
     def read_memory(self, address: int, size: int) -> bytes:
         """Bytes of ROM, SRAM or flash at an address. Raises BadInputError where there is no memory."""
@@ -354,17 +376,20 @@ class Board:
         events: list[Breakpoint],
         faults: list[FaultReport],
         hit: WatchHit | None = None,
+        core: int = 0,
     ) -> Stop:
-        """The present state as a Stop."""
-        r0, r1, r2, r3 = (int(value) for value in self.chip.S[:4])
-        return Stop(reason, immediate, r0, r1, r2, r3, self.pc, self.cycles, self.instructions, events, faults, hit)
+        """The present state as a Stop; registers are those of `core`."""
+        S, base = self.chip.S, core * layout.CORE_STRIDE
+        r0, r1, r2, r3 = (int(value) for value in S[base : base + 4])
+        pc = int(S[base + layout.PC])
+        return Stop(reason, immediate, r0, r1, r2, r3, pc, self.cycles, self.instructions, events, faults, hit, core)
 
-    def step_over_breakpoint(self) -> None:
+    def step_over_breakpoint(self, core: int = 0) -> None:
         """Continue behind the BKPT that stopped the run, as a debugger would; it costs one cycle."""
-        S = self.chip.S
-        S[layout.PC] += 2
-        S[layout.CYCLES] += 1
-        S[layout.INSTRUCTIONS] += 1
+        S, base = self.chip.S, core * layout.CORE_STRIDE
+        S[base + layout.PC] += 2
+        S[base + layout.CYCLES] += 1
+        S[base + layout.INSTRUCTIONS] += 1
 
     def call_rom(self) -> str:
         """Serve the boot ROM function that the core has reached; the reason to stop, or empty."""
@@ -405,7 +430,7 @@ class Board:
 
     def _forget_run(self) -> None:
         """What a run left behind does not apply any more."""
-        self.passing = None
+        self.passing.clear()
         if self.recorder is not None:
             self.recorder.lose_track()
 

@@ -188,6 +188,9 @@ def follow(tree: IntArray, functions: IntArray, record: IntArray, target: int) -
 def digest_one(tree: IntArray, functions: IntArray, cycles: IntArray, counts: IntArray, record: IntArray) -> None:
     """Charge one record and follow where it led."""
     core, kind, at, took = record[CORE], record[KIND], record[AT], record[TOOK]
+    if kind & JUMPED and kind & ASLEEP:  # core 1 was launched: what it did before is over
+        tree[TREE_DEPTH + core] = 0
+        return
     if tree[TREE_DEPTH + core] == 0:
         push(tree, functions, core, at, 0, -1, record[SP_BEFORE], 0)
     f = FRAMES + (core * MAX_DEPTH + tree[TREE_DEPTH + core] - 1) * FRAME_WORDS

@@ -71,6 +71,7 @@ from firmware_sim.rp2040.layout import (
     SRAM_BASE,
     SRAM_OFFSET,
     SRAM_SIZE,
+    STEPPING,
     WORD,
     Memory,
     State,
@@ -106,10 +107,12 @@ def run(S: State, mem: Memory) -> int:
     if S[FAR_ATTEND] == 0:  # nobody called Chip.link
         return EXIT_HOST
     S[EXIT] = EXIT_END
+    stepped = False
     while True:
-        if call_far(S, FAR_ATTEND, core, fault, fault_address, 0) == 0:
+        if call_far(S, FAR_ATTEND, core, fault, fault_address, 0) == 0 or stepped:
             return S[EXIT]
         fault = 0
+        stepping = S[STEPPING] != 0
         # --- who runs, and until when ---
         dual = S[SLEEPING] == 0 and S[CORE_STRIDE + SLEEPING] == 0
         window = NEVER
@@ -140,6 +143,9 @@ def run(S: State, mem: Memory) -> int:
                 limit = min(limit, end)
         else:
             limit = min(S[NEXT_EVENT], end)
+        if stepping:
+            limit = min(limit, cycle + 1)
+        before = count + count2
         need = 0  # cycle that the leader must reach before the follower's next access can be judged
         while True:  # one turn of one core
             turn_is_over = False
@@ -736,13 +742,16 @@ def run(S: State, mem: Memory) -> int:
                     break
             else:
                 turn_is_over = True
-            if not (dual and turn_is_over):
+            stepped = stepping and count + count2 != before
+            if not (dual and turn_is_over) or stepped:
                 break
             # --- the other core's turn ---
             hold = min(window, S[NEXT_EVENT])
             limit = (cycle - 1 if cycle < hold else hold) if leading else min(max(cycle + 2, need), hold)
             if cycle >= end:
                 limit = min(limit, end)
+            if stepping:
+                limit = min(limit, cycle2 + 1)
             if cycle2 >= limit:
                 break
             leading = not leading

@@ -148,6 +148,7 @@ EXIT_CORE = SHARED + 57  # whose doing it was that run() returned: 0 or CORE_STR
 SLICE = SHARED + 56  # cycle at which run() returns to look at the keyboard; idle time jumps over it
 WRITTEN = SHARED + 58  # what the last store put on the bus, before an atomic alias: write-clear bits go by it
 USB_LISTENS = SHARED + 59  # 1 while the USB host waits for the firmware: stores to the USB RAM are told to it
+STEPPING = SHARED + 60  # run() returns after one instruction of one core
 UART = SHARED + 64  # [2 UARTs][UART_STRIDE]
 UART_STRIDE = 128
 UART_OUT_BYTES = 1 << 16  # bytes sent, taken by the host whenever the loop returns

@@ -51,6 +51,7 @@ class WatchHit:
     pc: int
     core: int  # 0 or 1
     value: int | None
+    point: Point
 
 
 class Points:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from firmware_sim.rp2040 import decode as d
 from firmware_sim.rp2040.compiled import entry_point, inner
+from firmware_sim.rp2040.control import present
 from firmware_sim.rp2040.decode import decode
-from firmware_sim.rp2040.exceptions import FRAME_BYTES, xpsr
+from firmware_sim.rp2040.exceptions import FRAME_BYTES
+from firmware_sim.rp2040.flags import xpsr
 from firmware_sim.rp2040.indirect import call_run
 from firmware_sim.rp2040.layout import (
+    CORE_STRIDE,
     CYCLES,
     END,
     EXIT_END,
@@ -23,12 +26,14 @@ from firmware_sim.rp2040.layout import (
     LR,
     OTHER_SP,
     PC,
+    ROM_SIZE,
     SLEEPING,
     SLICE,
     SP,
     SRAM_BASE,
     SRAM_OFFSET,
     SRAM_SIZE,
+    STEPPING,
     WORD,
     IntArray,
     Memory,
@@ -47,7 +52,8 @@ SP_BEFORE, SP_AFTER = 7, 8
 STACKED = 9  # ENTERED: the PC to which the exception returns
 EXCEPTION = 10  # IPSR after
 REGISTERS = 11  # [17] r0-r12, SP, LR, PC, xPSR before; filled when LOG_REGISTERS is set
-RECORD_WORDS = 28
+OPEN = 28  # of a record in the making: the core sleeps on, and this is not the end of it
+RECORD_WORDS = 29
 
 # The log: what one recorder keeps besides its ring of records.
 LOG_HEAD = 0  # records written since the start
@@ -57,11 +63,11 @@ LOG_TAKEN = 3
 LOG_REGISTERS = 4
 LOG_WATCHES = 5
 LOG_BEFORE = 6  # stop before the access of a watchpoint (as debuggers on ARM expect), not after
-LOG_PASS = 7  # do not look at watchpoints for the first instruction
-LOG_CORES = 8
 LOG_LAST_PC, LOG_LAST_CYCLE = 10, 12  # [2] where each core was when the loop ended
-LOG_LOWEST_SP = 14  # [2] of the main stack
-LOG_HIT = 16  # of the watchpoint: core, PC, address, size, kind, number
+LOG_HIT = 16  # [2][HIT_WORDS] by core: PC, address, size, kind, number of the watchpoint
+LOG_HIT_CORE = 28
+LOG_PASSED = 29  # [2] cycle of the access before which each core was stopped: it goes on over it
+HIT_WORDS = 6
 LOG_WORDS = 32
 WATCH_WORDS = 3  # first address, last address, kind (bits READ and WRITE of points.py)
 READ, WRITE = 1, 2
@@ -151,12 +157,17 @@ def returns_from_exception(S: State, mem: Memory, core: int, entry: int) -> bool
 
 @inner
 def before(S: State, mem: Memory, core: int, log: IntArray, record: IntArray) -> None:
-    """First half of a record: what is about to run."""
+    """First half of a record: what is about to run. The record of a sleep that goes on stays as it is."""
+    if record[OPEN] and S[core + SLEEPING]:
+        record[KIND], record[TOOK] = ASLEEP, S[core + INSTRUCTIONS]
+        return
+    record[OPEN] = 0
     entry = instruction_at(mem, S[core + PC])
     record[AT], record[STARTED], record[ENTRY] = S[core + PC], S[core + CYCLES], entry
     record[SP_BEFORE], record[EXCEPTION] = S[core + SP], S[core + IPSR]
     record[TOOK] = S[core + INSTRUCTIONS]
     record[KIND] = ASLEEP if S[core + SLEEPING] else 0
+    record[CORE] = 1 if core else 0
     if returns_from_exception(S, mem, core, entry):
         record[KIND] = RETURNED
     if log[LOG_REGISTERS]:
@@ -187,9 +198,13 @@ def after(S: State, mem: Memory, core: int, record: IntArray) -> None:
     if kind & ENTERED and not kind & RETURNED:
         frame = S[core + OTHER_SP] if S[core + LR] & 4 else S[core + SP]
         record[STACKED] = word_at(mem, frame + 24)
-    record[CORE], record[KIND] = 1 if core else 0, kind
+    if not kind & (RAN | ENTERED) and S[core + PC] != record[AT]:
+        kind |= JUMPED  # core 1 was launched
+    took = S[core + CYCLES] - record[STARTED]
+    record[OPEN] = kind == ASLEEP and S[core + SLEEPING] != 0
+    record[KIND] = kind if took or kind & ~ASLEEP else 0
     record[NEXT], record[SP_AFTER], record[EXCEPTION] = S[core + PC], S[core + SP], exception
-    record[TOOK] = S[core + CYCLES] - record[STARTED]
+    record[TOOK] = took
 
 
 @inner
@@ -208,17 +223,19 @@ def jumped(S: State, core: int, number: int, log: IntArray, ring: IntArray) -> N
 
 
 @inner
-def watched(S: State, mem: Memory, core: int, log: IntArray, watches: IntArray) -> bool:
+def watched(S: State, mem: Memory, core: int, number: int, log: IntArray, watches: IntArray) -> bool:
     """Whether the instruction about to run touches a watchpoint; keeps the hit."""
+    if S[core + SLEEPING] or log[LOG_PASSED + number] == S[core + CYCLES]:
+        return False
     pc = S[core + PC]
     address, size, kind = access_of(S, core, pc, instruction_at(mem, pc))
-    if size == 0 or S[core + SLEEPING]:
+    if size == 0:
         return False
-    number = watch_number(watches, log[LOG_WATCHES], address, size, kind)
-    if number < 0:
+    watch = watch_number(watches, log[LOG_WATCHES], address, size, kind)
+    if watch < 0:
         return False
-    log[LOG_HIT], log[LOG_HIT + 1], log[LOG_HIT + 2] = core, pc, address
-    log[LOG_HIT + 3], log[LOG_HIT + 4], log[LOG_HIT + 5] = size, kind, number
+    at = LOG_HIT + number * HIT_WORDS
+    log[at], log[at + 1], log[at + 2], log[at + 3], log[at + 4] = pc, address, size, kind, watch
     return True
 
 
@@ -234,39 +251,68 @@ def watch_address(address: int) -> int:
     return canonical(address)
 
 
+@inner
+def keep(log: IntArray, ring: IntArray, ended: bool) -> None:
+    """Count the records that `after` completed: those of cores to which anything happened. `ended`: also sleeps."""
+    for number in range(2):
+        at = log[LOG_HEAD] % log[LOG_CAPACITY] * RECORD_WORDS
+        scratch = (log[LOG_CAPACITY] + number) * RECORD_WORDS
+        is_open = ring[scratch + OPEN] != 0
+        waits = ring[scratch + KIND] == ASLEEP and ring[scratch + AT] < ROM_SIZE  # core 1 before its launch
+        if is_open == ended and not waits and (ring[scratch + KIND] or ring[scratch + TOOK]):
+            for i in range(RECORD_WORDS if log[LOG_REGISTERS] else REGISTERS):
+                ring[at + i] = ring[scratch + i]
+            log[LOG_HEAD] += 1
+        if ended:
+            ring[scratch + OPEN] = 0
+
+
 @entry_point
 def run_recorded(
-    S: State, mem: Memory, run: int, slice_end: int, log: IntArray, ring: IntArray, watches: IntArray
+    S: State, mem: Memory, run: int, slice_end: int, steps: int, log: IntArray, ring: IntArray, watches: IntArray
 ) -> int:
     """Run one instruction after the other until S[END], `slice_end`, a full ring or any reason of the interpreter.
 
-    run: address of `run_core`. ring: int64 [LOG_CAPACITY * RECORD_WORDS].
+    At most `steps` instructions or sleeps.
+
+    run: address of `run_core`. ring: int64 [(LOG_CAPACITY + 2) * RECORD_WORDS], the last two for records in the making.
     """
     code = EXIT_END
-    hit = False
+    hit = hit_2 = False
+    first = ring[log[LOG_CAPACITY] * RECORD_WORDS : (log[LOG_CAPACITY] + 1) * RECORD_WORDS]
+    second = ring[(log[LOG_CAPACITY] + 1) * RECORD_WORDS : (log[LOG_CAPACITY] + 2) * RECORD_WORDS]
     jumped(S, 0, 0, log, ring)
+    jumped(S, CORE_STRIDE, 1, log, ring)
+    S[STEPPING] = 1
     while code == EXIT_END:
-        now = S[CYCLES]
-        if now >= S[END] or now >= slice_end:
+        now = present(S)
+        if now >= S[END] or now >= slice_end or steps == 0:
             break
+        steps -= 1
         if log[LOG_STOP_WHEN_FULL] and log[LOG_HEAD] - log[LOG_TAKEN] >= log[LOG_CAPACITY] - 4:
             code = EXIT_FULL
             break
-        if log[LOG_WATCHES] and not log[LOG_PASS]:
-            hit = watched(S, mem, 0, log, watches)
-            if hit and log[LOG_BEFORE]:
+        if log[LOG_WATCHES]:
+            hit, hit_2 = watched(S, mem, 0, 0, log, watches), watched(S, mem, CORE_STRIDE, 1, log, watches)
+            if (hit or hit_2) and log[LOG_BEFORE]:
+                number = 0 if hit else 1
+                log[LOG_HIT_CORE], log[LOG_PASSED + number] = number, S[number * CORE_STRIDE + CYCLES]
                 code = EXIT_WATCH
                 break
-        log[LOG_PASS] = 0
-        at = log[LOG_HEAD] % log[LOG_CAPACITY] * RECORD_WORDS
-        record = ring[at : at + RECORD_WORDS]
-        before(S, mem, 0, log, record)
+        before(S, mem, 0, log, first)
+        before(S, mem, CORE_STRIDE, log, second)
         S[SLICE] = now + 1
         code = call_run(run, S, mem, 0)
-        after(S, mem, 0, record)
-        if record[KIND] or record[TOOK]:
-            log[LOG_HEAD] += 1
-        if hit and code == EXIT_END:
-            code = EXIT_WATCH
-    log[LOG_LAST_PC], log[LOG_LAST_CYCLE] = S[PC], S[CYCLES]
+        after(S, mem, 0, first)
+        after(S, mem, CORE_STRIDE, second)
+        keep(log, ring, False)
+        if (hit and first[KIND] & RAN) or (hit_2 and second[KIND] & RAN):
+            log[LOG_HIT_CORE] = 0 if hit and first[KIND] & RAN else 1
+            if code == EXIT_END:
+                code = EXIT_WATCH
+    S[STEPPING] = 0
+    keep(log, ring, True)
+    for number in range(2):
+        log[LOG_LAST_PC + number] = S[number * CORE_STRIDE + PC]
+        log[LOG_LAST_CYCLE + number] = S[number * CORE_STRIDE + CYCLES]
     return code

@@ -29,14 +29,14 @@ class Recorder:
     def __init__(self, board: Board, capacity: int = BATCH_RECORDS, *, registers: bool = False) -> None:
         self.board = board
         self.log = cast(IntArray, np.zeros(record.LOG_WORDS, np.int64))
-        self.ring = cast(IntArray, np.zeros(capacity * record.RECORD_WORDS, np.int64))
+        self.ring = cast(IntArray, np.zeros((capacity + 2) * record.RECORD_WORDS, np.int64))
         self.capacity = capacity
         self.consumers: list[Consumer] = []
         self.hit: WatchHit | None = None
-        self.hit_point: Point | None = None
         self.keep = False  # record for `last` alone
         self.log[record.LOG_CAPACITY] = capacity
         self.log[record.LOG_REGISTERS] = registers
+        self.log[record.LOG_PASSED : record.LOG_PASSED + 2] = -1
         self.lose_track()
 
     @property
@@ -48,10 +48,10 @@ class Recorder:
         """The board ran, or was restored, without a record."""
         self.log[record.LOG_LAST_CYCLE : record.LOG_LAST_CYCLE + 2] = -1
 
-    def advance(self, cycles: int, before: bool = False) -> int:
-        """Run until END, for some cycles, or until a reason to stop; EXIT_* of `layout` or `record`.
+    def advance(self, before: bool = False, *, one_step: bool = False) -> int:
+        """Run until END, for a while, or until a reason to stop; EXIT_* of `layout` or `record`.
 
-        before: stop before the access of a watchpoint, not behind it.
+        before: stop before the access of a watchpoint, not behind it. one_step: run one instruction of one core.
         """
         board, log = self.board, self.log
         watches = self._watches()
@@ -59,13 +59,14 @@ class Recorder:
         log[record.LOG_STOP_WHEN_FULL] = bool(self.consumers)
         log[record.LOG_BEFORE] = before
         address = _address_of_run(board)
-        end = board.cycles + cycles
+        end = board.present + RECORDED_SLICE_CYCLES
+        steps = 1 if one_step else RECORDED_SLICE_CYCLES
         code = record.EXIT_FULL
         while code == record.EXIT_FULL:
-            code = int(record.run_recorded(S, mem, address, end, log, self.ring, watches))
+            code = int(record.run_recorded(S, mem, address, end, steps, log, self.ring, watches))
             self.hand_out()
         if code == record.EXIT_WATCH:
-            self._take_hit(before)
+            self._take_hit()
         return code
 
     def hand_out(self) -> None:
@@ -78,7 +79,7 @@ class Recorder:
     def last(self, count: int) -> list[IntArray]:
         """The last records, oldest first, each [RECORD_WORDS]."""
         head = int(self.log[record.LOG_HEAD])
-        rows = self.ring.reshape(-1, record.RECORD_WORDS)
+        rows = self.ring.reshape(-1, record.RECORD_WORDS)  # the last two are records in the making
         return [rows[i % self.capacity] for i in range(max(0, head - min(count, self.capacity)), head)]
 
     def _watches(self) -> IntArray:
@@ -91,13 +92,13 @@ class Recorder:
         self.log[record.LOG_WATCHES] = len(points)
         return rows
 
-    def _take_hit(self, before: bool) -> None:
-        core, pc, address, size, kind, number = (int(value) for value in self.log[record.LOG_HIT : record.LOG_HIT + 6])
-        point = self.hit_point = self.board.points.watched[number]
+    def _take_hit(self) -> None:
+        core = int(self.log[record.LOG_HIT_CORE])
+        at = record.LOG_HIT + core * record.HIT_WORDS
+        pc, address, size, kind, number = (int(value) for value in self.log[at : at + 5])
         access = "read" if kind == record.READ else "write"
-        self.hit = WatchHit(address, size, access, pc, 1 if core else 0, self._value(point))
-        if before:
-            self.log[record.LOG_PASS] = 1
+        point = self.board.points.watched[number]
+        self.hit = WatchHit(address, size, access, pc, core, self._value(point), point)
 
     def _value(self, point: Point) -> int | None:
         """What is in a watched place of at most 8 bytes of memory now."""

@@ -36,12 +36,14 @@ class FaultReport:
     cycle: int
     registers: dict[str, int]
     handled: bool  # False: no usable HardFault handler, or a fault inside it: the core locked up
+    core: int = 0
 
     def __str__(self) -> str:
         block = block_at(self.address)
         where = f" ({block.name}+0x{self.address - block.base:x})" if block else ""
         lines = [
             f"fault: {self.kind}, pc 0x{self.pc:08x}, address 0x{self.address:08x}{where}, cycle {self.cycle}"
+            + (f", core {self.core}" if self.core else "")
             + ("" if self.handled else "; locked up")
         ]
         items = [f"{name:>4} {value:08x}" for name, value in self.registers.items()]
@@ -49,11 +51,11 @@ class FaultReport:
         return "\n".join(lines)
 
 
-def read_fault(S: State, cycle: int, handled: bool) -> FaultReport:
+def read_fault(S: State, cycle: int, handled: bool, core: int) -> FaultReport:
     """The fault that the core recorded last."""
     registers = {name: int(S[layout.FAULT_REGISTERS + i]) for i, name in enumerate(REGISTER_NAMES)}
     kind = KINDS[int(S[layout.FAULT_KIND])]
-    return FaultReport(kind, int(S[layout.FAULT_PC]), int(S[layout.FAULT_ADDRESS]), cycle, registers, handled)
+    return FaultReport(kind, int(S[layout.FAULT_PC]), int(S[layout.FAULT_ADDRESS]), cycle, registers, handled, core)
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ class Stop:
     events: list[Breakpoint] = field(default_factory=list)
     faults: list[FaultReport] = field(default_factory=list)
     hit: WatchHit | None = None  # reason "watchpoint"
+    core: int = 0  # 0 or 1: whose doing the reason is, and whose r0 to r3 and pc these are
 
     @property
     def fault(self) -> FaultReport | None:

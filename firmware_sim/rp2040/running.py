@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from firmware_sim.rp2040 import layout
 from firmware_sim.rp2040.machine import run_core
 from firmware_sim.rp2040.record import EXIT_WATCH
-from firmware_sim.rp2040.recorder import RECORDED_SLICE_CYCLES, Recorder
+from firmware_sim.rp2040.recorder import Recorder
 from firmware_sim.rp2040.report import Breakpoint, FaultReport, Stop, read_fault
 from firmware_sim.rp2040.usb_port import ANY
 
@@ -57,6 +57,7 @@ class Running:
     tail: bytes = b""
     usb_tail: bytes = b""
     reason: str = ""
+    core: int = 0  # whose doing the reason is
 
     def run(self) -> Stop:
         """Until something ends it."""
@@ -84,28 +85,40 @@ class Running:
         if self.reason == "bkpt" and not wanted.bkpt_log:
             self.events.clear()
         hit = board.recorder.hit if board.recorder and self.reason == "watchpoint" else None
-        return board.stop(self.reason, immediate, self.events, self.faults, hit)
+        return board.stop(self.reason, immediate, self.events, self.faults, hit, self.core)
 
     def _advance(self) -> int:
-        """One slice of compiled code, or the one instruction under a point that was reported already; EXIT_*."""
+        """A slice of compiled code, or one instruction while a core has to go over a reported point; EXIT_*."""
         board = self.board
-        if board.passing != (board.cycles, board.pc):
-            return self._run_slice(None)
-        lifted = board.points.lift([board.pc])
+        board.passing = {core: at for core, at in board.passing.items() if at == board.place(core)}
+        if not board.passing:
+            return self._run_slice()
+        addresses = {pc for _, pc in board.passing.values()}
+        for core in range(2):  # the other core may stand there too: the next step could take it over unseen
+            if core not in board.passing and board.awake(core) and board.place(core)[1] in addresses:
+                self._reach_point(core)
+                if self.reason:
+                    return layout.EXIT_END
+        lifted = board.points.lift(sorted(addresses))
         try:
-            return self._run_slice(1)
+            return self._run_slice(one_step=True)
         finally:
             board.points.lower(lifted)
 
-    def _run_slice(self, cycles: int | None) -> int:
-        """Run for so many cycles, or as long as is good, recorded where somebody wants to see each instruction."""
+    def _run_slice(self, *, one_step: bool = False) -> int:
+        """Run one instruction, or as long as is good, recorded where somebody wants to see each instruction."""
         board, S = self.board, self.board.chip.S
         if board.points.watched or (board.recorder is not None and board.recorder.wanted):
             board.recorder = board.recorder or Recorder(board)
-            return board.recorder.advance(cycles or RECORDED_SLICE_CYCLES, self.wanted.before_access)
+            return board.recorder.advance(self.wanted.before_access, one_step=one_step)
         if board.recorder is not None:
             board.recorder.lose_track()
-        S[layout.SLICE] = board.cycles + (cycles or SLICE_CYCLES)
+        S[layout.SLICE] = board.cycles + SLICE_CYCLES
+        if one_step:
+            S[layout.STEPPING] = 1
+            code = int(run_core(S, board.chip.mem, 0))
+            S[layout.STEPPING] = 0
+            return code
         return board.native.run() if board.native else int(run_core(S, board.chip.mem, 0))
 
     def _take_serial(self) -> None:
@@ -135,18 +148,22 @@ class Running:
         if code == layout.EXIT_END:
             self.reason = self.reason or self._reason_at_end()
         elif code == layout.EXIT_BKPT and S[layout.EXIT_VALUE] == layout.BREAKPOINT:
-            self._reach_point()
+            self._reach_point(int(S[layout.EXIT_CORE]) // layout.CORE_STRIDE)
         elif code == EXIT_WATCH:
             self.reason = self.reason or "watchpoint"
+            self.core = board.recorder.hit.core if board.recorder and board.recorder.hit else 0
         elif code == layout.EXIT_BKPT:
-            self.events.append(Breakpoint(int(S[layout.EXIT_VALUE]), int(S[0]), board.cycles))
+            core = int(S[layout.EXIT_CORE])
+            self.core = core // layout.CORE_STRIDE
+            self.events.append(Breakpoint(int(S[layout.EXIT_VALUE]), int(S[core]), int(S[core + layout.CYCLES])))
             if not self.wanted.bkpt_log or self.events[-1].immediate == 0:
                 self.reason = "bkpt"
             else:
-                board.step_over_breakpoint()
+                board.step_over_breakpoint(self.core)
         elif code in (layout.EXIT_FAULT, layout.EXIT_LOCKUP):
             if len(self.faults) < MAX_FAULTS and S[layout.FAULT_KIND]:
-                self.faults.append(read_fault(S, board.cycles, code == layout.EXIT_FAULT))
+                self.core = int(S[layout.EXIT_CORE]) // layout.CORE_STRIDE
+                self.faults.append(read_fault(S, board.cycles, code == layout.EXIT_FAULT, self.core))
                 S[layout.FAULT_KIND] = 0
             self.reason = self.reason or REASONS.get(code, "")
         elif code == layout.EXIT_RESET and not self.wanted.stop_on_reset:
@@ -156,17 +173,16 @@ class Running:
         else:
             self.reason = self.reason or REASONS.get(code, "")
 
-    def _reach_point(self) -> None:
-        """Call the hooks at this instruction; a breakpoint, or a hook that returns True, ends the run."""
+    def _reach_point(self, core: int) -> None:
+        """Call the hooks at a core's instruction; a breakpoint, or a hook that returns True, ends the run."""
         board = self.board
-        place = board.passing = (board.cycles, board.pc)
-        for point in board.points.at(board.pc):
+        self.core = board.hook_core = core
+        place = board.passing[core] = board.place(core)
+        for point in board.points.at(place[1]):
             if point.callback is None:
                 self.reason = self.reason or "breakpoint"
             elif point.callback(board) is True:
                 self.reason = self.reason or "hook"
-        if (board.cycles, board.pc) != place:  # a hook moved the PC: what it moved to has not been reported
-            board.passing = None
 
     def _reason_at_end(self) -> str:
         """Reason to stop at the end of a slice; empty to go on."""

@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from firmware_sim.rp2040 import Board, Profile, Stop
+from firmware_sim.rp2040.layout import CORE_STRIDE, INSTRUCTIONS
 from firmware_sim.rp2040.profile_files import callgrind, coverage, lcov, speedscope
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -225,6 +227,36 @@ def test_stack_high_water(calls: tuple[Profile, Stop, Board]) -> None:
     # reset and main push 32 bytes, each of 7 calls of deep 72; an interrupt may add its frame of 32
     assert (use.core, use.highest) == (0, 0x20040000)
     assert use.bytes in (32 + 7 * 72, 32 + 7 * 72 + 32)
+
+
+@pytest.fixture(scope="module")
+def two_cores(example_elf: Callable[..., Path]) -> tuple[Profile, Stop, Board]:
+    return profiled(example_elf("two_cores", "sram"))
+
+
+def test_a_profiled_run_of_two_cores_is_the_same_run(
+    two_cores: tuple[Profile, Stop, Board], example_elf: Callable[..., Path]
+) -> None:
+    _, stop, board = two_cores
+    plain = Board()
+    plain.load(example_elf("two_cores", "sram"))
+    assert plain.run(max_cycles=2_000_000) == stop
+    assert plain.core_registers(1) == board.core_registers(1)
+    assert plain.place(1) == board.place(1)
+    assert plain.uart0.sent == board.uart0.sent
+
+
+def test_both_cores_have_chains_of_their_own(two_cores: tuple[Profile, Stop, Board]) -> None:
+    profile, stop, board = two_cores
+    first, second = profile.nodes[:2]
+    assert first.inclusive_cycles == stop.cycles
+    assert 0 < second.inclusive_cycles <= board.place(1)[0]
+    assert second.inclusive_instructions == int(board.chip.S[CORE_STRIDE + INSTRUCTIONS])
+    (core1,) = [chain for chain in chains(profile) if chain[-1] == "core1"]
+    assert core1[0].startswith("boot ROM")  # which launched it
+    made = speedscope(profile, "two")
+    assert [p["endValue"] for p in made["profiles"]] == [first.inclusive_cycles, second.inclusive_cycles]
+    assert len(profile.stacks()) == 2
 
 
 def test_command(tmp_path: Path) -> None:
