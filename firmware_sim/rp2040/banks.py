@@ -1,7 +1,8 @@
-"""The six banks of the SRAM: which of them a core uses in which cycle. RP2040 datasheet 2.1.1 and 2.6.2.
+"""The six banks of the SRAM: which master uses which of them in which cycle. RP2040 datasheet 2.1.1 and 2.6.2.
 
-Banks 0-3 hold the words of the first 256 KB in turn, banks 4 and 5 are the two of 4 KB. A bank serves one master a
-cycle. S[BANKS] is a ring with one word a cycle: the cycle << BITS, and six bits for each core.
+Banks 0-3 hold the words of the first 256 KB in turn (at 0x21000000: 64 KB after 64 KB), banks 4 and 5 are the two of
+4 KB. A bank serves one master a cycle. S[BANKS] is a ring with one word a cycle: the cycle << BITS, and six bits for
+each master: core 0, core 1, DMA.
 """
 
 from __future__ import annotations
@@ -11,26 +12,32 @@ from firmware_sim.rp2040.layout import (
     BANK_CYCLES,
     BANKS,
     CORE_STRIDE,
-    SRAM_OFFSET,
+    SRAM_BASE,
     SRAM_SIZE,
     SRAM_STRIPED_SIZE,
+    SRAM_UNSTRIPED_BASE,
     State,
 )
 
-BITS = 12
+BITS = 18
 CORE_SHIFT = CORE_STRIDE.bit_length() - 1
+CORES, DMA_MASTER = 0xFFF, 12  # bits of both cores; the lowest bit of the DMA
 
 
 @inner
-def is_sram(offset: int) -> bool:
-    """Whether an offset in the emulated memory is one of the SRAM."""
-    return SRAM_OFFSET <= offset < SRAM_OFFSET + SRAM_SIZE
+def in_banks(address: int) -> bool:
+    """Whether an address is one of the SRAM."""
+    return SRAM_BASE <= address < SRAM_BASE + SRAM_SIZE or (
+        SRAM_UNSTRIPED_BASE <= address < SRAM_UNSTRIPED_BASE + SRAM_STRIPED_SIZE
+    )
 
 
 @inner
-def bank_of(offset: int) -> int:
-    """Bank of a word of the SRAM, by its offset in the emulated memory."""
-    inside = offset - SRAM_OFFSET
+def bank_of(address: int) -> int:
+    """Bank of a word of the SRAM."""
+    if address >= SRAM_UNSTRIPED_BASE:
+        return (address >> 16) & 3
+    inside = address - SRAM_BASE
     return (inside >> 2) & 3 if inside < SRAM_STRIPED_SIZE else 4 + ((inside >> 12) & 1)
 
 
@@ -49,3 +56,18 @@ def busy_by(S: State, core: int, bank: int, cycle: int) -> int:
     while S[BANKS + (cycle & (BANK_CYCLES - 1))] & bit and S[BANKS + (cycle & (BANK_CYCLES - 1))] >> BITS == cycle:
         cycle += 1
     return cycle
+
+
+@inner
+def bank_access(S: State, address: int, cycle: int) -> int:
+    """The DMA reads or writes at a cycle: how many cycles it waits for the cores, which go first."""
+    if not in_banks(address):
+        return 0
+    bank, start = bank_of(address), cycle
+    both = (1 << bank) | (1 << (bank + 6))
+    while S[BANKS + (cycle & (BANK_CYCLES - 1))] & both and S[BANKS + (cycle & (BANK_CYCLES - 1))] >> BITS == cycle:
+        cycle += 1
+    at = BANKS + (cycle & (BANK_CYCLES - 1))
+    used = S[at] if S[at] >> BITS == cycle else cycle << BITS
+    S[at] = used | 1 << (bank + DMA_MASTER)
+    return cycle - start

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from firmware_sim.rp2040 import layout
-from firmware_sim.rp2040.blocks.xip_ssi import COMMAND_MODE, READ_MODE
+from firmware_sim.rp2040.blocks.xip_ssi import COMMAND_MODE, QUAD_MODE
 from firmware_sim.rp2040.boot import BOOT2_BYTES, BOOT2_TARGET, Start, choose_start, has_boot2, scratch_start
 from firmware_sim.rp2040.bootrom import STACK_TOP, BootRom
 from firmware_sim.rp2040.chip import Chip, Snapshot
@@ -275,7 +275,7 @@ class Board:
         S = self.chip.S
         S[layout.SP], S[layout.LR], S[layout.PC], S[layout.VTOR] = start.sp, start.lr, start.pc, start.vtor
         self.chip.flash.reset()
-        self.chip.ssi.set_up(COMMAND_MODE if start.boot2 else READ_MODE)
+        self.chip.ssi.set_up(COMMAND_MODE if start.boot2 else QUAD_MODE)
         self.chip.resets.after_boot_rom(lenient=not start.boot2)
         if start.boot2:
             self.write_memory(BOOT2_TARGET, self.read_memory(layout.FLASH_BASE, BOOT2_BYTES))

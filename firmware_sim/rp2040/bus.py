@@ -10,11 +10,13 @@ from __future__ import annotations
 from firmware_sim.rp2040.blocks.lazy import advance, is_lazy
 from firmware_sim.rp2040.blocks.ppb import ppb_read, ppb_write
 from firmware_sim.rp2040.blocks.sio import sio_read, sio_write
+from firmware_sim.rp2040.blocks.xip import drop_line, xip_wait
 from firmware_sim.rp2040.compiled import far, inner
 from firmware_sim.rp2040.far import call_address, longs_at, memory_of
 from firmware_sim.rp2040.host_call import HOST_LOOK, HOST_READ, HOST_WRITE, call_host
 from firmware_sim.rp2040.layout import (
     ACCESS_CORE,
+    BUS_STALL,
     CODE_PAGE_SHIFT,
     COST_SHIFT,
     DPRAM_OFFSET,
@@ -38,6 +40,12 @@ from firmware_sim.rp2040.layout import (
     WORD,
     WRITTEN,
     XIP_ALIASES_END,
+    XIP_CTRL,
+    XIP_EN,
+    XIP_ERR_BADWRITE,
+    XIP_POWER_DOWN,
+    XIP_SRAM_BASE,
+    XIP_SRAM_SIZE,
     Memory,
     State,
 )
@@ -121,13 +129,20 @@ def bus_read(S: State, mem: Memory, core: int, address: int, size: int, now: int
     if address & (size - 1):
         return -FAULT_UNALIGNED
     offset = memory_offset(address)
+    cost = COST_MEMORY
+    if FLASH_BASE <= address < XIP_ALIASES_END:
+        wait = xip_wait(S, address, now)
+        if wait < 0:
+            return wait
+        cost += wait
+    if XIP_SRAM_BASE <= address < XIP_SRAM_BASE + XIP_SRAM_SIZE and S[XIP_CTRL] & (XIP_EN | XIP_POWER_DOWN):
+        return -FAULT_UNMAPPED
     if offset >= 0:
         if size == 4:
-            return mem.words[offset >> 2] | (COST_MEMORY << COST_SHIFT)
+            return mem.words[offset >> 2] | (cost << COST_SHIFT)
         if size == 2:
-            return mem.halves[offset >> 1] | (COST_MEMORY << COST_SHIFT)
-        return mem.bytes[offset] | (COST_MEMORY << COST_SHIFT)
-    cost = COST_MEMORY
+            return mem.halves[offset >> 1] | (cost << COST_SHIFT)
+        return mem.bytes[offset] | (cost << COST_SHIFT)
     top = address >> 28
     if top == 0xD:
         value = sio_read(S, core, address & 0x0FFFFFFC, now, False)
@@ -145,6 +160,9 @@ def bus_read(S: State, mem: Memory, core: int, address: int, size: int, now: int
         return -FAULT_UNMAPPED
     if value < 0:
         return -FAULT_UNMAPPED
+    if S[BUS_STALL]:
+        cost += S[BUS_STALL]
+        S[BUS_STALL] = 0
     return lane(value, address, size) | (cost << COST_SHIFT)
 
 
@@ -179,7 +197,13 @@ def bus_write(S: State, mem: Memory, core: int, address: int, size: int, value: 
     if address & (size - 1):
         return -FAULT_UNALIGNED
     if FLASH_BASE <= address < XIP_ALIASES_END:
-        return -FAULT_FLASH_WRITE
+        if S[XIP_CTRL] & XIP_ERR_BADWRITE:
+            return -FAULT_FLASH_WRITE
+        if address >> 24 == FLASH_BASE >> 24:
+            drop_line(S, address)
+        return COST_MEMORY
+    if XIP_SRAM_BASE <= address < XIP_SRAM_BASE + XIP_SRAM_SIZE and S[XIP_CTRL] & (XIP_EN | XIP_POWER_DOWN):
+        return -FAULT_UNMAPPED
     if address < ROM_SIZE:
         return -FAULT_ROM_WRITE
     offset = memory_offset(address)

@@ -30,6 +30,7 @@ from firmware_sim.rp2040.blocks.usb import Usb
 from firmware_sim.rp2040.blocks.vreg import REGISTERS as VREG
 from firmware_sim.rp2040.blocks.vreg import Vreg
 from firmware_sim.rp2040.blocks.watchdog import Watchdog
+from firmware_sim.rp2040.blocks.xip_ctrl import XipCtrl
 from firmware_sim.rp2040.blocks.xip_ssi import XipSsi
 from firmware_sim.rp2040.bus import unit_index
 from firmware_sim.rp2040.decode import OP_REFETCH
@@ -155,6 +156,7 @@ class Chip:
             IoQspi(S, report, self.pins_changed, self.ssi),
             Pads("PADS_BANK0", PADS_BANK0, BANK0_BITS, S, report, self.pins_changed),
             Pads("PADS_QSPI", PADS_QSPI, QSPI_BITS, S, report, self.pins_changed),
+            XipCtrl("XIP_CTRL", {}, S, report),
             *(I2c(i, S, report, lambda: self.now) for i in range(2)),
             *(Spi(i, S, report, lambda: self.now) for i in range(2)),
             Usb(S, self.mem, report, lambda: self.now, lambda: self.clocks.usb_hz),
@@ -203,7 +205,6 @@ class Chip:
         S[core + layout.EXECUTION_PRIORITY] = layout.THREAD_PRIORITY
         S[core + layout.SYST_EVENT] = layout.NEVER
         S[core + layout.LINE] = -1
-        S[core + layout.LINE_MASK] = -1
         if index == 1:
             wait_for_vector(S, held)
         S[layout.NEXT_EVENT] = 0

@@ -14,11 +14,13 @@ both want in the same cycle the follower waits.
 from __future__ import annotations
 
 from firmware_sim.rp2040 import decode as d
-from firmware_sim.rp2040.banks import bank_of, busy_by, is_sram, log_bank
+from firmware_sim.rp2040.banks import bank_of, busy_by, in_banks, log_bank
+from firmware_sim.rp2040.blocks.dma_layout import BUSY_CHANNELS
+from firmware_sim.rp2040.blocks.xip import xip_wait
 from firmware_sim.rp2040.bus import forget_code
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.far import call_far
-from firmware_sim.rp2040.fetch import SINGLE_ENTRY, code_line, fetch_fault
+from firmware_sim.rp2040.fetch import FLASH_LINE, SINGLE_ENTRY, code_line, fetch_fault
 from firmware_sim.rp2040.layout import (
     CARRY,
     CODE_PAGE_SHIFT,
@@ -52,10 +54,10 @@ from firmware_sim.rp2040.layout import (
     FLASH_OFFSET,
     FLASH_SIZE,
     INSTRUCTIONS,
+    INTERLEAVING,
     IPSR,
     LINE,
     LINE_BIAS,
-    LINE_MASK,
     NATIVE_ROW,
     NEVER,
     NEXT_EVENT,
@@ -81,8 +83,8 @@ from firmware_sim.rp2040.native.enter import ORIGINAL, enter_native
 SRAM_TO_OFFSET = SRAM_OFFSET - SRAM_BASE
 FLASH_TO_OFFSET = FLASH_OFFSET - FLASH_BASE
 WINDOW = 256  # cycles for which one core leads
+EXACT = 0  # value of S[INTERLEAVING]
 EVERY = -1  # mask: look at each instruction
-FLASH_LINE = -8  # mask: the cache of the flash has lines of 8 bytes
 
 
 @inner
@@ -92,9 +94,8 @@ def write_back(
     """The locals of a core to its slice of the state."""
     R[PC], R[CYCLES], R[INSTRUCTIONS] = pc, cycle, count
     R[NZ], R[CARRY], R[OVERFLOW] = nz, cr, ov
-    if mask != EVERY and mask != FLASH_LINE:  # found again for nothing
-        line, mask, bias = -1, EVERY, 0
-    R[LINE], R[LINE_MASK], R[LINE_BIAS] = line, mask, bias
+    # Where a fetch of the same line would cost something it is remembered.
+    R[LINE], R[LINE_BIAS] = (line, bias) if mask in (EVERY, FLASH_LINE) else (-1, 0)
 
 
 @inner
@@ -115,6 +116,7 @@ def run(S: State, mem: Memory) -> int:
         stepping = S[STEPPING] != 0
         # --- who runs, and until when ---
         dual = S[SLEEPING] == 0 and S[CORE_STRIDE + SLEEPING] == 0
+        tracked = dual or (S[BUSY_CHANNELS] != 0 and S[INTERLEAVING] == EXACT)  # each access to SRAM is logged
         window = NEVER
         leading = True
         core = 0
@@ -129,14 +131,12 @@ def run(S: State, mem: Memory) -> int:
         R, R2 = S[core : core + 64], S[core2 : core2 + 64]
         pc, cycle, count = R[PC], R[CYCLES], R[INSTRUCTIONS]
         nz, cr, ov = R[NZ], R[CARRY], R[OVERFLOW]
-        line, mask, bias = R[LINE], R[LINE_MASK], R[LINE_BIAS]
+        line, mask, bias = R[LINE], EVERY, R[LINE_BIAS]
         pc2, cycle2, count2 = R2[PC], R2[CYCLES], R2[INSTRUCTIONS]
         nz2, cr2, ov2 = R2[NZ], R2[CARRY], R2[OVERFLOW]
-        line2, mask2, bias2 = R2[LINE], R2[LINE_MASK], R2[LINE_BIAS]
-        if mask == SINGLE_ENTRY or (mask == EVERY) != dual:
-            line, mask = -1, EVERY
-        if mask2 == SINGLE_ENTRY or (mask2 == EVERY) != dual:
-            line2, mask2 = -1, EVERY
+        line2, mask2, bias2 = R2[LINE], EVERY, R2[LINE_BIAS]
+        if not tracked:
+            line, mask = (line & FLASH_LINE, FLASH_LINE) if line >> 28 == FLASH_BASE >> 28 else (-1, EVERY)
         if dual:
             limit = min(cycle2 + 2, S[NEXT_EVENT], window)
             if cycle2 >= end:
@@ -151,8 +151,7 @@ def run(S: State, mem: Memory) -> int:
             turn_is_over = False
             while cycle < limit:
                 if (pc ^ line) & mask:
-                    if dual:
-                        offset = pc + SRAM_TO_OFFSET
+                    if tracked:
                         if (pc ^ line) & -4:  # a fetch: code is read a word at a time
                             _, region, bias = code_line(pc)
                             if region == 0:
@@ -161,14 +160,21 @@ def run(S: State, mem: Memory) -> int:
                                 break
                             if region == SINGLE_ENTRY:
                                 call_far(S, FAR_DECODE, pc, SCRATCH, 0, 0)
-                            elif is_sram(offset):
+                            if region == FLASH_LINE:
+                                if (pc ^ line) & FLASH_LINE:
+                                    wait = xip_wait(S, pc, cycle)
+                                    if wait < 0:
+                                        fault, fault_address = -wait, pc
+                                        break
+                                    cycle += wait
+                            elif in_banks(pc):
                                 at = cycle
                                 if not leading:
-                                    at = busy_by(S, core2, bank_of(offset), at)
+                                    at = busy_by(S, core2, bank_of(pc), at)
                                     if at >= cycle2 and cycle2 < window and cycle2 < S[NEXT_EVENT]:
                                         need, turn_is_over = at + 1, True
                                         break
-                                log_bank(S, core, bank_of(offset), at)
+                                log_bank(S, core, bank_of(pc), at)
                                 cycle = at
                             line = -1 if region == SINGLE_ENTRY else pc & -4
                         e = decoded[(pc + bias) >> 1]
@@ -185,20 +191,19 @@ def run(S: State, mem: Memory) -> int:
                                 address = (pc & ~3) + imm
                             else:
                                 address = (R[b] + R[c] + imm) & WORD
-                            offset = address + SRAM_TO_OFFSET
-                            if is_sram(offset) and is_sram(offset + 4 * length - 4):
+                            if in_banks(address) and in_banks(address + 4 * length - 4):
                                 at = cycle
                                 for i in range(length):
                                     at += 1
                                     if not leading:
-                                        at = busy_by(S, core2, bank_of(offset + 4 * i), at)
+                                        at = busy_by(S, core2, bank_of(address + 4 * i), at)
                                 if not leading and at >= cycle2 and cycle2 < window and cycle2 < S[NEXT_EVENT]:
                                     need, turn_is_over = at + 1, True
                                     break
                                 stall = at - cycle - length
                                 at = cycle + stall
                                 for i in range(length):
-                                    log_bank(S, core, bank_of(offset + 4 * i), at + 1 + i)
+                                    log_bank(S, core, bank_of(address + 4 * i), at + 1 + i)
                                 cycle += stall
                     else:
                         line, mask, bias = code_line(pc)
@@ -208,6 +213,13 @@ def run(S: State, mem: Memory) -> int:
                             break
                         if mask == SINGLE_ENTRY:
                             call_far(S, FAR_DECODE, pc, SCRATCH, 0, 0)
+                        elif mask == FLASH_LINE:
+                            wait = xip_wait(S, pc, cycle)
+                            if wait < 0:
+                                line, mask = -1, EVERY
+                                fault, fault_address = -wait, pc
+                                break
+                            cycle += wait
                         e = decoded[(pc + bias) >> 1]
                 else:
                     e = decoded[(pc + bias) >> 1]
@@ -287,8 +299,13 @@ def run(S: State, mem: Memory) -> int:
                         R[a] = words[offset >> 2]
                         cycle += 2
                     elif FLASH_BASE <= address < FLASH_BASE + FLASH_SIZE and address & 3 == 0:
+                        wait = xip_wait(S, address, cycle)
+                        if wait < 0:
+                            fault, fault_address = -wait, address
+                            pc -= 2
+                            break
                         R[a] = words[(address + FLASH_TO_OFFSET) >> 2]
-                        cycle += 2
+                        cycle += 2 + wait
                     else:
                         R[PC] = pc - 2
                         value = call_far(S, FAR_READ, core, address, 4, cycle)
@@ -306,8 +323,13 @@ def run(S: State, mem: Memory) -> int:
                         value = m8[offset] & 0xFF
                         cycle += 2
                     elif FLASH_BASE <= address < FLASH_BASE + FLASH_SIZE:
+                        wait = xip_wait(S, address, cycle)
+                        if wait < 0:
+                            fault, fault_address = -wait, address
+                            pc -= 2
+                            break
                         value = m8[address + FLASH_TO_OFFSET] & 0xFF
-                        cycle += 2
+                        cycle += 2 + wait
                     else:
                         R[PC] = pc - 2
                         value = call_far(S, FAR_READ, core, address, 1, cycle)
@@ -326,8 +348,13 @@ def run(S: State, mem: Memory) -> int:
                         value = halves[offset >> 1] & 0xFFFF
                         cycle += 2
                     elif FLASH_BASE <= address < FLASH_BASE + FLASH_SIZE and address & 1 == 0:
+                        wait = xip_wait(S, address, cycle)
+                        if wait < 0:
+                            fault, fault_address = -wait, address
+                            pc -= 2
+                            break
                         value = halves[(address + FLASH_TO_OFFSET) >> 1] & 0xFFFF
-                        cycle += 2
+                        cycle += 2 + wait
                     else:
                         R[PC] = pc - 2
                         value = call_far(S, FAR_READ, core, address, 2, cycle)
@@ -341,10 +368,18 @@ def run(S: State, mem: Memory) -> int:
                     R[a] = value if op == d.OP_LDRH else (value - ((value & 0x8000) << 1)) & WORD
                 elif op == d.OP_LDR_LITERAL:
                     address = ((pc - 2) & ~3) + imm
-                    offset = address + bias
-                    if bias == SRAM_TO_OFFSET and offset < SRAM_OFFSET + SRAM_SIZE:
+                    offset = address + SRAM_TO_OFFSET
+                    if SRAM_OFFSET <= offset < SRAM_OFFSET + SRAM_SIZE:
                         R[a] = words[offset >> 2]
                         cycle += 2
+                    elif FLASH_BASE <= address < FLASH_BASE + FLASH_SIZE:
+                        wait = xip_wait(S, address, cycle)
+                        if wait < 0:
+                            fault, fault_address = -wait, address
+                            pc -= 2
+                            break
+                        R[a] = words[(address + FLASH_TO_OFFSET) >> 2]
+                        cycle += 2 + wait
                     else:
                         R[PC] = pc - 2
                         value = call_far(S, FAR_READ, core, address & WORD, 4, cycle)
@@ -450,6 +485,13 @@ def run(S: State, mem: Memory) -> int:
                     pc += imm - 2
                     cycle += 2
                 elif op == d.OP_BL:
+                    if pc & 7 == 0 and pc >> 28 == FLASH_BASE >> 28:  # its second half is in the next line of the cache
+                        wait = xip_wait(S, pc, cycle)
+                        if wait < 0:
+                            fault, fault_address = -wait, pc
+                            pc -= 2
+                            break
+                        cycle += wait
                     R[14] = (pc + 2) | 1
                     pc += imm - 2
                     cycle += 3

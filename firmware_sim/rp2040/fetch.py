@@ -28,6 +28,7 @@ from firmware_sim.rp2040.layout import (
 from firmware_sim.rp2040.memory_map import memory_offset
 
 SRAM_TO_OFFSET = SRAM_OFFSET - SRAM_BASE
+FLASH_LINE = -8  # mask: the cache of the flash has lines of 8 bytes
 SINGLE_ENTRY = -2  # mask of code without entries of its own: each instruction is decoded anew
 
 
@@ -39,8 +40,7 @@ def code_line(pc: int) -> tuple[int, int, int]:
     if SRAM_BASE <= pc < SRAM_BASE + SRAM_SIZE:
         return SRAM_BASE + SRAM_STRIPED_SIZE, -(SRAM_SIZE - SRAM_STRIPED_SIZE), SRAM_TO_OFFSET
     if FLASH_BASE <= pc < XIP_ALIASES_END:
-        window = pc & -FLASH_SIZE
-        return window, -FLASH_SIZE, FLASH_OFFSET - window
+        return pc & FLASH_LINE, FLASH_LINE, FLASH_OFFSET - (pc & -FLASH_SIZE)
     if pc < ROM_SIZE:
         return 0, -ROM_SIZE, 0
     if pc < DPRAM_BASE and memory_offset(pc) >= 0:

@@ -104,7 +104,7 @@ SYST_COUNTFLAG = 40
 SYST_EVENT = 41
 DIV_DIVIDEND, DIV_DIVISOR, DIV_QUOTIENT, DIV_REMAINDER, DIV_READY, DIV_DIRTY, DIV_SIGNED = 42, 43, 44, 45, 46, 47, 48
 MPU_CTRL = 49
-LINE, LINE_MASK, LINE_BIAS = 51, 52, 53  # what `run` knows about the code that it runs, see core.py
+LINE, LINE_BIAS = 52, 53  # what `run` knows about the code that it runs, see core.py
 NMI_MASK = 54  # SYSCFG.PROCn_NMI_MASK: interrupt lines that are NMI for this core
 SEEN_PENDING = 55  # exceptions that were pending when the core was last looked at, for SEVONPEND
 EXECUTION_PRIORITY = 50  # of the active exceptions without PRIMASK; THREAD_PRIORITY when there are none
@@ -146,6 +146,8 @@ FAULT_REGISTERS = SHARED + 38  # [17] r0-r12, SP, LR, PC, xPSR
 UART_STOP_BYTE = SHARED + 55  # run() returns after the chip sent this byte; -1: never
 EXIT_CORE = SHARED + 57  # whose doing it was that run() returned: 0 or CORE_STRIDE
 SLICE = SHARED + 56  # cycle at which run() returns to look at the keyboard; idle time jumps over it
+BUS_STALL = SHARED + 60  # cycles that the register access just made keeps the bus waiting
+INTERLEAVING = SHARED + 61  # 0 exact, 1 fast; the host's choice
 WRITTEN = SHARED + 58  # what the last store put on the bus, before an atomic alias: write-clear bits go by it
 USB_LISTENS = SHARED + 59  # 1 while the USB host waits for the firmware: stores to the USB RAM are told to it
 STEPPING = SHARED + 60  # run() returns after one instruction of one core
@@ -189,6 +191,17 @@ DREQ_PULSE = DREQ_LEVEL + 1
 DREQ_WANTED = DREQ_LEVEL + 2  # requests that busy DMA channels wait for
 XIP = DREQ_LEVEL + 16  # cache tags and SSI (blocks/xip.py)
 XIP_WORDS = 4096
+XIP_SETS = 1024  # of two lines of 8 bytes
+XIP_TAGS = XIP  # [XIP_SETS][2] tag + 1, 0: nothing there
+XIP_VICTIM = XIP + 2 * XIP_SETS  # [XIP_SETS] which of the two is filled next
+XIP_CTRL = XIP + 3 * XIP_SETS
+XIP_HITS, XIP_ACCESSES = XIP_CTRL + 1, XIP_CTRL + 2
+XIP_FREE = XIP_CTRL + 3  # cycle from which the interface to the flash is free
+XIP_WORD_CYCLES, XIP_LINE_CYCLES = XIP_CTRL + 4, XIP_CTRL + 5  # of an uncached word and of a line, see xip_ssi.py
+XIP_FLUSHED = XIP_CTRL + 6  # cycle at which the cache is empty
+STREAM_ADDR, STREAM_CTR, STREAM_DUE = XIP_CTRL + 8, XIP_CTRL + 9, XIP_CTRL + 10  # due: cycle of the next word
+STREAM_COUNT, STREAM_WORDS = XIP_CTRL + 11, XIP_CTRL + 12  # [2]
+XIP_EN, XIP_ERR_BADWRITE, XIP_POWER_DOWN = 1, 2, 8  # CTRL
 DMA = XIP + XIP_WORDS
 DMA_WORDS = 1024
 PIO = DMA + DMA_WORDS  # [2 blocks][PIO_STRIDE]
@@ -208,7 +221,7 @@ BOOT_WORDS = 16
 FIFO = BOOT + BOOT_WORDS  # [2][FIFO_STRIDE]: what core 0 reads, what core 1 reads (blocks/sio.py)
 FIFO_STRIDE = 16
 EVENT_AT = FIFO + 2 * FIFO_STRIDE  # [EVENT_KINDS] cycle of the next event of each compiled block, EVENT_*
-EVENT_TIMER, EVENT_UART0, EVENT_UART1 = 0, 1, 2
+EVENT_TIMER, EVENT_UART0, EVENT_UART1, EVENT_STREAM = 0, 1, 2, 3
 EVENT_KINDS = 16
 BANKS = EVENT_AT + EVENT_KINDS  # ring of what the cores do to the banks of the SRAM, a word a cycle (banks.py)
 BANK_CYCLES = 1024
@@ -237,7 +250,8 @@ STATE_WORDS = ADDRESSES + ADDRESS_WORDS
     FAR_READ_REGISTER,  # address, cycle
     FAR_WRITE_REGISTER,  # address, value, cycle
     FAR_ADVANCE,  # cycle: bring DMA and PIO up to it
-) = range(FAR, FAR + 13)
+    FAR_XIP_MISS,  # address, cycle -> cycles that the access waits, or the negated fault
+) = range(FAR, FAR + 14)
 
 # --- why run() returned ---
 EXIT_END = 0

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from firmware_sim.rp2040.blocks.dma_unit import advance_blocks, read_dma, write_dma
 from firmware_sim.rp2040.blocks.timer import fire_timer, read_timer, write_timer
 from firmware_sim.rp2040.blocks.uart_unit import fire_uart0, fire_uart1, read_uart, write_uart
+from firmware_sim.rp2040.blocks.xip import fire_stream, read_xip, write_xip, xip_miss
 from firmware_sim.rp2040.bus import far_read, far_read_register, far_write, far_write_register, unit_index
 from firmware_sim.rp2040.compiled import Far
 from firmware_sim.rp2040.control import attend
@@ -14,6 +15,7 @@ from firmware_sim.rp2040.exceptions import far_return, far_svc
 from firmware_sim.rp2040.fetch import far_decode
 from firmware_sim.rp2040.layout import (
     EVENT_FIRE,
+    EVENT_STREAM,
     EVENT_TIMER,
     EVENT_UART0,
     EVENT_UART1,
@@ -30,6 +32,7 @@ from firmware_sim.rp2040.layout import (
     FAR_SVC,
     FAR_WRITE,
     FAR_WRITE_REGISTER,
+    FAR_XIP_MISS,
     MEMORY_AT,
     STATE_AT,
     UNIT_READ,
@@ -55,9 +58,11 @@ UNITS = (
     Unit(0x40038000, read_uart, write_uart),
     Unit(0x40054000, read_timer, write_timer),
     Unit(0x50000000, read_dma, write_dma),
+    Unit(0x14000000, read_xip, write_xip),
+    Unit(0x50400000, read_xip, write_xip),
 )
 # fire(state, now, 0, 0, 0), called when S[EVENT_AT + kind] is reached; it sets that word to what comes next.
-EVENTS = {EVENT_TIMER: fire_timer, EVENT_UART0: fire_uart0, EVENT_UART1: fire_uart1}
+EVENTS = {EVENT_TIMER: fire_timer, EVENT_UART0: fire_uart0, EVENT_UART1: fire_uart1, EVENT_STREAM: fire_stream}
 SLOW_PATHS = {
     FAR_READ: far_read,
     FAR_WRITE: far_write,
@@ -72,6 +77,7 @@ SLOW_PATHS = {
     FAR_READ_REGISTER: far_read_register,
     FAR_WRITE_REGISTER: far_write_register,
     FAR_ADVANCE: advance_blocks,
+    FAR_XIP_MISS: xip_miss,
 }
 
 

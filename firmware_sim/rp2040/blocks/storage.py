@@ -1,6 +1,6 @@
 """Blocks that only store, and the ones that identify the chip.
 
-RP2040 datasheet 2.20 to 2.22 (SYSINFO, SYSCFG, TBMAN), 2.6.3 (XIP_CTRL).
+RP2040 datasheet 2.20 to 2.22 (SYSINFO, SYSCFG, TBMAN).
 """
 
 from __future__ import annotations
@@ -28,15 +28,5 @@ STORAGE_BLOCKS: dict[str, dict[str, Register]] = {
         "BUS_PRIORITY_ACK": Register(4, 1, 0),
         **stored({f"PERFCTR{i}": 8 + 8 * i for i in range(4)}),
         **stored({f"PERFSEL{i}": 12 + 8 * i for i in range(4)}, 0x1F),
-    },
-    "XIP_CTRL": {
-        "CTRL": Register(0, 3),
-        "FLUSH": Register(4),
-        "STAT": Register(8, 3, 0),  # flushed, streaming FIFO empty
-        "CTR_HIT": Register(0x0C),
-        "CTR_ACC": Register(0x10),
-        "STREAM_ADDR": Register(0x14),
-        "STREAM_CTR": Register(0x18),
-        "STREAM_FIFO": Register(0x1C, 0, 0),
     },
 }

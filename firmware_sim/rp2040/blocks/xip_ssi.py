@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from firmware_sim.rp2040.flash_chip import FlashChip
-from firmware_sim.rp2040.layout import XIP_OFF, State
+from firmware_sim.rp2040.layout import XIP_LINE_CYCLES, XIP_OFF, XIP_WORD_CYCLES, State
 from firmware_sim.rp2040.registers import Register, RegisterBlock
 
 NAMES = (
@@ -31,12 +31,21 @@ FRAME_LSB, FORMAT_LSB = 16, 21  # CTRLR0.DFS_32: bits a frame - 1; CTRLR0.SPI_FR
 INST_L = 3 << 8  # SPI_CTRLR0: length of the command byte; 0 in continuous read mode
 XIP_OFF_MODE = 1  # bit of S[XIP_OFF]
 VERSION = 0x3430312A
+READ_OVERHEAD = 8  # chip select, synchronisation and the bus: 50 cycles for an uncached word as in decision 0044
 # What the boot ROM leaves: for single commands, and for XIP with the plain read command 03h.
 COMMAND_MODE = {"BAUDR": 6, "CTRLR0": 7 << FRAME_LSB, "SER": 1, "SSIENR": 1}
 READ_MODE = {
     "BAUDR": 6,
     "CTRLR0": 31 << FRAME_LSB | EEPROM_READ << 8,
     "SPI_CTRLR0": 0x03 << 24 | 2 << 8 | 6 << 2,
+    "SER": 1,
+    "SSIENR": 1,
+}
+# What the usual second stages leave: quad I/O in continuous read mode, SCK = clk_sys / 2 (0xeb, 8 nibbles, 4 dummies).
+QUAD_MODE = {
+    "BAUDR": 2,
+    "CTRLR0": 2 << FORMAT_LSB | 31 << FRAME_LSB | EEPROM_READ << 8,
+    "SPI_CTRLR0": 0xA0 << 24 | 4 << 11 | 8 << 2 | 2,
     "SER": 1,
     "SSIENR": 1,
 }
@@ -79,8 +88,20 @@ class XipSsi(RegisterBlock):
     def _mode_changed(self) -> None:
         off = int(self.S[XIP_OFF]) & ~XIP_OFF_MODE
         self.S[XIP_OFF] = off if self.in_read_mode else off | XIP_OFF_MODE
+        self.S[XIP_WORD_CYCLES], self.S[XIP_LINE_CYCLES] = self._read_cycles(32), self._read_cycles(64)
         if self.in_read_mode:
             self._flash.continuous = self.values["SPI_CTRLR0"] & INST_L == 0
+
+    def _read_cycles(self, data_bits: int) -> int:
+        """Cycles of clk_sys that a read by XIP takes: command, address, dummy cycles and data, each BAUDR times."""
+        control, format_ = self.values["SPI_CTRLR0"], self.values["CTRLR0"] >> FORMAT_LSB & 3
+        lanes = 1 << min(2, format_)
+        kind = control & 3  # TRANS_TYPE: command and address on one lane, the address on all, both on all
+        command = (0, 4, 8, 16)[control >> 8 & 3] // (lanes if kind == 2 else 1)
+        address = (control >> 2 & 15) * 4 // (1 if kind == 0 else lanes)
+        dummies = control >> 11 & 31
+        bauds = command + address + dummies + data_bits // lanes
+        return bauds * max(2, self.values["BAUDR"] & 0xFFFE) + READ_OVERHEAD
 
     def force_chip_select(self, low: bool | None, cycle: int) -> None:
         """IO_QSPI holds the chip select low or high, or lets this block drive it (None)."""
