@@ -40,7 +40,7 @@ CASES = [
     ("LDRB SRAM", [0x7801], 2, DATA),
     ("LDRH register offset", [0x5A81], 2, DATA),
     ("LDR literal", [0x4900], 2, 0),
-    ("LDR flash", [0x6801], 2, FLASH),
+    ("LDR flash, not in the cache", [0x6801], 2 + 64, FLASH),
     ("STR SRAM", [0x6001], 2, DATA),
     ("STRB SRAM", [0x7001], 2, DATA),
     ("LDR SIO", [0x6801], 1, SIO_GPIO_OUT),

@@ -57,7 +57,7 @@ def test_firmware_starts_as_on_the_chip_and_echoes(name: str) -> None:
     board.uart0.write(b"q")
     stop = board.run(max_cycles=100_000)
     assert (stop.reason, stop.immediate) == ("bkpt", 0)
-    assert stop.r0 == pytest.approx(stop.cycles / 125, abs=60)  # TIMER; before the PLL the clock was slower
+    assert 0 < stop.r0 - stop.cycles / 125 < 2000  # TIMER in us; before the PLL the clock was slower
 
 
 def test_characters_come_at_the_baud_rate() -> None:
