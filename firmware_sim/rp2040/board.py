@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from firmware_sim.rp2040 import layout
+from firmware_sim.rp2040.analog import Analog
 from firmware_sim.rp2040.blocks.xip_ssi import COMMAND_MODE, QUAD_MODE
 from firmware_sim.rp2040.boot import BOOT2_BYTES, BOOT2_TARGET, Start, choose_start, has_boot2, scratch_start
 from firmware_sim.rp2040.bootrom import STACK_TOP, BootRom
@@ -50,6 +51,7 @@ PARTS = (
     "uart0",
     "uart1",
     "gpio",
+    "adc",
     "i2c0",
     "i2c1",
     "spi0",
@@ -84,6 +86,7 @@ class Board:
         self.uart0 = SerialPort(self.chip, 0)
         self.uart1 = SerialPort(self.chip, 1)
         self.gpio = Gpio(self.chip)
+        self.adc = Analog(self.chip)
         self.i2c0, self.i2c1 = I2cPort(self.chip, 0), I2cPort(self.chip, 1)
         self.spi0, self.spi1 = SpiPort(self.chip, self.gpio, 0), SpiPort(self.chip, self.gpio, 1)
         self.usb = UsbPort(self.chip)

@@ -13,6 +13,7 @@ import numpy as np
 
 from firmware_sim.rp2040 import layout
 from firmware_sim.rp2040.blocks import uart
+from firmware_sim.rp2040.blocks.adc import adc_reset
 from firmware_sim.rp2040.blocks.clocks import Clocks
 from firmware_sim.rp2040.blocks.dma import Dma
 from firmware_sim.rp2040.blocks.i2c import I2c
@@ -20,7 +21,9 @@ from firmware_sim.rp2040.blocks.io_bank0 import BANK0_NAMES, IoBank
 from firmware_sim.rp2040.blocks.io_qspi import IoQspi
 from firmware_sim.rp2040.blocks.oscillators import ROSC, ROSC_HZ, XOSC, Oscillator, Pll
 from firmware_sim.rp2040.blocks.pads import BANK0_BITS, PADS_BANK0, PADS_QSPI, QSPI_BITS, Pads
+from firmware_sim.rp2040.blocks.pins import FUNCTION_PWM
 from firmware_sim.rp2040.blocks.psm import Psm
+from firmware_sim.rp2040.blocks.pwm import pwm_reset
 from firmware_sim.rp2040.blocks.resets import Resets
 from firmware_sim.rp2040.blocks.serial_pins import set_idle_levels
 from firmware_sim.rp2040.blocks.spi import Spi
@@ -66,6 +69,7 @@ OUTSIDE = (
     layout.PIN_EXTERNAL_UP,
     layout.PIN_EXTERNAL_DOWN,
     layout.PIN_WATCH,
+    *(layout.ADC_CODES + channel for channel in range(5)),
     layout.PIN_LOG_LIMIT,
 )
 UART_IRQ = 20  # UART0; UART1 is 21
@@ -163,6 +167,8 @@ class Chip:
             Dma("DMA", {}, S, report),
         ]
         blocks.append(CompiledBlock("TIMER", S, report, lambda: timer_reset(S, self.now)))
+        blocks.append(CompiledBlock("PWM", S, report, lambda: pwm_reset(S, self.now)))
+        blocks.append(CompiledBlock("ADC", S, report, lambda: adc_reset(S)))
         for i in range(2):
             base, irq = layout.UART + i * layout.UART_STRIDE, UART_IRQ + i
             blocks.append(CompiledBlock(f"UART{i}", S, report, functools.partial(uart.uart_reset, S, base, irq)))
@@ -247,6 +253,7 @@ class Chip:
         self.power.update(cycle)
         tick_hz = self.watchdog.tick_hz(self.clocks.ref_hz)
         self.watchdog.rebase(cycle)
+        self.S[layout.CLK_ADC_HZ] = self.clocks.hz("ADC")
         set_clocks(self.S, self.clocks.sys_hz, self.clocks.peri_hz, tick_hz, cycle)
         self.power.update(cycle)
 
@@ -258,6 +265,7 @@ class Chip:
     def pins_changed(self, cycle: int | None = None) -> None:
         """Compute the levels of the pins anew, after a change from outside or by a block served by Python."""
         update_pins(self.S, self.now if cycle is None else cycle)
+        self.refresh_pins()
         self.plan()
 
     def _flash_changed(self, offset: int, size: int) -> None:
@@ -270,7 +278,11 @@ class Chip:
         self.blocks["XIP_CTRL"].store(4, 1, cycle)
 
     def refresh_pins(self) -> None:
-        """Bring up to date what is computed only when somebody looks."""
+        """Bring up to date what is computed only when somebody looks: the levels of PWM."""
+        if self.S[layout.PIN_FUNCTION + FUNCTION_PWM]:
+            self.link()
+            fire = UNIT_FUNCTION(int(self.S[layout.EVENT_FIRE + layout.EVENT_PWM]))
+            fire(int(self.S[layout.STATE_AT]), self.now, 0, 0, 0)
 
     @property
     def reset_pending(self) -> bool:

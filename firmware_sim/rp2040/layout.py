@@ -221,12 +221,19 @@ BOOT_WORDS = 16
 FIFO = BOOT + BOOT_WORDS  # [2][FIFO_STRIDE]: what core 0 reads, what core 1 reads (blocks/sio.py)
 FIFO_STRIDE = 16
 EVENT_AT = FIFO + 2 * FIFO_STRIDE  # [EVENT_KINDS] cycle of the next event of each compiled block, EVENT_*
-EVENT_TIMER, EVENT_UART0, EVENT_UART1, EVENT_STREAM = 0, 1, 2, 3
+EVENT_TIMER, EVENT_UART0, EVENT_UART1, EVENT_STREAM, EVENT_PWM, EVENT_ADC = range(6)
 EVENT_KINDS = 16
 BANKS = EVENT_AT + EVENT_KINDS  # ring of what the cores do to the banks of the SRAM, a word a cycle (banks.py)
 BANK_CYCLES = 1024
+PWM = BANKS + BANK_CYCLES  # [8 slices][16] (blocks/pwm.py)
+PWM_INTR, PWM_INTE, PWM_INTF = PWM + 128, PWM + 129, PWM + 130
+PWM_INPUTS = PWM + 131  # pins that slices take as input
+ADC = PWM + 144  # blocks/adc.py
+ADC_CODES = ADC + 24  # [8] what the channels measure
+CLK_ADC_HZ = ADC + 32
+SYSTEM_WORDS = 192
 # Addresses in this process; a snapshot is restored without them.
-ADDRESSES = BANKS + BANK_CYCLES
+ADDRESSES = PWM + SYSTEM_WORDS
 FAR = ADDRESSES  # [64] functions called through `call_far`, FAR_*
 UNIT_READ = ADDRESSES + 64  # [64] by `bus.unit_index`: functions that serve the registers of a block, or 0: Python does
 UNIT_WRITE = ADDRESSES + 128  # [64]
@@ -251,7 +258,8 @@ STATE_WORDS = ADDRESSES + ADDRESS_WORDS
     FAR_WRITE_REGISTER,  # address, value, cycle
     FAR_ADVANCE,  # cycle: bring DMA and PIO up to it
     FAR_XIP_MISS,  # address, cycle -> cycles that the access waits, or the negated fault
-) = range(FAR, FAR + 14)
+    FAR_LOOK_PWM,  # cycle: pins that PWM slices count have changed
+) = range(FAR, FAR + 15)
 
 # --- why run() returned ---
 EXIT_END = 0

@@ -31,6 +31,7 @@ class Restart:
         if name in self._chip.blocks:
             self._chip.blocks[name].reset()
             self._chip.clocks_changed(self._chip.now)
+            self._chip.pins_changed()
 
     def sio(self) -> None:
         """GPIO outputs, interpolators, FIFOs and spinlocks; the dividers belong to the cores' slices."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from firmware_sim.rp2040.blocks.adc import fire_adc, read_adc, write_adc
 from firmware_sim.rp2040.blocks.dma_unit import advance_blocks, read_dma, write_dma
+from firmware_sim.rp2040.blocks.pwm import fire_pwm, look_pwm, read_pwm, write_pwm
 from firmware_sim.rp2040.blocks.timer import fire_timer, read_timer, write_timer
 from firmware_sim.rp2040.blocks.uart_unit import fire_uart0, fire_uart1, read_uart, write_uart
 from firmware_sim.rp2040.blocks.xip import fire_stream, read_xip, write_xip, xip_miss
@@ -14,7 +16,9 @@ from firmware_sim.rp2040.control import attend
 from firmware_sim.rp2040.exceptions import far_return, far_svc
 from firmware_sim.rp2040.fetch import far_decode
 from firmware_sim.rp2040.layout import (
+    EVENT_ADC,
     EVENT_FIRE,
+    EVENT_PWM,
     EVENT_STREAM,
     EVENT_TIMER,
     EVENT_UART0,
@@ -23,6 +27,7 @@ from firmware_sim.rp2040.layout import (
     FAR_ATTEND,
     FAR_DECODE,
     FAR_LOAD_MULTIPLE,
+    FAR_LOOK_PWM,
     FAR_MRS,
     FAR_MSR,
     FAR_READ,
@@ -56,13 +61,22 @@ class Unit(NamedTuple):
 UNITS = (
     Unit(0x40034000, read_uart, write_uart),
     Unit(0x40038000, read_uart, write_uart),
+    Unit(0x4004C000, read_adc, write_adc),
+    Unit(0x40050000, read_pwm, write_pwm),
     Unit(0x40054000, read_timer, write_timer),
     Unit(0x50000000, read_dma, write_dma),
     Unit(0x14000000, read_xip, write_xip),
     Unit(0x50400000, read_xip, write_xip),
 )
 # fire(state, now, 0, 0, 0), called when S[EVENT_AT + kind] is reached; it sets that word to what comes next.
-EVENTS = {EVENT_TIMER: fire_timer, EVENT_UART0: fire_uart0, EVENT_UART1: fire_uart1, EVENT_STREAM: fire_stream}
+EVENTS = {
+    EVENT_TIMER: fire_timer,
+    EVENT_UART0: fire_uart0,
+    EVENT_UART1: fire_uart1,
+    EVENT_STREAM: fire_stream,
+    EVENT_PWM: fire_pwm,
+    EVENT_ADC: fire_adc,
+}
 SLOW_PATHS = {
     FAR_READ: far_read,
     FAR_WRITE: far_write,
@@ -78,6 +92,7 @@ SLOW_PATHS = {
     FAR_WRITE_REGISTER: far_write_register,
     FAR_ADVANCE: advance_blocks,
     FAR_XIP_MISS: xip_miss,
+    FAR_LOOK_PWM: look_pwm,
 }
 
 

@@ -100,7 +100,15 @@ class Clocks(RegisterBlock):
     def hz(self, generator: str) -> int:
         """Frequency of clk_ref, clk_sys, clk_peri, ...: 0 while it stands still."""
         known = {"REF": self.ref_hz, "SYS": self.sys_hz, "PERI": self.peri_hz, "USB": self.usb_hz}
-        return known.get(generator, 1)
+        return known.get(generator, self._auxiliary_hz(generator))
+
+    def _auxiliary_hz(self, generator: str) -> int:
+        """clk_adc or clk_rtc: a divided auxiliary source."""
+        control = self.values[f"CLK_{generator}_CTRL"]
+        if not control & ENABLE:
+            return 0
+        source = ("PLL_USB", "PLL_SYS", "ROSC", "XOSC", "", "", "", "")[control >> 5 & 7]
+        return self._divided(self._source(source), generator)
 
     def _measured_khz(self) -> int:
         source = self.values["FC0_SRC"]

@@ -8,8 +8,10 @@ by blocks/io_bank0.py and blocks/pads.py.
 from __future__ import annotations
 
 from firmware_sim.rp2040.compiled import inner
+from firmware_sim.rp2040.far import call_far
 from firmware_sim.rp2040.layout import (
     CORE_STRIDE,
+    FAR_LOOK_PWM,
     GPIO_EXTERNAL,
     GPIO_HI_OE,
     GPIO_HI_OUT,
@@ -51,11 +53,12 @@ from firmware_sim.rp2040.layout import (
     PIN_STUCK,
     PIN_STUCK_LEVEL,
     PIN_WATCH,
+    PWM_INPUTS,
     QSPI_SHIFT,
     State,
 )
 
-FUNCTION_SIO, FUNCTIONS = 5, 10
+FUNCTION_PWM, FUNCTION_SIO, FUNCTIONS = 4, 5, 10
 BANK0 = (1 << 30) - 1
 ALL_PINS = BANK0 | 0x3F << QSPI_SHIFT
 QSPI_SCLK, QSPI_SS = 1 << QSPI_SHIFT, 2 << QSPI_SHIFT
@@ -121,6 +124,8 @@ def pins_edges(S: State, changed: int, now: int) -> None:
     S[PIN_EDGE_HIGH] |= irq & ~S[PIN_IRQ]
     S[PIN_IRQ] = irq
     pins_lines(S, now)
+    if changed & S[PWM_INPUTS] & S[PIN_FUNCTION + FUNCTION_PWM] and S[FAR_LOOK_PWM]:
+        call_far(S, FAR_LOOK_PWM, now, 0, 0, 0)
     if changed & S[PIN_WATCH]:
         count = S[PIN_LOG_COUNT]
         if count < PIN_LOG_ENTRIES:

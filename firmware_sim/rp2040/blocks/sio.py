@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from firmware_sim.rp2040.blocks.interp import interp_read, interp_write, signed
-from firmware_sim.rp2040.blocks.pins import pins_update
+from firmware_sim.rp2040.blocks.pins import FUNCTION_PWM, pins_update
 from firmware_sim.rp2040.compiled import inner
+from firmware_sim.rp2040.far import call_address
 from firmware_sim.rp2040.layout import (
     CORE_ID,
     CORE_STRIDE,
@@ -15,6 +16,8 @@ from firmware_sim.rp2040.layout import (
     DIV_READY,
     DIV_REMAINDER,
     DIV_SIGNED,
+    EVENT_FIRE,
+    EVENT_PWM,
     FIFO,
     FIFO_STRIDE,
     GPIO_HI_OE,
@@ -25,9 +28,11 @@ from firmware_sim.rp2040.layout import (
     INTERP_STRIDE,
     NEXT_EVENT,
     OWN_LINES,
+    PIN_FUNCTION,
     PIN_HI_IN,
     PIN_IN,
     SPINLOCKS,
+    STATE_AT,
     WORD,
     State,
 )
@@ -137,6 +142,8 @@ def sio_read(S: State, core: int, offset: int, now: int, look: bool) -> int:
     if offset == CPUID:
         return S[core + CORE_ID]
     if offset == GPIO_IN:
+        if S[PIN_FUNCTION + FUNCTION_PWM] and not look:
+            call_address(S[EVENT_FIRE + EVENT_PWM], S[STATE_AT], now, 0, 0, 0)
         return S[PIN_IN]
     if offset == GPIO_HI_IN:
         return S[PIN_HI_IN]
