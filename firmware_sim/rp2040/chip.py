@@ -161,8 +161,8 @@ class Chip:
             Pads("PADS_BANK0", PADS_BANK0, BANK0_BITS, S, report, self.pins_changed),
             Pads("PADS_QSPI", PADS_QSPI, QSPI_BITS, S, report, self.pins_changed),
             XipCtrl("XIP_CTRL", {}, S, report),
-            *(I2c(i, S, report, lambda: self.now) for i in range(2)),
-            *(Spi(i, S, report, lambda: self.now) for i in range(2)),
+            *(I2c(i, S, report, lambda: self.now, self.warn) for i in range(2)),
+            *(Spi(i, S, report, lambda: self.now, self.warn) for i in range(2)),
             Usb(S, self.mem, report, lambda: self.now, lambda: self.clocks.usb_hz),
             Dma("DMA", {}, S, report),
         ]

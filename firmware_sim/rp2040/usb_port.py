@@ -55,15 +55,11 @@ class UsbPort:
 
     def __init__(self, chip: Chip) -> None:
         self._chip = chip
-        self.host = UsbHost(cast(Usb, chip.blocks["USBCTRL_REGS"]), self._warn)
+        self.host = UsbHost(cast(Usb, chip.blocks["USBCTRL_REGS"]), chip.warn)
         self.host.arrived = self._arrived
         self.console = UsbConsole(self)
         self.stop_byte = -1  # run() returns once the console sent a packet with it; ANY: any packet
         self._taken = 0  # bytes of `sent` that `drain` has given
-
-    def _warn(self, text: str) -> None:
-        if text not in self._chip.warnings:
-            self._chip.warnings.append(text)
 
     @property
     def device(self) -> UsbDescription | None:

@@ -372,6 +372,7 @@ def test_a_program_reads_a_sensor_and_a_snapshot_repeats_it(bus_probe: Any) -> N
     sensor = board.i2c0.attach(0x30, I2cRegisters({0x0A: 0x26, 0x0B: 0x42}))
     registers = {name: I2C0 + register.offset for name, register in REGISTERS.items()}
     bus_probe.run(
+        *[(0x40014004 + 8 * pin, 3) for pin in (4, 5)],
         (registers["IC_ENABLE"], 0),
         (registers["IC_TAR"], 0x30),
         (registers["IC_ENABLE"], 1),
@@ -398,3 +399,9 @@ def test_addresses_are_checked() -> None:
         port.attach(0x30, Log())
     with pytest.raises(BadInputError, match="0x7f"):
         port.attach(0x80, Log())
+
+
+def test_a_bus_without_pins_is_told(bus_probe: Any) -> None:
+    bus_probe.board.i2c1.attach(0x55, Log())
+    bus_probe.run((0x4004806C, 1), (0x40014004 + 8 * 2, 3), (0x40048010, 0x200), 5000)
+    assert bus_probe.board.warnings == ["I2C1 is used, but no GPIO is its SCL: on a board nobody would answer"]

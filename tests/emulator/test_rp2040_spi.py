@@ -179,6 +179,7 @@ def script(select: bool = True) -> list[Any]:
     pin = 1 << CS
     return [
         (CLK_PERI_CTRL, 0x800),
+        (IO_BANK0 + 4 + 8 * 18, 1),
         (IO_BANK0 + 4 + 8 * CS, 5 if select else 1),
         (SIO + 0x14, pin),
         (SIO + 0x24, pin),
@@ -210,6 +211,12 @@ def test_a_program_selects_a_device_and_a_snapshot_repeats_it(bus_probe: Any) ->
     assert device.events == []
     assert bus_probe.run(*script()) == values
     assert device.events == events
+    assert not any("SCK" in warning for warning in bus_probe.board.warnings)
+
+
+def test_a_bus_without_a_clock_pin_is_told(bus_probe: Any) -> None:
+    bus_probe.run((CLK_PERI_CTRL, 0x800), (SPI0 + 0x10, 2), (SPI0, 7), (SPI0 + 4, 2), (SPI0 + 8, 1), 100)
+    assert "SPI0 sends, but no GPIO is its SCK: on a board nobody would notice" in bus_probe.board.warnings
 
 
 def test_a_chip_select_that_the_controller_drives(bus_probe: Any) -> None:

@@ -305,6 +305,41 @@ def test_what_a_device_does_wrong_is_named() -> None:
     assert "no answer to GET_DESCRIPTOR (device)" in bench.board.warnings[0], "the address was never set"
 
 
+CDC = bytes([9, 2, 67, 0, 2, 1, 0, 0x80, 50, 9, 4, 0, 0, 1, 2, 2, 0, 0, 5, 36, 0, 16, 1, 5, 36, 1, 0, 1])
+CDC += bytes([4, 36, 2, 2, 5, 36, 6, 0, 1, 7, 5, 0x81, 3, 8, 0, 16, 9, 4, 1, 0, 2, 10, 0, 0, 0])
+CDC += bytes([7, 5, 0x02, 2, 64, 0, 0, 7, 5, 0x82, 2, 64, 0, 0])
+
+
+def test_a_driver_that_zeroes_the_block_and_sends_two_buffers_at_once() -> None:
+    """What TinyUSB's driver does: memset, double-buffered bulk IN with one interrupt for two, SOF while it sends."""
+    bench = Bench()
+    for offset in range(0, 0x9C, 4):
+        bench.chip.S[layout.WRITTEN] = 0
+        bench.block.store(offset, 0, 0)
+    enumerate_by_hand(bench, CDC)
+    assert bench.data(0, size=8) == struct.pack("<BBHHH", 0x21, 0x20, 0, 0, 7)
+    bench.half(0, 1, 0, AVAILABLE | PID | 64)
+    bench.block.due(bench.cycle)
+    bench.settle()
+    assert bench.data(0x100, size=7) == struct.pack("<IBBB", 115200, 0, 0, 8)
+    status(bench)
+    assert bench.data(0, size=8) == struct.pack("<BBHHH", 0x21, 0x22, 3, 0, 0)
+    status(bench)
+    assert bench.board.usb.console.is_open
+    bench.word(8 * 2, EP_CONTROL | block.EP_DOUBLE | block.EP_INT_2BUF | 0x200)
+    text = bytes(range(256)) * 3
+    for at in range(0, len(text), 128):
+        pair = text[at : at + 128]
+        bench.data(0x200, pair)
+        bench.word(0x80 + 8 * 2, SELECT | AVAILABLE | FULL | 64 | (AVAILABLE | FULL | PID | LAST | 64) << 16)
+        bench.block.due(bench.cycle)
+        bench.settle()
+        assert bench.read("BUFF_STATUS") == 1 << 4 | bench.read("BUFF_STATUS") & 3
+        bench.write("BUFF_STATUS", 1 << 4, "clear")
+    assert bench.board.usb.console.read() == text
+    assert bench.board.warnings == []
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=120))
 def test_any_configuration_is_read_or_refused(data: bytes) -> None:

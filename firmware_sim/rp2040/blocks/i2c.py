@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from firmware_sim.rp2040.blocks.i2c_master import I2cBus, Master, advance_master, begin, leave_bus, stop_after_this
 from firmware_sim.rp2040.blocks.i2c_slave import Slave, advance_slave, poll_slave
+from firmware_sim.rp2040.blocks.serial_pins import i2c_pins_missing
 from firmware_sim.rp2040.layout import CLK_SYS_HZ, State
 from firmware_sim.rp2040.registers import Register, RegisterBlock
 
@@ -93,12 +94,23 @@ SMALLEST = {"IC_SS_SCL_HCNT": 6, "IC_FS_SCL_HCNT": 6, "IC_SS_SCL_LCNT": 8, "IC_F
 
 
 class I2c(RegisterBlock):
-    """One I2C controller. `bus` finds the devices that the host attached; `now` gives the present cycle."""
+    """One I2C controller. `bus` finds the devices that the host attached; `now` gives the present cycle.
+
+    `warn` is told once when a transfer begins without pins: a board would reach nobody.
+    """
 
     remembers = ("values", "tx", "rx", "raw", "held", "master", "slave")
 
-    def __init__(self, index: int, S: State, report: Callable[[str, int], None], now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        index: int,
+        S: State,
+        report: Callable[[str, int], None],
+        now: Callable[[], int],
+        warn: Callable[[str], None],
+    ) -> None:
         self.index = index
+        self.warn = warn
         self.now = now
         self.bus = I2cBus()
         self.slave = Slave()
@@ -119,6 +131,12 @@ class I2c(RegisterBlock):
     def enabled(self) -> bool:
         """IC_ENABLE[0]."""
         return bool(self.values["IC_ENABLE"] & ENABLE)
+
+    def check_pins(self) -> None:
+        """Say what a board would lack."""
+        missing = i2c_pins_missing(self.S, self.index)
+        if missing:
+            self.warn(f"{self.name} is used, but no GPIO is its {missing}: on a board nobody would answer")
 
     def bit_cycles(self) -> int:
         """Cycles of clk_sys (which is ic_clk) of one SCL period (datasheet 4.3.14.1)."""

@@ -112,6 +112,7 @@ def _address(block: I2c, cycle: int) -> None:
         bits += 0 if repeated else BYTE + 1 + BYTE
     elif m.ten_bit:
         bits += BYTE
+    block.check_pins()
     block.raw |= 1 << 8 | 1 << 10  # ACTIVITY, START_DET
     m.phase, m.until = "address", cycle + bits * block.bit_cycles()
     return None

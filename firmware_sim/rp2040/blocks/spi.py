@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from firmware_sim.rp2040.blocks.serial_pins import spi_pins_missing
 from firmware_sim.rp2040.layout import CLK_PERI_HZ, CLK_SYS_HZ, PIN_FUNCTION, WRITTEN, State
 from firmware_sim.rp2040.registers import Register, RegisterBlock
 
@@ -69,12 +70,23 @@ def tell_selected(device: SpiDevice, active: bool) -> None:
 
 
 class Spi(RegisterBlock):
-    """One SPI controller. `devices` are (device, pin of its chip select or None for one that is always selected)."""
+    """One SPI controller. `devices` are (device, pin of its chip select or None for one that is always selected).
+
+    `warn` is told once when a frame begins without a clock pin: a board would reach nobody.
+    """
 
     remembers = ("values", "tx", "rx", "word", "until", "ror", "timed_out", "idle_since", "levels", "queue", "finished")
 
-    def __init__(self, index: int, S: State, report: Callable[[str, int], None], now: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        index: int,
+        S: State,
+        report: Callable[[str, int], None],
+        now: Callable[[], int],
+        warn: Callable[[str], None],
+    ) -> None:
         self.index = index
+        self.warn = warn
         self.now = now
         self.devices: list[tuple[SpiDevice, int | None]] = []
         self.levels: dict[int, int] = {}  # of the chip selects
@@ -173,6 +185,9 @@ class Spi(RegisterBlock):
             self.word = self.tx.pop(0) if self.tx else 0
         elif self.tx and self.half_bit_cycles(1):
             self.word = self.tx.pop(0)
+            missing = "" if self.values["SSPCR1"] & LBM else spi_pins_missing(self.S, self.index)
+            if missing:
+                self.warn(f"{self.name} sends, but no GPIO is its {missing}: on a board nobody would notice")
         else:
             return
         self.until = cycle + self.frame_cycles(follows)
