@@ -51,6 +51,9 @@ def run(
     no_native: Annotated[
         bool, typer.Option("--no-native", help="Interpret everything: slower, with the same results.")
     ] = False,
+    flash: Annotated[
+        Path | None, typer.Option(help="File that keeps the 2 MB of flash from run to run; made when it is missing.")
+    ] = None,
 ) -> None:
     """Run a firmware file, print what UART0 and its USB serial port send, and say why it stopped.
 
@@ -64,7 +67,17 @@ def run(
     from firmware_sim.rp2040.session import RunOptions, run_file
 
     options = RunOptions(
-        bkpt_log, as_json, max_cycles, timeout, until_text, uart_in, usb_in, strict, through_resets, not no_native
+        bkpt_log,
+        as_json,
+        max_cycles,
+        timeout,
+        until_text,
+        uart_in,
+        usb_in,
+        strict,
+        through_resets,
+        not no_native,
+        flash,
     )
     raise typer.Exit(run_file(file, options))
 

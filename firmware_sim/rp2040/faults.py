@@ -75,7 +75,7 @@ class _Flip:
 class FaultPlan(RegisterBlock):
     """What is to happen at which cycle; part of the chip, so that a snapshot holds it."""
 
-    remembers = ("flips", "rates", "cut_at", "off", "random", "done", "uart_rates", "uart_bytes", "camera", "seed")
+    remembers = ("flips", "rates", "cut_at", "off", "drawn", "done", "uart_rates", "uart_bytes", "camera", "seed")
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class FaultPlan(RegisterBlock):
     def clear(self, seed: int) -> None:
         """Nothing is planned."""
         self.seed = seed
-        self.random = random.Random(seed)
+        self.drawn = 0  # random numbers taken
         self.flips: list[tuple[int, _Flip]] = []
         self.rates: dict[Where, tuple[float, int]] = {}  # flips a megacycle, cycle of the next
         self.cut_at = NEVER
@@ -113,9 +113,14 @@ class FaultPlan(RegisterBlock):
         self.flips, self.cut_at = [], NEVER
         self.rates = {where: (rate, self.gap(rate)) for where, (rate, _) in self.rates.items()}
 
+    def _draw(self) -> random.Random:
+        """The next source of random numbers; which it is is all that has to be remembered."""
+        self.drawn += 1
+        return random.Random(f"{self.seed} {self.drawn}")
+
     def gap(self, rate: float) -> int:
         """Cycles to the next flip."""
-        return max(1, round(self.random.expovariate(rate) * MEGACYCLE))
+        return max(1, round(self._draw().expovariate(rate) * MEGACYCLE))
 
     def apply(self, flip: _Flip, cycle: int) -> None:
         """Turn a bit over."""
@@ -136,11 +141,12 @@ class FaultPlan(RegisterBlock):
 
     def pick(self, where: Where) -> _Flip:
         """A bit at random."""
+        draw = self._draw()
         if where == "registers":
-            number = self.random.randrange(16)
-            return _Flip(True, number, self.random.choice(REGISTER_BITS.get(number, range(32))))
+            number = draw.randrange(16)
+            return _Flip(True, number, draw.choice(REGISTER_BITS.get(number, range(32))))
         offset, size = (SRAM_OFFSET, SRAM_SIZE) if where == "sram" else (FLASH_OFFSET, FLASH_SIZE)
-        return _Flip(False, offset + self.random.randrange(size), self.random.randrange(8))
+        return _Flip(False, offset + draw.randrange(size), draw.randrange(8))
 
     def due(self, cycle: int) -> None:
         """Do what is planned for this cycle or earlier."""

@@ -32,6 +32,7 @@ class RunOptions:
     strict: bool = False
     through_resets: bool = False
     native: bool = True
+    flash: Path | None = None
 
 
 def compile_core(board: Board) -> None:
@@ -72,7 +73,7 @@ def prepare(path: Path, options: RunOptions) -> Board:
     """A board with the file loaded and everything compiled. Raises BadInputError."""
     image = load_image(path)
     sending, typing = read_uart_input(options.uart_in), read_uart_input(options.usb_in)
-    board = Board(strict=options.strict, native=options.native)
+    board = Board(flash=options.flash, strict=options.strict, native=options.native)
     board.load(image)
     board.uart0.write(sending)
     board.usb.console.write(typing)
@@ -105,7 +106,10 @@ def exit_code(board: Board, stop: Stop, options: RunOptions) -> int:
 def run_file(path: Path, options: RunOptions) -> int:
     """Run a file; the exit code. Raises BadInputError."""
     board = prepare(path, options)
-    stop = run_prepared(board, options)
+    try:
+        stop = run_prepared(board, options)
+    finally:
+        board.flash.close()
     if options.as_json:
         print(json.dumps(result_object(board, stop)))  # noqa: T201
         for fault in stop.faults:
