@@ -7,7 +7,7 @@ peripheral bus. `core` is the index of the core's slice of the state.
 
 from __future__ import annotations
 
-from firmware_sim.rp2040.blocks.lazy import advance, is_lazy
+from firmware_sim.rp2040.blocks.lazy import advance, is_gpio, is_lazy
 from firmware_sim.rp2040.blocks.ppb import ppb_read, ppb_write
 from firmware_sim.rp2040.blocks.sio import sio_read, sio_write
 from firmware_sim.rp2040.blocks.xip import drop_line, xip_wait
@@ -145,6 +145,8 @@ def bus_read(S: State, mem: Memory, core: int, address: int, size: int, now: int
         return mem.bytes[offset] | (cost << COST_SHIFT)
     top = address >> 28
     if top == 0xD:
+        if is_gpio(address):
+            advance(S, now)
         value = sio_read(S, core, address & 0x0FFFFFFC, now, False)
         cost = COST_SIO
     elif address >> 12 == 0xE000E:
@@ -216,6 +218,8 @@ def bus_write(S: State, mem: Memory, core: int, address: int, size: int, value: 
     top = address >> 28
     wide = replicate(value, size)
     if top == 0xD:
+        if is_gpio(address):
+            advance(S, now)
         return COST_SIO if sio_write(S, core, address & 0x0FFFFFFC, wide, now) >= 0 else -FAULT_UNMAPPED
     if address >> 12 == 0xE000E:
         S[NEXT_EVENT] = now

@@ -22,6 +22,7 @@ from firmware_sim.rp2040.blocks.io_qspi import IoQspi
 from firmware_sim.rp2040.blocks.oscillators import ROSC, ROSC_HZ, XOSC, Oscillator, Pll
 from firmware_sim.rp2040.blocks.pads import BANK0_BITS, PADS_BANK0, PADS_QSPI, QSPI_BITS, Pads
 from firmware_sim.rp2040.blocks.pins import FUNCTION_PWM
+from firmware_sim.rp2040.blocks.pio import Pio
 from firmware_sim.rp2040.blocks.psm import Psm
 from firmware_sim.rp2040.blocks.pwm import pwm_reset
 from firmware_sim.rp2040.blocks.resets import Resets
@@ -50,7 +51,7 @@ from firmware_sim.rp2040.host_call import (
 )
 from firmware_sim.rp2040.launch import wait_for_vector
 from firmware_sim.rp2040.layout import IntArray, Memory, State
-from firmware_sim.rp2040.machine import set_clocks, update_pins
+from firmware_sim.rp2040.machine import catch_up, set_clocks, update_pins
 from firmware_sim.rp2040.memory_map import BLOCKS, block_at
 from firmware_sim.rp2040.native.enter import ROWS, drop_pages, drop_rows
 from firmware_sim.rp2040.power import PowerModel
@@ -165,6 +166,7 @@ class Chip:
             *(Spi(i, S, report, lambda: self.now, self.warn) for i in range(2)),
             Usb(S, self.mem, report, lambda: self.now, lambda: self.clocks.usb_hz),
             Dma("DMA", {}, S, report),
+            *(Pio(f"PIO{i}", {}, S, report) for i in range(2)),
         ]
         blocks.append(CompiledBlock("TIMER", S, report, lambda: timer_reset(S, self.now)))
         blocks.append(CompiledBlock("PWM", S, report, lambda: pwm_reset(S, self.now)))
@@ -262,6 +264,11 @@ class Chip:
         """The cycle at which something from outside happens."""
         return max(self._now, int(self.S[layout.CYCLES]))
 
+    def catch_up(self) -> None:
+        """Bring what is simulated late up to the present cycle."""
+        if self.S[layout.STATE_AT]:
+            catch_up(self.S, self.now)
+
     def pins_changed(self, cycle: int | None = None) -> None:
         """Compute the levels of the pins anew, after a change from outside or by a block served by Python."""
         update_pins(self.S, self.now if cycle is None else cycle)
@@ -278,7 +285,8 @@ class Chip:
         self.blocks["XIP_CTRL"].store(4, 1, cycle)
 
     def refresh_pins(self) -> None:
-        """Bring up to date what is computed only when somebody looks: the levels of PWM."""
+        """Bring up to date what is computed only when somebody looks: DMA, PIO, the levels of PWM."""
+        self.catch_up()
         if self.S[layout.PIN_FUNCTION + FUNCTION_PWM]:
             self.link()
             fire = UNIT_FUNCTION(int(self.S[layout.EVENT_FIRE + layout.EVENT_PWM]))

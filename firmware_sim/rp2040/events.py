@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from firmware_sim.rp2040.blocks.dma_layout import EVENT as DMA_EVENT
 from firmware_sim.rp2040.blocks.lazy import advance
+from firmware_sim.rp2040.blocks.pio_layout import RUNNING
 from firmware_sim.rp2040.blocks.systick import systick_fire
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.far import call_address
@@ -34,6 +35,8 @@ def next_event(S: State) -> int:
 @inner
 def serve_events(S: State, now: int) -> None:
     """Do everything that is due at `now` and set NEXT_EVENT to what comes then."""
+    if S[RUNNING]:
+        advance(S, now)  # before the pins change
     if next_event(S) <= now:
         while S[SYST_EVENT] <= now:
             systick_fire(S, 0)

@@ -51,6 +51,7 @@ class Gpio:
         return 1 << pin
 
     def _place(self, word: int, bit: int, on: bool) -> None:
+        self._chip.catch_up()
         S = self._chip.S
         S[word] = S[word] | bit if on else S[word] & ~bit
 

@@ -232,8 +232,12 @@ ADC = PWM + 144  # blocks/adc.py
 ADC_CODES = ADC + 24  # [8] what the channels measure
 CLK_ADC_HZ = ADC + 32
 SYSTEM_WORDS = 192
+# Ring: cycle of a change of PIN_IN, and PIN_IN before it (blocks/pins.py), for what sees pins two cycles late.
+PIN_HISTORY = PWM + SYSTEM_WORDS  # [PIN_HISTORY_ENTRIES][2]
+PIN_HISTORY_ENTRIES = 64
+PIN_HISTORY_COUNT = PIN_HISTORY + 2 * PIN_HISTORY_ENTRIES  # changes so far
 # Addresses in this process; a snapshot is restored without them.
-ADDRESSES = PWM + SYSTEM_WORDS
+ADDRESSES = PIN_HISTORY_COUNT + 1
 FAR = ADDRESSES  # [64] functions called through `call_far`, FAR_*
 UNIT_READ = ADDRESSES + 64  # [64] by `bus.unit_index`: functions that serve the registers of a block, or 0: Python does
 UNIT_WRITE = ADDRESSES + 128  # [64]

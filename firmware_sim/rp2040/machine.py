@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from firmware_sim.rp2040.blocks.lazy import advance
 from firmware_sim.rp2040.blocks.pins import pins_lines, pins_update
 from firmware_sim.rp2040.blocks.systick import systick_schedule
 from firmware_sim.rp2040.blocks.timer import timer_next, timer_rebase, timer_schedule
@@ -37,6 +38,12 @@ def set_clocks(S: State, sys_hz: int, peri_hz: int, tick_hz: int, cycle: int) ->
     systick_schedule(S, 0)
     systick_schedule(S, CORE_STRIDE)
     S[NEXT_EVENT] = cycle
+
+
+@entry_point
+def catch_up(S: State, cycle: int) -> None:
+    """DMA and PIO, which run late, up to `cycle`: before something from outside changes what they see."""
+    advance(S, cycle)
 
 
 @entry_point

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from firmware_sim.rp2040.blocks.adc import fire_adc, read_adc, write_adc
-from firmware_sim.rp2040.blocks.dma_unit import advance_blocks, read_dma, write_dma
+from firmware_sim.rp2040.blocks.dma_unit import read_dma, write_dma
+from firmware_sim.rp2040.blocks.lazy_unit import advance_blocks
+from firmware_sim.rp2040.blocks.pio_unit import read_pio, write_pio
 from firmware_sim.rp2040.blocks.pwm import fire_pwm, look_pwm, read_pwm, write_pwm
 from firmware_sim.rp2040.blocks.timer import fire_timer, read_timer, write_timer
 from firmware_sim.rp2040.blocks.uart_unit import fire_uart0, fire_uart1, read_uart, write_uart
@@ -67,6 +69,8 @@ UNITS = (
     Unit(0x50000000, read_dma, write_dma),
     Unit(0x14000000, read_xip, write_xip),
     Unit(0x50400000, read_xip, write_xip),
+    Unit(0x50200000, read_pio, write_pio),
+    Unit(0x50300000, read_pio, write_pio),
 )
 # fire(state, now, 0, 0, 0), called when S[EVENT_AT + kind] is reached; it sets that word to what comes next.
 EVENTS = {

@@ -20,7 +20,7 @@ NEXT_WRITE = 11  # write address of the next read
 GLOBAL = DMA + CHANNELS * CHANNEL_STRIDE
 BUSY_CHANNELS = GLOBAL + 0  # bit = channel that has a sequence in progress
 ELIGIBLE = GLOBAL + 1  # bit = channel that may issue once its READY has come
-EVENT = GLOBAL + 2  # cycle at which the DMA must be advanced
+EVENT = GLOBAL + 2  # cycle at which DMA and PIO must be advanced (lazy.py)
 INTR, INTE0, INTF0, INTE1, INTF1 = GLOBAL + 3, GLOBAL + 4, GLOBAL + 5, GLOBAL + 6, GLOBAL + 7
 SNIFF_CTRL, SNIFF_DATA = GLOBAL + 8, GLOBAL + 9
 ROUND = GLOBAL + 10  # bit = HIGH_PRIORITY channel that has not had its turn in this round

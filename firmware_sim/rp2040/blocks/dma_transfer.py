@@ -26,7 +26,6 @@ from firmware_sim.rp2040.blocks.dma_layout import (
     CTRL,
     DATA_SIZE_SHIFT,
     ELIGIBLE,
-    EVENT,
     HALTED,
     HEAD,
     HIGH_PRIORITY,
@@ -259,12 +258,12 @@ def dma_run(S: State, mem: Memory, now: int) -> None:
 
 
 @inner
-def dma_schedule(S: State) -> None:
-    """Set EVENT: where an interrupt is enabled, never behind the cycle at which a sequence may end."""
+def dma_due(S: State) -> int:
+    """Cycle at which the DMA must be run: with interrupts enabled not behind the one at which a sequence may end."""
     first = dma_next(S)
     remaining = STEP
     if first < NEVER and S[INTE0] | S[INTE1]:
         for channel in range(CHANNELS):
             if S[BUSY_CHANNELS] >> channel & 1:
                 remaining = min(remaining, S[DMA + channel * CHANNEL_STRIDE + COUNT])
-    S[EVENT] = NEVER if first == NEVER else first + max(0, remaining - 1)
+    return NEVER if first == NEVER else first + max(0, remaining - 1)

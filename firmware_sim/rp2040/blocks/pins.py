@@ -7,6 +7,7 @@ by blocks/io_bank0.py and blocks/pads.py.
 
 from __future__ import annotations
 
+from firmware_sim.rp2040.blocks.pio_layout import WAITED
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.far import call_far
 from firmware_sim.rp2040.layout import (
@@ -29,6 +30,9 @@ from firmware_sim.rp2040.layout import (
     PIN_FUNCTION,
     PIN_HI_IN,
     PIN_HI_PAD,
+    PIN_HISTORY,
+    PIN_HISTORY_COUNT,
+    PIN_HISTORY_ENTRIES,
     PIN_IN,
     PIN_INOVER,
     PIN_INPUT_ENABLE,
@@ -138,6 +142,16 @@ def pins_edges(S: State, changed: int, now: int) -> None:
 
 
 @inner
+def pins_remember(S: State, changed: int, now: int) -> None:
+    """PIN_IN is about to change: keep what it was for the synchronisers of the PIO, and wake what waits for it."""
+    entry = PIN_HISTORY + 2 * (S[PIN_HISTORY_COUNT] & (PIN_HISTORY_ENTRIES - 1))
+    S[entry], S[entry + 1] = now, S[PIN_IN]
+    S[PIN_HISTORY_COUNT] += 1
+    if changed & S[WAITED]:
+        S[NEXT_EVENT] = now
+
+
+@inner
 def pins_update(S: State, now: int) -> None:
     """Compute all levels anew: to be called at the cycle at which anything that they depend on has changed."""
     out = overridden(S, peripheral_out(S), PIN_OUTOVER)
@@ -153,6 +167,8 @@ def pins_update(S: State, now: int) -> None:
     seen = overridden(S, levels & S[PIN_INPUT_ENABLE], PIN_INOVER)
     S[PIN_LEVELS], S[PIN_OE_PAD] = levels, oe
     S[PIN_PAD], S[PIN_HI_PAD] = levels & BANK0, levels >> QSPI_SHIFT & 0x3F
+    if seen & BANK0 != S[PIN_IN]:
+        pins_remember(S, (seen & BANK0) ^ S[PIN_IN], now)
     S[PIN_IN], S[PIN_HI_IN] = seen & BANK0, seen >> QSPI_SHIFT & 0x3F
     irq = overridden(S, levels & S[PIN_INPUT_ENABLE], PIN_IRQOVER) & ALL_PINS
     if levels != old or irq != S[PIN_IRQ]:

@@ -1,0 +1,134 @@
+"""Running the state machines of both PIO blocks up to a cycle, and when that has to happen next."""
+
+from __future__ import annotations
+
+from firmware_sim.rp2040.blocks.dma_layout import BUSY_CHANNELS
+from firmware_sim.rp2040.blocks.pio_layout import (
+    ENABLED,
+    EXECCTRL,
+    FORCED,
+    INTE0,
+    INTE1,
+    MACHINE,
+    MACHINE_STRIDE,
+    MACHINES,
+    MEMORY,
+    NEXT,
+    PINCTRL,
+    REQUESTED,
+    RUNNING,
+    SEEN,
+    WAITED,
+    WOKEN,
+)
+from firmware_sim.rp2040.blocks.pio_machine import pio_step
+from firmware_sim.rp2040.blocks.pio_pins import look_at_pins, rotate
+from firmware_sim.rp2040.compiled import inner
+from firmware_sim.rp2040.layout import (
+    NEVER,
+    PIN_HISTORY_COUNT,
+    PIN_WATCH,
+    PIN_WATCH_PIO,
+    PIO,
+    PIO_STRIDE,
+    WORD,
+    State,
+)
+
+STEP, LONG_STEP = 64, 2048  # cycles that machines may lag behind when something, or nothing, follows from them
+
+
+@inner
+def machine_at(index: int) -> int:
+    """Where the words of machine `index` (block * 4 + number) begin."""
+    return PIO + (index >> 2) * PIO_STRIDE + MACHINE + (index & 3) * MACHINE_STRIDE
+
+
+@inner
+def pio_next(S: State) -> int:
+    """Cycle at which a machine executes its next instruction."""
+    if S[SEEN] != S[PIN_HISTORY_COUNT]:
+        S[SEEN] = S[PIN_HISTORY_COUNT]
+        if S[WAITED]:
+            look_at_pins(S)
+    first = NEVER
+    if S[RUNNING]:
+        for index in range(2 * MACHINES):
+            if S[RUNNING] >> index & 1:
+                first = min(first, S[machine_at(index) + NEXT])
+    return NEVER if first == NEVER else first >> 8
+
+
+@inner
+def pio_run(S: State, limit: int) -> int:
+    """Run up to the cycle `limit`, or to the first change of a request while the DMA is busy; the cycle reached."""
+    while True:
+        pio_next(S)  # looks at the pins
+        first, second, chosen = NEVER, NEVER, 0
+        for index in range(2 * MACHINES):
+            if S[RUNNING] >> index & 1:
+                cycle = S[machine_at(index) + NEXT] >> 8
+                if cycle < first:
+                    first, second, chosen = cycle, first, index
+                elif cycle < second:
+                    second = cycle
+        if first > limit:
+            return limit
+        p, m = PIO + (chosen >> 2) * PIO_STRIDE, machine_at(chosen)
+        S[WOKEN] = S[REQUESTED] = 0
+        while True:
+            cycle = S[m + NEXT] >> 8
+            if cycle > limit or (cycle >= second and cycle != first):
+                break
+            pio_step(S, p, chosen & 3)
+            if not S[p + ENABLED] >> (chosen & 3) & 1:
+                pio_retire(S, p, chosen)
+            if S[REQUESTED] and S[BUSY_CHANNELS]:
+                return cycle
+            if S[WOKEN] or S[SEEN] != S[PIN_HISTORY_COUNT] or not S[RUNNING] >> chosen & 1:
+                break
+
+
+@inner
+def pio_retire(S: State, p: int, index: int) -> None:
+    """A disabled machine runs only as long as an instruction of SMx_INSTR has to."""
+    if not S[p + ENABLED] >> (index & 3) & 1 and not S[machine_at(index) + FORCED]:
+        S[RUNNING] &= ~(1 << index)
+
+
+@inner
+def pio_watch(S: State) -> None:
+    """Set PIN_WATCH_PIO: the pins that enabled machines may read."""
+    watched = 0
+    for index in range(2 * MACHINES):
+        if S[RUNNING] >> index & 1:
+            p, m = PIO + (index >> 2) * PIO_STRIDE, machine_at(index)
+            base = S[m + PINCTRL] >> 15 & 31
+            for i in range(32):
+                instruction = S[p + MEMORY + i]
+                operation, operand = instruction >> 13, instruction & 31
+                if operation == 0 and instruction >> 5 & 7 == 6:  # JMP PIN
+                    watched |= 1 << (S[m + EXECCTRL] >> 24 & 31)
+                elif operation == 1 and instruction >> 5 & 3 == 0:  # WAIT GPIO
+                    watched |= 1 << operand
+                elif operation == 1 and instruction >> 5 & 3 == 1:  # WAIT PIN
+                    watched |= 1 << ((operand + base) & 31)
+                elif operation == 2 and instruction >> 5 & 7 == 0:  # IN PINS
+                    watched |= rotate((1 << ((operand - 1 & 31) + 1)) - 1, base)
+                elif operation == 5 and operand & 7 == 0:  # MOV x, PINS
+                    watched |= WORD
+    S[PIN_WATCH_PIO] = watched
+
+
+@inner
+def pio_due(S: State) -> int:
+    """Cycle at which the machines must be run: those that run after some cycles, those that wait not at all."""
+    first = pio_next(S)
+    if first == NEVER:
+        return NEVER
+    step = STEP if S[BUSY_CHANNELS] or S[PIN_WATCH] else LONG_STEP
+    for block in range(2):
+        p = PIO + block * PIO_STRIDE
+        if S[p + INTE0] | S[p + INTE1]:
+            step = 1
+    return first + step - 1
