@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from edge.certification.cli import app as certification
+from edge.comparison.cli import app as comparison
 from edge.gateway.cli import app as gateway
 from edge.learning.cli import app as learning
 
@@ -14,3 +15,4 @@ app = typer.Typer(
 app.add_typer(gateway)
 app.add_typer(learning)
 app.add_typer(certification)
+app.add_typer(comparison)

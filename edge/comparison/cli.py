@@ -1,0 +1,28 @@
+"""`crustwatch edge compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def compare(
+    task: Annotated[str, typer.Option(help="Name of a task, or path of its .toml file.")] = "pizza",
+    model: Annotated[Path | None, typer.Option(help="Folder of the model; default: the shipped one.")] = None,
+    bakes: Annotated[int, typer.Option(help="Rendered bakes of each part.", min=200)] = 4000,
+    cache: Annotated[Path | None, typer.Option(help="Where rendered frames are kept.")] = None,
+    processes: Annotated[int, typer.Option(help="Processes that render frames.", min=1)] = 1,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+) -> None:
+    """Our gate against fixed thresholds, cross-entropy, IBT, margin, entropy and chance, on the same logits.
+
+    Example: crustwatch edge compare --bakes 4000
+    """
+    from edge.comparison.commands import run_comparison
+
+    run_comparison(model, task, bakes, cache, processes, json)
