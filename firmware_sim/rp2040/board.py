@@ -278,6 +278,7 @@ class Board:
         S = self.chip.S
         S[layout.SP], S[layout.LR], S[layout.PC], S[layout.VTOR] = start.sp, start.lr, start.pc, start.vtor
         self.chip.flash.reset()
+        self.chip.flush_cache(self.chip.now)
         self.chip.ssi.set_up(COMMAND_MODE if start.boot2 else QUAD_MODE)
         self.chip.resets.after_boot_rom(lenient=not start.boot2)
         if start.boot2:

@@ -52,13 +52,14 @@ class Operation:
 class FlashChip(RegisterBlock):
     """The chip's state. `changed(offset, size)` is called with the bytes that are different now."""
 
-    remembers = ("status", "operation", "continuous", "unique_id", "_command", "_sent", "_selected")
+    remembers = ("status", "operation", "continuous", "unique_id", "written", "_command", "_sent", "_selected")
 
     def __init__(self, S: State, mem: Memory, warn: Callable[[str], None], changed: Callable[[int, int], None]) -> None:
         self.cells = mem.bytes[FLASH_OFFSET : FLASH_OFFSET + FLASH_SIZE]  # uint8 [FLASH_SIZE]
         self.unique_id = UNIQUE_ID
         self.operation: Operation | None = None
-        self._warn = warn
+        self.written: list[tuple[int, int]] = []  # offset and size of what changed since XIP was on
+        self.warn = warn
         self._changed = changed
         super().__init__("FLASH", {}, S, lambda name, offset: None)
 
@@ -91,7 +92,7 @@ class FlashChip(RegisterBlock):
             if byte == 0xFF:
                 self.continuous = False
             elif byte:
-                self._warn(
+                self.warn(
                     f"the flash chip is in continuous read mode and did not understand command 0x{byte:02x}: "
                     "call flash_exit_xip first"
                 )
@@ -136,7 +137,7 @@ class FlashChip(RegisterBlock):
         elif command in ERASE_BYTES and (len(sent) == 3 or ERASE_BYTES[command] == FLASH_SIZE):
             self.start_erase(int.from_bytes(sent, "big"), ERASE_BYTES[command], cycle)
         elif command not in {READ, FAST_READ, PAGE_PROGRAM, *READ_STATUS, *IDS, *SILENT, *ERASE_BYTES, *WRITE_STATUS}:
-            self._warn(f"flash command 0x{command:02x} is not modelled: it reads 0xff and does nothing")
+            self.warn(f"flash command 0x{command:02x} is not modelled: it reads 0xff and does nothing")
 
     def _write_status(self, first: int, sent: bytes, cycle: int) -> None:
         if self.status[0] & WRITE_ENABLED:
@@ -188,6 +189,7 @@ class FlashChip(RegisterBlock):
         else:
             self.cells[where] &= np.frombuffer(operation.data, np.uint8)
         if operation.size:
+            self.written.append((operation.address, operation.size))
             self._changed(operation.address, operation.size)
 
     def _end(self) -> None:

@@ -152,6 +152,55 @@ def test_interrupts_are_taken_while_the_flash_erases(rom: Caller) -> None:
     assert counted(rom) == before
 
 
+def in_flash(*halves: int) -> Board:
+    """A board whose program is in flash, with r4 = flash_exit_xip of the boot ROM and r5 a cold flash address."""
+    names = Caller()
+    board = Board(native=False)
+    code = struct.pack("<2I", 0x20040000, FLASH + 0x101) + b"\xff" * 248 + struct.pack(f"<{len(halves)}H", *halves)
+    board.load(code, address=FLASH)
+    board.set_register("r4", names.functions["EX"])
+    board.set_register("r5", FLASH + 0x100000)
+    return board
+
+
+def test_code_in_flash_cannot_run_on_after_xip_is_off() -> None:
+    """The classic mistake: the function that writes flash is in flash itself. There is no way back to it."""
+    stop = in_flash(0x47A0, *[0x46C0] * 16, 0xBE00).run(max_cycles=1_000_000)  # blx r4; nops; bkpt
+    assert stop.fault is not None
+    assert stop.fault.kind == "read from flash while it is being written or its interface is not in XIP mode"
+    assert FLASH + 0x102 <= stop.fault.address <= FLASH + 0x110
+    assert stop.reason in ("fault", "lockup")
+
+
+def test_data_in_flash_cannot_be_read_while_xip_is_off(rom: Caller) -> None:
+    board = rom.board
+    board.write_memory(DATA, struct.pack("<3H", 0x6801, 0x4770, 0))  # ldr r1, [r0]; bx lr
+    rom.open()
+    stop = rom.call(DATA | 1, FLASH + 0x100000)
+    assert stop.fault is not None
+    assert (stop.fault.pc, stop.fault.address) == (DATA, FLASH + 0x100000)
+    assert "interface is not in XIP mode" in stop.fault.kind
+    rom = Caller()
+    rom.board.write_memory(DATA, struct.pack("<3H", 0x6801, 0x4770, 0))
+    rom.call(DATA | 1, FLASH + 0x100000)
+    rom.open()
+    stop = rom.call(DATA | 1, FLASH + 0x100000)  # still in the cache
+    assert (stop.reason, stop.fault) == ("bkpt", None)
+
+
+def test_a_forgotten_flush_is_named(rom: Caller) -> None:
+    rom.board.write_memory(DATA, struct.pack("<3H", 0x6801, 0x4770, 0))
+    for flush, expected in ((True, 0), (False, 1)):
+        rom.call(DATA | 1, FLASH + 0x3010)
+        rom.open()
+        rom.rom("RE", 0x3000, 4096, 1 << 16, 0xD8)
+        if flush:
+            rom.rom("FC")
+        rom.rom("CX")
+        assert len(rom.board.warnings) == expected
+    assert "old contents until flash_flush_cache is called" in rom.board.warnings[0]
+
+
 # --- the serial interface ---
 
 

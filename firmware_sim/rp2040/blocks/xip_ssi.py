@@ -9,8 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from firmware_sim.rp2040.flash_chip import FlashChip
-from firmware_sim.rp2040.layout import XIP_LINE_CYCLES, XIP_OFF, XIP_WORD_CYCLES, State
+from firmware_sim.rp2040.layout import (
+    XIP_LINE_CYCLES,
+    XIP_OFF,
+    XIP_SETS,
+    XIP_TAGS,
+    XIP_WORD_CYCLES,
+    State,
+)
 from firmware_sim.rp2040.registers import Register, RegisterBlock
 
 NAMES = (
@@ -91,6 +100,22 @@ class XipSsi(RegisterBlock):
         self.S[XIP_WORD_CYCLES], self.S[XIP_LINE_CYCLES] = self._read_cycles(32), self._read_cycles(64)
         if self.in_read_mode:
             self._flash.continuous = self.values["SPI_CTRLR0"] & INST_L == 0
+            if self._flash.written:
+                self._look_for_stale_lines()
+
+    def _look_for_stale_lines(self) -> None:
+        """The flash was written; lines of it that are still cached would be read as they were (the model does not)."""
+        tags = self.S[XIP_TAGS : XIP_TAGS + 2 * XIP_SETS].reshape(XIP_SETS, 2)
+        sets, ways = np.nonzero(tags)
+        addresses = (tags[sets, ways] - 1) * (8 * XIP_SETS) + 8 * sets  # of the cached lines
+        for offset, size in self._flash.written:
+            if ((addresses >= offset) & (addresses < offset + size)).any():
+                self._flash.warn(
+                    f"flash 0x{offset:06x} was written, but the XIP cache still holds what was there: "
+                    "a board reads old contents until flash_flush_cache is called"
+                )
+                break
+        self._flash.written.clear()
 
     def _read_cycles(self, data_bits: int) -> int:
         """Cycles of clk_sys that a read by XIP takes: command, address, dummy cycles and data, each BAUDR times."""
