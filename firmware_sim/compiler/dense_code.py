@@ -226,14 +226,14 @@ def _outputs(code: Assembly, name: str, group: list[int], forms: Requantisation,
             # the first channel's sums are in these registers until here
             code.emit(f"mov {register}, lr" if pixel == 0 else f"ldr {register}, [sp]", 1 if pixel == 0 else 2)
             pointers[pixel] = 0
-        _advance(code, register, base - pointers[pixel])
+        advance(code, register, base - pointers[pixel])
         pointers[pixel] = base
         if form != EXACT:
             code.emit(f"strb r7, [{register}, #{channel - base}]", 2)
 
 
-def _advance(code: Assembly, register: str, distance: int) -> None:
-    """Move a pointer by any distance."""
+def advance(code: Assembly, register: str, distance: int) -> None:
+    """Move a pointer by any distance, forward or back."""
     while distance:
         step = min(255, abs(distance))
         code.emit(f"{'adds' if distance > 0 else 'subs'} {register}, #{step}")
@@ -292,7 +292,7 @@ def _constants(code: Assembly, channels: list[int], values: NDArray[np.int64]) -
             held = value
         step = channel - channel % (MAX_OFFSET + 1) - base
         for register in ("r1", "r2"):
-            _advance(code, register, step)
+            advance(code, register, step)
         base += step
         for register in ("r1", "r2"):
             code.emit(f"strb r7, [{register}, #{channel - base}]", 2)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_sim.compiler.arena import ArenaPlan
+from firmware_sim.compiler.depthwise_code import NO_VARIANT, Channel
 from firmware_sim.compiler.graph import (
     Add,
     AveragePool2D,
@@ -45,6 +46,20 @@ class Generated:
     name: str
     forms: Requantisation
     exact: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedDepthwise:
+    """A 3x3 depthwise convolution as generated code: the functions by variant, and each channel's numbers."""
+
+    names: dict[int, str]
+    forms: Requantisation
+    channels: list[Channel]
+
+    @property
+    def complete(self) -> bool:
+        """Whether no channel needs the kernels on pairs."""
+        return all(channel.variant != NO_VARIANT for channel in self.channels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +125,12 @@ def _fits_pairs(operator: Conv2D | DepthwiseConv2D, graph: Graph) -> bool:
 
 
 def layers_of(
-    position: int, operator: Operator, graph: Graph, arena: ArenaPlan, section: str, generated: Generated | None = None
+    position: int,
+    operator: Operator,
+    graph: Graph,
+    arena: ArenaPlan,
+    section: str,
+    generated: Generated | GeneratedDepthwise | None = None,
 ) -> list[LayerText]:
     """The layers of `operator`: one, none for RESHAPE, one an input for CONCATENATION. Weights go to `section`."""
     if isinstance(operator, Reshape):
@@ -130,13 +150,19 @@ def layers_of(
     if isinstance(operator, Conv2D | DepthwiseConv2D | AveragePool2D | MaxPool2D):
         fields |= _window_fields(operator.window)
     kernel = kernel_of(operator, graph)
-    if generated is not None and isinstance(operator, Conv2D):
+    plain_tables = generated is None
+    if isinstance(generated, GeneratedDepthwise):
+        tables += _depthwise_tables(position, generated)
+        fields["depthwise"] = f"&depthwise_{position}"
+        plain_tables = not generated.complete
+    if isinstance(generated, Generated) and isinstance(operator, Conv2D):
+        plain_tables = bool(len(generated.exact))
         kernel = "generated_conv_2d"
         tables += _generated_tables(position, operator, generated)
         fields["generated"] = f"&generated_{position}"
-    if isinstance(operator, Conv2D | DepthwiseConv2D) and generated is None:
+    if isinstance(operator, Conv2D | DepthwiseConv2D) and not isinstance(generated, Generated):
         fields["weights"] = table("int8_t", "weights", weight_rows(operator).ravel(), section)
-    if isinstance(operator, Conv2D | DepthwiseConv2D) and (generated is None or len(generated.exact)):
+    if isinstance(operator, Conv2D | DepthwiseConv2D) and plain_tables:
         fields["bias"] = table("int32_t", "bias", folded_bias(operator, into.zero_point))  # [O]
         fields["once"] = int(operator.rescale.once)
         fields["multiplier"] = table("int32_t", "multiplier", operator.rescale.multiplier)
@@ -201,6 +227,24 @@ def _generated_tables(position: int, operator: Conv2D, generated: Generated) -> 
         "#else",
         f"    .code = {generated.name},",
         "#endif",
+        "};",
+        "",
+    ]
+
+
+def _depthwise_tables(position: int, generated: GeneratedDepthwise) -> list[str]:
+    """`struct nn_depthwise` and its channels."""
+    return [
+        *(f"void {name}(const int32_t *, const int32_t *, int8_t *, uint32_t);" for name in generated.names.values()),
+        f"static const struct nn_depthwise_channel channels_{position}[{len(generated.channels)}] = {{"
+        f" /* {generated.forms.verdict()} */",
+        *(f"    {{{c.variant}, {c.k}, {c.m}, {c.b}}}," for c in generated.channels),
+        "};",
+        f"static const struct nn_depthwise depthwise_{position} = {{",
+        "#ifdef __ARM_ARCH_6M__",
+        *(f"    .code[{variant}] = {name}," for variant, name in generated.names.items()),
+        "#endif",
+        f"    .shift = {generated.forms.shift}, .channels = channels_{position},",
         "};",
         "",
     ]

@@ -8,12 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_sim.compiler.dense_code import Assembly, dense_code
-from firmware_sim.compiler.emit_layers import WORK_WORDS, Generated
-from firmware_sim.compiler.graph import Conv2D, Graph
+from firmware_sim.compiler.depthwise_code import NO_VARIANT, Geometry, channels_of, depthwise_code
+from firmware_sim.compiler.emit_layers import WORK_WORDS, Generated, GeneratedDepthwise, kernel_of
+from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, Operator
 from firmware_sim.compiler.prover import EXACT, prove, staircase_of
 
 MAX_EXACT = 64  # pair.h, PAIR_SUMS: two sums a channel
 PAIR_CYCLES, PAIR_OUTPUT_CYCLES = 3.6, 55.0  # of the kernels on pairs, a MAC and an output (decision 0091)
+PAIR_DEPTHWISE_CYCLES = 100.0  # of the kernels on pairs, an output, packing left out
+CHANNEL_BYTES = 12  # nn.h, struct nn_depthwise_channel
 PLAIN_CYCLES = 15.0  # a MAC of the plain kernels
 
 
@@ -21,8 +24,8 @@ PLAIN_CYCLES = 15.0  # a MAC of the plain kernels
 class Candidate:
     """One layer as generated code: what it costs and what it saves."""
 
-    generated: Generated
-    assembly: Assembly
+    generated: Generated | GeneratedDepthwise
+    assembly: tuple[Assembly, ...]
     saved_cycles: float
     bytes: int  # of SRAM, less the tables of bias and factors that it replaces
 
@@ -46,7 +49,37 @@ def candidate(position: int, operator: Conv2D, graph: Graph) -> Candidate | None
         PLAIN_CYCLES * rows.size if operator.rescale.once else PAIR_CYCLES * rows.size + PAIR_OUTPUT_CYCLES * len(rows)
     )
     saved = pixels * instead - (pixels + 1) // 2 * assembly.cycles
-    return Candidate(Generated(name, forms, exact), assembly, saved, assembly.bytes - 9 * len(rows))
+    return Candidate(Generated(name, forms, exact), (assembly,), saved, assembly.bytes - 9 * len(rows))
+
+
+def depthwise_candidate(position: int, operator: DepthwiseConv2D, graph: Graph) -> Candidate | None:
+    """Generated code of a 3x3 DEPTHWISE_CONV_2D on pairs; None for other windows."""
+    window = operator.window
+    if kernel_of(operator, graph) != "depthwise_conv_2d" or (window.height, window.width) != (3, 3):
+        return None
+    height, width, channels = graph.tensors[operator.output].shape
+    forms = prove(staircase_of(operator, graph))
+    numbers = channels_of(operator.weights.reshape(9, -1), forms)
+    packed = (width - 1) * window.stride_w + window.width
+    geometry = Geometry(packed, window.stride_h, window.stride_w, width, channels)
+    variants = sorted({channel.variant for channel in numbers} - {NO_VARIANT})
+    code = {variant: depthwise_code(f"layer_{position}_code_{variant}", variant, geometry) for variant in variants}
+    pairs = (height + 1) // 2 * width
+    saved = sum(
+        2 * pairs * PAIR_DEPTHWISE_CYCLES - pairs * code[channel.variant].cycles
+        for channel in numbers
+        if channel.variant != NO_VARIANT
+    )
+    names = {variant: f"layer_{position}_code_{variant}" for variant in variants}
+    generated = GeneratedDepthwise(names, forms, numbers)
+    size = sum(made.bytes for made in code.values()) + CHANNEL_BYTES * channels
+    return Candidate(generated, tuple(code.values()), saved, size - (9 * channels if generated.complete else 0))
+
+
+def _candidate(position: int, operator: Operator, graph: Graph) -> Candidate | None:
+    if isinstance(operator, Conv2D):
+        return candidate(position, operator, graph)
+    return depthwise_candidate(position, operator, graph) if isinstance(operator, DepthwiseConv2D) else None
 
 
 def choose(graph: Graph, room: int) -> dict[int, Candidate]:
@@ -54,7 +87,7 @@ def choose(graph: Graph, room: int) -> dict[int, Candidate]:
     found = {
         position: made
         for position, operator in enumerate(graph.operators)
-        if isinstance(operator, Conv2D) and (made := candidate(position, operator, graph)) and made.saved_cycles > 0
+        if (made := _candidate(position, operator, graph)) and made.saved_cycles > 0
     }
     chosen: dict[int, Candidate] = {}
     for position in sorted(found, key=lambda i: -found[i].saved_cycles / max(1, found[i].bytes)):

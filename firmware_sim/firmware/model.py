@@ -97,7 +97,8 @@ def _layer_reports(graph: Graph, arena: ArenaPlan, placed: Placement) -> Iterato
     for position, operator in enumerate(graph.operators):
         made = placed.generated.get(position)
         for layer in layers_of(position, operator, graph, arena, "", made.generated if made else None):
-            weights = "flash" if position in placed.in_flash else "code" if made else "sram"
+            coded = made is not None and isinstance(operator, Conv2D)
+            weights = "code" if coded else "flash" if position in placed.in_flash else "sram"
             yield LayerReport(
                 position=position,
                 operator=type(operator).__name__,
@@ -106,7 +107,7 @@ def _layer_reports(graph: Graph, arena: ArenaPlan, placed: Placement) -> Iterato
                 macs=macs[position],
                 kernel=layer.kernel,
                 weights=weights if isinstance(operator, Conv2D | DepthwiseConv2D) else "",
-                code_bytes=made.assembly.bytes if made else 0,
+                code_bytes=sum(code.bytes for code in made.assembly) if made else 0,
                 requantisation=made.generated.forms.verdict() if made else "",
             )
 

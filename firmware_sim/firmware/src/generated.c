@@ -2,21 +2,12 @@
 #include <stddef.h>
 
 #include "conv.h"
+#include "interpolator.h"
 #include "kernels.h"
 #include "pair.h"
 #include "requantise.h"
 
 #ifdef __ARM_ARCH_6M__
-
-#include "registers.h"
-
-/* INTERP1 shifts by `shift` and clamps to low..high what is written to ACCUM0 and read from PEEK_LANE0. */
-static void set_interpolator(uint32_t shift, int32_t low, int32_t high)
-{
-    REGISTER(SIO_INTERP1_CTRL_LANE0) = INTERP_SHIFT(shift) | INTERP_MASK_MSB(31u - shift) | INTERP_SIGNED | INTERP_CLAMP;
-    REGISTER(SIO_INTERP1_BASE0) = (uint32_t)low;
-    REGISTER(SIO_INTERP1_BASE1) = (uint32_t)high;
-}
 
 static void run_code(const struct nn_layer *layer, const int32_t *window, int8_t *first, int8_t *second, int32_t *exact)
 {
@@ -24,11 +15,6 @@ static void run_code(const struct nn_layer *layer, const int32_t *window, int8_t
 }
 
 #else
-
-static void set_interpolator(uint32_t shift, int32_t low, int32_t high)
-{
-    (void)shift, (void)low, (void)high;
-}
 
 /* f(x) of prover.py. */
 static int32_t form_of(const struct nn_form *form, int32_t x)
@@ -99,7 +85,7 @@ void generated_conv_2d(const struct nn_layer *layer, int8_t *arena)
     int8_t *out = arena + layer->output_offset;
     uint32_t size = (uint32_t)layer->kernel_h * layer->kernel_w * layer->in_c, channels = layer->out_c;
     uint32_t left = (uint32_t)layer->out_h * layer->out_w, pixel = 0, most = NN_WORK_WORDS / size;
-    set_interpolator(layer->generated->shift, layer->act_min, layer->act_max);
+    interpolator_set(layer->generated->shift, layer->act_min, layer->act_max);
     while (left) {
         uint32_t pairs = (left + 1) / 2 < most ? (left + 1) / 2 : most;
         uint32_t count = left < 2 * pairs ? left : 2 * pairs;

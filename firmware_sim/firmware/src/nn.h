@@ -46,6 +46,22 @@ struct nn_generated {
     int32_t after;
 };
 
+/* Variants of a depthwise layer's code: 2 * (drain after 9, 3 or 2 products) + whether k counts. */
+#define NN_DEPTHWISE_VARIANTS 6
+#define NN_NO_VARIANT 255
+
+/* A 3x3 depthwise layer as generated code (firmware_sim/compiler/depthwise_code.py), a loop for any channel. */
+struct nn_depthwise {
+    /* `rows` rows of windows from the packed row `x` on; `channel` is w[9], m, b, k, distance to the second output. */
+    void (*code[NN_DEPTHWISE_VARIANTS])(const int32_t *x, const int32_t *channel, int8_t *out, uint32_t rows);
+    uint8_t shift; /* the last one, which the interpolator does before it clamps to act_min, act_max */
+    const struct nn_depthwise_channel {
+        uint8_t variant; /* or NN_NO_VARIANT: the kernels on pairs */
+        uint8_t k;
+        int32_t m, b;
+    } *channels; /* [out_c] */
+};
+
 struct nn_layer {
     /* The kernel, one of kernels.h. `arena` is the model's. */
     void (*run)(const struct nn_layer *layer, int8_t *arena);
@@ -101,7 +117,10 @@ struct nn_layer {
     const int32_t *multiplier;
     const int8_t *shift;
 
-    const struct nn_generated *generated; /* generated_conv_2d: bias, multiplier and shift only when some are exact */
+    /* generated_conv_2d, and depthwise_conv_2d with code; then bias, multiplier and shift may be NULL when no channel
+     * needs them. */
+    const struct nn_generated *generated;
+    const struct nn_depthwise *depthwise;
 };
 
 struct nn_model {
