@@ -46,6 +46,7 @@ from firmware_sim.rp2040.usb_port import UsbPort
 from shared.errors import BadInputError
 
 REGISTERS = (*(f"r{i}" for i in range(13)), "sp", "lr", "pc")
+BKPT_HIGH = 0xBE  # upper byte of BKPT
 HARDFAULT = 3  # exception number
 PARTS = (
     "uart0",
@@ -318,6 +319,23 @@ class Board:
             end, text, until, bkpt_log, deadline, on_uart0, on_usb=on_usb, stop_on_reset=stop_on_reset
         )
         return Running(self, conditions).run()
+
+    def step(self, core: int = 0, *, on_uart0: Callable[[bytes], None] | None = None) -> Stop:
+        """Run until a core has run one instruction or entered an exception (reason "step"); the other runs along.
+
+        A core that sleeps for long is given up, with the same reason.
+        """
+        self.pass_breakpoint(core)
+        return Running(self, Conditions(layout.NEVER, on_uart0=on_uart0, step_core=core)).run()
+
+    def pass_breakpoint(self, core: int) -> None:
+        """Go behind the BKPT that the last run stopped at, if the core still stands there."""
+        S, base = self.chip.S, core * layout.CORE_STRIDE
+        stopped = S[layout.EXIT] == layout.EXIT_BKPT and S[layout.EXIT_CORE] == base
+        if stopped and S[layout.EXIT_VALUE] < layout.BREAKPOINT:
+            if self.read_memory(self.place(core)[1], 2)[1] == BKPT_HIGH:
+                self.step_over_breakpoint(core)
+            S[layout.EXIT] = layout.EXIT_END
 
     def breakpoint(self, where: int | str) -> Point:
         """Stop (reason "breakpoint") before the instruction at an address or symbol. `.remove()` ends it."""

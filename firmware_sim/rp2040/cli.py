@@ -206,6 +206,26 @@ def power(
 
 
 @app.command()
+def gdb(
+    file: FileArgument,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 3333,
+    uart_in: UartInOption = None,
+    once: Annotated[bool, typer.Option("--once", help="End when the first debugger leaves.")] = False,
+) -> None:
+    """Wait for a debugger: gdb-multiarch firmware.elf -ex 'target remote :3333'.
+
+    The cores are threads 1 and 2. break, watch, step, continue, load and Ctrl-C work; `monitor help` lists more. A
+    fault stops with SIGSEGV before its handler runs (`monitor faults off`: let the handler run). What UART0 sends is
+    printed here.
+
+    Example: crustwatch emu gdb firmware.elf --port 3333
+    """
+    from firmware_sim.rp2040.gdb_server import serve_file
+
+    serve_file(file, port, uart_in, once)
+
+
+@app.command()
 def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of which the median is taken.")] = 5,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from firmware_sim.rp2040.board import Board
 
 SLICE_CYCLES = 20_000_000  # how far compiled code runs before Python looks at time, keyboard and UART input
+STEP_ATTEMPTS = 10_000  # instructions of the other core, or sleeps, until a step gives up
 MAX_FAULTS = 16
 HALTED = ("bkpt", "fault", "lockup", "idle", "reset", "usb_boot")
 REASONS = {
@@ -41,6 +42,8 @@ class Conditions:
     bkpt_log: bool = False
     deadline: float | None = None  # of time.monotonic()
     on_uart0: Callable[[bytes], None] | None = None
+    stop_at_fault: bool = False  # also where a handler takes care of it
+    step_core: int | None = None  # end once this core has run one instruction
     before_access: bool = False  # a watchpoint stops before the access, as debuggers on ARM expect
     on_usb: Callable[[bytes], None] | None = None
     stop_on_reset: bool = True
@@ -70,6 +73,8 @@ class Running:
         if wanted.on_usb is not None:
             board.usb.stop_byte = ANY
         self.reason = "power_cut" if board.faults.off else ""
+        steps = STEP_ATTEMPTS
+        before = self._progress()
         while not self.reason:
             code = self._advance()
             error, board.chip.error = board.chip.error, None
@@ -77,6 +82,10 @@ class Running:
                 raise error
             self._take_serial()
             self._take_exit(code)
+            if wanted.step_core is not None and not self.reason:
+                steps -= 1
+                if self._progress() != before or not steps:
+                    self.reason, self.core = "step", wanted.step_core
         if self.reason in HALTED:
             board.uart0.finish_sending()
             board.uart1.finish_sending()
@@ -87,12 +96,17 @@ class Running:
         hit = board.recorder.hit if board.recorder and self.reason == "watchpoint" else None
         return board.stop(self.reason, immediate, self.events, self.faults, hit, self.core)
 
+    def _progress(self) -> tuple[int, int]:
+        """Instructions and exception number of the core that is stepped."""
+        S, base = self.board.chip.S, (self.wanted.step_core or 0) * layout.CORE_STRIDE
+        return int(S[base + layout.INSTRUCTIONS]), int(S[base + layout.IPSR])
+
     def _advance(self) -> int:
         """A slice of compiled code, or one instruction while a core has to go over a reported point; EXIT_*."""
         board = self.board
         board.passing = {core: at for core, at in board.passing.items() if at == board.place(core)}
         if not board.passing:
-            return self._run_slice()
+            return self._run_slice(one_step=self.wanted.step_core is not None)
         addresses = {pc for _, pc in board.passing.values()}
         for core in range(2):  # the other core may stand there too: the next step could take it over unseen
             if core not in board.passing and board.awake(core) and board.place(core)[1] in addresses:
