@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import struct
 
 from firmware_sim.rp2040 import Board, layout
 from firmware_sim.rp2040.machine import update_pins
@@ -17,6 +18,7 @@ class Registers:
 
     def __init__(self) -> None:
         self.board = Board()
+        self.board.load(struct.pack("<2IH", 0x20040000, 0x20000009, 0xE7FE), address=0x20000000)  # b .
         self.board.chip.link()
         self.S = S = self.board.chip.S
         self._read, self._write, self._advance = (

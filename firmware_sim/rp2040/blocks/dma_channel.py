@@ -42,6 +42,9 @@ from firmware_sim.rp2040.layout import (
     DMA,
     DREQ_LEVEL,
     DREQ_PULSE,
+    DREQ_WANTED,
+    EVENT_AT,
+    EVENT_PWM,
     LINES,
     NEVER,
     NEXT_EVENT,
@@ -125,14 +128,20 @@ def dma_look(S: State, channel: int, now: int) -> None:
 @inner
 def dma_look_all(S: State, now: int) -> None:
     """Look at the requests of all channels that are busy."""
-    pulses = S[DREQ_PULSE]
+    pulses, wanted = S[DREQ_PULSE], 0
     S[DREQ_PULSE] = 0
     for channel in range(CHANNELS):
         if S[BUSY_CHANNELS] >> channel & 1:
             c = DMA + channel * CHANNEL_STRIDE
-            if pulses >> ((S[c + CTRL] >> TREQ_SEL_SHIFT) & 63) & 1:
+            request = (S[c + CTRL] >> TREQ_SEL_SHIFT) & 63
+            if pulses >> request & 1:
                 S[c + CREDIT] = min(MAX_CREDIT, S[c + CREDIT] + 1)
+            if request < TREQ_TIMER0:
+                wanted |= 1 << request
             dma_look(S, channel, now)
+    if (wanted ^ S[DREQ_WANTED]) & PULSES:
+        S[EVENT_AT + EVENT_PWM] = now  # wraps are planned only for those who want them
+    S[DREQ_WANTED] = wanted
 
 
 @inner

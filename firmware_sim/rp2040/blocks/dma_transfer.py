@@ -8,6 +8,7 @@ open are in docs/decisions/0047.
 
 from __future__ import annotations
 
+from firmware_sim.rp2040.banks import bank_access
 from firmware_sim.rp2040.blocks.dma_channel import (
     count_timer,
     dma_fail,
@@ -65,15 +66,21 @@ from firmware_sim.rp2040.blocks.dma_layout import (
     WRITE_FREE,
 )
 from firmware_sim.rp2040.blocks.dma_sniffer import sniff, swap_bytes
-from firmware_sim.rp2040.bus import lane, replicate, write_memory
+from firmware_sim.rp2040.blocks.xip import xip_wait
+from firmware_sim.rp2040.bus import DPRAM_CONTROL, lane, replicate, write_memory
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.far import call_far
 from firmware_sim.rp2040.layout import (
     DMA,
+    DPRAM_OFFSET,
     FAR_READ_REGISTER,
     FAR_WRITE_REGISTER,
+    FLASH_BASE,
+    HOST_EVENT,
     NEVER,
+    NEXT_EVENT,
     ROM_SIZE,
+    USB_LISTENS,
     WORD,
     XIP_ALIASES_END,
     Memory,
@@ -106,6 +113,12 @@ def has_registers(address: int) -> bool:
 
 
 @inner
+def is_flash(address: int) -> bool:
+    """Whether a read goes through the XIP."""
+    return FLASH_BASE <= address < XIP_ALIASES_END
+
+
+@inner
 def dma_issue(S: State, mem: Memory, channel: int, cycle: int) -> None:
     """Read for a channel at `cycle` and queue the write."""
     c = DMA + channel * CHANNEL_STRIDE
@@ -121,7 +134,11 @@ def dma_issue(S: State, mem: Memory, channel: int, cycle: int) -> None:
     offset = memory_offset(address)
     cost = 1
     if offset >= 0:
-        if size == 4:
+        wait = xip_wait(S, address, cycle) if is_flash(address) else bank_access(S, address, cycle)
+        cost += wait
+        if wait < 0:
+            value = -1
+        elif size == 4:
             value = mem.words[offset >> 2] & WORD
         elif size == 2:
             value = mem.halves[offset >> 1] & 0xFFFF
@@ -135,7 +152,7 @@ def dma_issue(S: State, mem: Memory, channel: int, cycle: int) -> None:
             value = lane(value, address, size)
     else:
         value = -1
-    S[READ_FREE] = cycle + cost
+    S[READ_FREE] = cycle + max(1, cost)
     if value < 0:
         dma_fail(S, channel, READ_ERROR)
         return
@@ -165,11 +182,13 @@ def dma_issue(S: State, mem: Memory, channel: int, cycle: int) -> None:
 @inner
 def dma_store(S: State, mem: Memory, address: int, size: int, value: int, cycle: int) -> bool:
     """Write for the DMA; False on a bus error."""
-    if address < ROM_SIZE or 0x10000000 <= address < XIP_ALIASES_END:
+    if address < ROM_SIZE or is_flash(address):
         return False
     offset = memory_offset(address)
     if offset >= 0:
         write_memory(mem, offset, size, value)
+        if S[USB_LISTENS] and DPRAM_OFFSET <= offset < DPRAM_OFFSET + DPRAM_CONTROL:
+            S[HOST_EVENT] = S[NEXT_EVENT] = cycle
         return True
     if not has_registers(address):
         return False
@@ -182,6 +201,12 @@ def dma_complete(S: State, mem: Memory) -> None:
     q = QUEUE + S[HEAD] * QUEUE_WORDS
     channel, cycle = S[q + Q_CHANNEL], S[q + Q_DONE]
     c = DMA + channel * CHANNEL_STRIDE
+    wait = bank_access(S, S[q + Q_ADDRESS], cycle - 1)
+    if wait:  # a core uses the bank: this write and those behind it come later
+        for i in range(S[QUEUED]):
+            S[QUEUE + ((S[HEAD] + i) & (QUEUE_DEPTH - 1)) * QUEUE_WORDS + Q_DONE] += wait
+        S[WRITE_FREE] += wait
+        return
     if S[QUEUED] == QUEUE_DEPTH:
         S[READ_FREE] = max(S[READ_FREE], cycle)
     S[HEAD] = (S[HEAD] + 1) & (QUEUE_DEPTH - 1)

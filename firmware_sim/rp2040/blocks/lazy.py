@@ -6,7 +6,7 @@ from firmware_sim.rp2040.blocks.dma_layout import BUSY_CHANNELS, EVENT
 from firmware_sim.rp2040.blocks.pio_layout import RUNNING
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.far import call_far
-from firmware_sim.rp2040.layout import FAR_ADVANCE, NEVER, State
+from firmware_sim.rp2040.layout import DREQ_WANTED, FAR_ADVANCE, NEVER, State
 
 DMA_PAGE, PIO0_PAGE, PIO1_PAGE = 0x50000, 0x50200, 0x50300  # address >> 12 of the plain alias
 
@@ -26,7 +26,7 @@ def is_gpio(address: int) -> bool:
 @inner
 def advance(S: State, now: int) -> None:
     """Bring DMA and PIO up to the cycle `now`: before somebody looks at them or changes what they see of the pins."""
-    if S[BUSY_CHANNELS] | S[RUNNING]:
+    if S[BUSY_CHANNELS] | S[RUNNING] | S[DREQ_WANTED]:
         call_far(S, FAR_ADVANCE, now, 0, 0, 0)
     else:
         S[EVENT] = NEVER

@@ -213,7 +213,7 @@ def pio_control(S: State, p: int, value: int, now: int) -> None:
         elif not S[m + FORCED]:
             S[RUNNING] &= ~sm_bit
     S[p + ENABLED] = value & 15
-    pio_watch(S)
+    pio_watch(S, now)
 
 
 @inner
@@ -249,7 +249,7 @@ def pio_write_machine(S: State, p: int, sm: int, offset: int, value: int, now: i
     elif offset == SM_PINCTRL:
         S[m + PINCTRL] = value
     if offset in (SM_EXECCTRL, SM_PINCTRL) and S[RUNNING]:
-        pio_watch(S)
+        pio_watch(S, now)
 
 
 @inner
@@ -260,7 +260,7 @@ def pio_write(S: State, p: int, offset: int, value: int, now: int) -> int:
     elif OFF_INSTR_MEM0 <= offset < OFF_SM0_CLKDIV:
         S[p + MEMORY + ((offset - OFF_INSTR_MEM0) >> 2)] = value & 0xFFFF
         if S[RUNNING]:
-            pio_watch(S)
+            pio_watch(S, now)
     elif OFF_SM0_CLKDIV <= offset < OFF_INTR:
         sm, word = (offset - OFF_SM0_CLKDIV) // MACHINE_BYTES, (offset - OFF_SM0_CLKDIV) % MACHINE_BYTES
         pio_write_machine(S, p, sm, word, value, now)

@@ -25,6 +25,8 @@ from firmware_sim.rp2040.blocks.pio_machine import pio_step
 from firmware_sim.rp2040.blocks.pio_pins import look_at_pins, rotate
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.layout import (
+    EVENT_AT,
+    EVENT_PWM,
     NEVER,
     PIN_HISTORY_COUNT,
     PIN_WATCH,
@@ -97,7 +99,7 @@ def pio_retire(S: State, p: int, index: int) -> None:
 
 
 @inner
-def pio_watch(S: State) -> None:
+def pio_watch(S: State, now: int) -> None:
     """Set PIN_WATCH_PIO: the pins that enabled machines may read."""
     watched = 0
     for index in range(2 * MACHINES):
@@ -117,7 +119,9 @@ def pio_watch(S: State) -> None:
                     watched |= rotate((1 << ((operand - 1 & 31) + 1)) - 1, base)
                 elif operation == 5 and operand & 7 == 0:  # MOV x, PINS
                     watched |= WORD
-    S[PIN_WATCH_PIO] = watched
+    if watched != S[PIN_WATCH_PIO]:
+        S[PIN_WATCH_PIO] = watched
+        S[EVENT_AT + EVENT_PWM] = now  # PWM edges are planned only for those who look
 
 
 @inner
