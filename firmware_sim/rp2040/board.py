@@ -102,7 +102,9 @@ class Board:
         self.power = self.chip.power
         self._asked_for_usb = False
         chip = self.chip
-        functions = FlashFunctions(chip.S, chip.mem, chip.flash, chip.ssi, chip.flush_cache, chip.warn)
+        functions = FlashFunctions(
+            chip.S, chip.mem, chip.flash, chip.ssi, chip.flush_cache, chip.release_qspi, chip.warn
+        )
         self._rom = BootRom(chip.S, chip.mem, functions, self._usb_boot, self._restart, rom_version)
         self._rom.write_image()
         chip.serve_rom = self._serve_rom

@@ -284,6 +284,10 @@ class Chip:
         """Empty the XIP cache, as a write to XIP_CTRL.FLUSH does."""
         self.blocks["XIP_CTRL"].store(4, 1, cycle)
 
+    def release_qspi(self, cycle: int) -> None:
+        """Give the flash's chip select back to the XIP block, without override."""
+        self.blocks["IO_QSPI"].write("GPIO_QSPI_SS_CTRL", 0, cycle)
+
     def refresh_pins(self) -> None:
         """Bring up to date what is computed only when somebody looks: DMA, PIO, the levels of PWM."""
         self.catch_up()

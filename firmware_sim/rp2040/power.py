@@ -33,7 +33,7 @@ from firmware_sim.rp2040.layout import (
 )
 from firmware_sim.rp2040.registers import RegisterBlock
 from shared.errors import BadInputError
-from shared.task import Battery, CurrentName, Power, load_task
+from shared.task import Battery, CurrentName, Power, PowerState, load_task
 
 # RP2040 datasheet 2.10.6: VREG.VSEL 5 to 15 are 0.80 V to 1.30 V; BOD.VSEL 0 to 15 are 0.473 V to 1.118 V.
 VREG_LOWEST_MV, VREG_STEP_MV, VREG_FIRST = 800.0, 50.0, 5
@@ -110,7 +110,7 @@ def life_hours(battery: Battery, average_ma: float, peak_ma: float, lowest_mv: f
 
 
 class PowerModel(RegisterBlock):
-    """`board.power`. `state` names the current while the core is awake: "active" (MAINTENANCE) or "inference"."""
+    """`board.power`. `state` names the current while a core is awake; `enter` sets it."""
 
     remembers = (
         *("temperature_c", "state", "camera_on", "battery", "used_mah", "seconds", "charges_mc", "energies_mj"),
@@ -143,6 +143,11 @@ class PowerModel(RegisterBlock):
     def use(self, model: Power) -> None:
         """Take the currents and batteries of another task. Call it before the run."""
         self._model = model
+
+    def enter(self, state: PowerState) -> None:
+        """From now on the core, while it is awake, draws what flows in this state of the task file."""
+        self.update()
+        self.state = self.model.states[state]
 
     def connect(self, name: str, *, used: float = 0.0) -> None:
         """Run from a battery of the task file, of which a share is used already. Raises BadInputError."""

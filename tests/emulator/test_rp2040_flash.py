@@ -122,10 +122,12 @@ def test_xip_is_off_between_exit_and_enter(rom: Caller) -> None:
     rom.call(rom.functions["RE"], 0x3000, 4096, 1 << 16, 0xD8, until_cycle=before + 20_000)
     assert rom.board.flash.busy
     assert S[XIP_OFF] == 3
+    rom.board.chip.blocks["IO_QSPI"].write("GPIO_QSPI_SS_CTRL", 3 << 8, int(S[CYCLES]))
     rom.board.run()
     assert S[XIP_OFF] == 1
     rom.close()
     assert S[XIP_OFF] == 0
+    assert rom.board.chip.blocks["IO_QSPI"].values["GPIO_QSPI_SS_CTRL"] == 0
 
 
 def systick(rom: Caller, period: int) -> None:
@@ -314,6 +316,27 @@ def test_continuous_read_mode_understands_nothing_else() -> None:
     assert "call flash_exit_xip first" in wire.chip.warnings[0]
     wire.command(0xFF, 0xFF)
     assert wire.command(0x9F, 0, 0, 0)[1:] == b"\xef\x40\x15"
+
+
+def test_quad_second_stage_and_back_to_commands() -> None:
+    """A dummy read EBh with mode bits A0h, then XIP without command bytes; later FFh FFh and single commands again."""
+    wire = Wire(step=4)
+    quad = 2 << 21 | 31 << 16 | 3 << 8
+    for offset, value in ((0x08, 0), (0x00, quad), (0x04, 0), (0xF4, 0x2221), (0x08, 1), (0x60, 0xEB), (0x60, 0xA0)):
+        wire.store(SSI + offset, value)
+    while wire.load(SSI + 0x28) & 1:
+        pass
+    assert not wire.chip.flash.continuous
+    for offset, value in ((0x08, 0), (0xF4, 0xA0002022), (0x08, 1)):
+        wire.store(SSI + offset, value)
+        assert wire.chip.S[XIP_OFF] == (0 if offset == 0x08 and value else 1)
+    assert wire.chip.flash.continuous
+    for offset, value in ((0x08, 0), (0x00, 7 << 16), (0x08, 1)):
+        wire.store(SSI + offset, value)
+    assert wire.chip.S[XIP_OFF] == 1
+    wire.command(0xFF, 0xFF)
+    assert wire.command(0x9F, 0, 0, 0)[1:] == b"\xef\x40\x15"
+    assert wire.chip.warnings == []
 
 
 def test_unknown_commands_are_named() -> None:

@@ -55,7 +55,7 @@ def test_awake_cycles_become_charge_and_energy() -> None:
     assert used.charge_mc == pytest.approx(current * seconds)
     assert board.power.energy_mj == pytest.approx(current * seconds * 3.0)
     assert board.power.slept_cycles == 0
-    board.power.state = "inference"
+    board.power.enter("INFERENCE")
     board.run(max_cycles=500_000)
     assert board.power.usage()["inference"].seconds == pytest.approx(500_000 / HZ, rel=1e-4)
     assert board.power.usage()["active"].seconds == pytest.approx(seconds)

@@ -42,7 +42,11 @@ PATIENCE = 1024  # cycles in one go while the other core could send an interrupt
 
 
 class FlashFunctions:
-    """The six functions of one chip by their codes. `flush()` empties the XIP cache, `warn` tells the user once."""
+    """The six functions of one chip by their codes.
+
+    `flush(cycle)` empties the XIP cache, `release(cycle)` ends IO_QSPI's override of the chip select, `warn` tells the
+    user once.
+    """
 
     def __init__(
         self,
@@ -51,6 +55,7 @@ class FlashFunctions:
         flash: FlashChip,
         ssi: XipSsi,
         flush: Callable[[int], None],
+        release: Callable[[int], None],
         warn: Callable[[str], None],
     ) -> None:
         self.S = S
@@ -58,9 +63,10 @@ class FlashFunctions:
         self._flash = flash
         self._ssi = ssi
         self._flush = flush
+        self._release = release
         self._warn = warn
         self.functions: dict[str, Callable[[int, int], None]] = {
-            "IF": lambda core, cycle: self._after(core, cycle, CONNECT, lambda: None),
+            "IF": lambda core, cycle: self._after(core, cycle, CONNECT, lambda: self._release(cycle)),
             "EX": lambda core, cycle: self._after(core, cycle, EXIT_XIP, self._exit_xip),
             "RE": self._range_erase,
             "RP": self._range_program,
@@ -74,7 +80,7 @@ class FlashFunctions:
 
     def _flush_cache(self, cycle: int) -> None:
         self._flush(cycle)
-        self._ssi.force_chip_select(None, cycle)
+        self._release(cycle)
 
     def _after(self, core: int, cycle: int, cycles: int, work: Callable[[], None]) -> None:
         """Do the work after a while and return."""
