@@ -131,10 +131,13 @@ class Chip:
 
     def _make_blocks(self) -> None:
         S, report, changed = self.S, self.remarks.unmodelled, self.clocks_changed
-        self.clocks = Clocks(S, report, changed)
-        self.clocks.pll_sys = Pll("PLL_SYS", S, report, changed)
-        self.clocks.pll_usb = Pll("PLL_USB", S, report, changed)
-        self.clocks.xosc = Oscillator("XOSC", XOSC, S, report, changed)
+        now, warn = lambda: self.now, self.remarks.warn_here
+        self.clocks = Clocks(S, report, changed, warn, now)
+        self.rosc = Oscillator("ROSC", ROSC, S, report, changed, now, warn)
+        self.xosc = Oscillator("XOSC", XOSC, S, report, changed, now, warn)
+        self.plls = [Pll(name, S, report, changed, now, warn, self.xosc) for name in ("PLL_SYS", "PLL_USB")]
+        self.clocks.sources = {"ROSC": self.rosc, "XOSC": self.xosc}
+        self.clocks.sources |= {pll.name: pll for pll in self.plls}
         self.watchdog = Watchdog(S, report, changed, lambda: self.now)
         self.vreg = Vreg("VREG_AND_CHIP_RESET", VREG, S, report)
         self.restart = Restart(self)
@@ -146,10 +149,9 @@ class Chip:
         self.ssi = XipSsi(S, report, self.flash, lambda: self._now)
         blocks: list[RegisterBlock] = [
             self.clocks,
-            self.clocks.pll_sys,
-            self.clocks.pll_usb,
-            self.clocks.xosc,
-            Oscillator("ROSC", ROSC, S, report, changed),
+            self.rosc,
+            self.xosc,
+            *self.plls,
             self.watchdog,
             self.resets,
             self.psm,
@@ -253,6 +255,9 @@ class Chip:
     def clocks_changed(self, cycle: int) -> None:
         """Take over the frequencies; TIMER and SysTick lose no fraction of a tick."""
         self.power.update(cycle)
+        for pll in self.plls:
+            pll.refresh(cycle)
+        self.clocks.update(cycle)
         tick_hz = self.watchdog.tick_hz(self.clocks.ref_hz)
         self.watchdog.rebase(cycle)
         self.S[layout.CLK_ADC_HZ] = self.clocks.hz("ADC")

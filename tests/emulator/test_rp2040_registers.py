@@ -207,31 +207,6 @@ def test_timer_counts_microseconds_and_latches(probe: Probe) -> None:
     assert (after[-2] + 16) & WORD <= elapsed
 
 
-def test_start_up_registers(probe: Probe) -> None:
-    values = probe.run(
-        write(RESETS + 0x3000, 1 << 22),
-        read(RESETS + 8),
-        write(XOSC, 0xFABAA0),
-        read(XOSC + 4),
-        write(PLL_SYS + 8, 100),
-        write(PLL_SYS + 0x0C, 5 << 16 | 2 << 12),
-        write(PLL_SYS + 0x3004, 0x2D),
-        read(PLL_SYS),
-        write(CLOCKS + 0x30, 2),
-        read(CLOCKS + 0x38),
-        write(CLOCKS + 0x3C, 1),
-        read(CLOCKS + 0x44),
-        write(CLOCKS + 0x94, 9),
-        read(CLOCKS + 0x9C),
-    )
-    assert values[0] >> 22 & 1
-    assert values[1] >> 31
-    assert values[2] >> 31
-    assert values[3:5] == [4, 2]
-    assert values[5] >> 5 == 120_000
-    assert probe.board.clock_hz == 120_000_000
-
-
 def test_unstriped_sram_alias(probe: Probe) -> None:
     striped = 0x20030000
     values = probe.run(write(striped, 1), write(striped + 4, 2), read(0x21000000 + 0xC000), read(0x21010000 + 0xC000))
