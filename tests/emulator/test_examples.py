@@ -39,3 +39,10 @@ def test_builds_are_reproducible(example_elf: Callable[..., Path], tmp_path: Pat
 def test_an_unknown_example_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match=r"no example is called goodbye: .*hello"):
         build_example("goodbye", tmp_path)
+
+
+def test_i2c_spi_without_devices_says_so(example_elf: Callable[..., Path]) -> None:
+    board = Board()
+    board.load(example_elf("i2c_spi"))
+    stop = board.run(max_cycles=10_000_000)
+    assert (stop.r0, board.uart0.sent) == (1, b"i2c nobody\nspi 00 00 00\n")
