@@ -8,7 +8,14 @@ from __future__ import annotations
 from firmware_sim.rp2040.blocks.ppb import pending_exceptions
 from firmware_sim.rp2040.compiled import far, inner
 from firmware_sim.rp2040.events import serve_events
-from firmware_sim.rp2040.exceptions import exception_to_take, take_exception, take_fault
+from firmware_sim.rp2040.exceptions import (
+    exception_to_take,
+    fetch_vector,
+    handler_address,
+    stack,
+    take_exception,
+    take_fault,
+)
 from firmware_sim.rp2040.far import longs_at, memory_of
 from firmware_sim.rp2040.layout import (
     CORE_STRIDE,
@@ -39,32 +46,48 @@ from firmware_sim.rp2040.layout import (
 
 SLEEPDEEP, SEVONPEND = 1 << 2, 1 << 4
 
-
-@inner
-def wake(S: State, core: int, now: int) -> None:
-    """Let a sleeping core go on where it may: WFI ignores PRIMASK, WFE waits for the event register as well."""
-    sleep = S[core + SLEEPING]
-    S[core + CYCLES] = max(S[core + CYCLES], now)
-    if sleep == SLEEP_WFE and S[core + EVENT_REGISTER]:
-        S[core + EVENT_REGISTER] = 0
-        S[core + SLEEPING] = 0
-    elif sleep < DEAD and exception_to_take(S, core, sleep == SLEEP_WFI):
-        S[core + SLEEPING] = 0
+VECTOR_CYCLES = 5  # of the entry: from the fetch of the vector, which decides, to the first instruction of the handler
 
 
 @inner
 def look_at_core(S: State, mem: Memory, core: int, now: int) -> None:
-    """Wake the core and take the exception that waits for it."""
+    """Wake the core where it may go on, and take the exception that waits for it.
+
+    WFI ignores PRIMASK, WFE waits for the event register as well.
+    """
     pending = pending_exceptions(S, core)
     if S[core + SCR] & SEVONPEND and pending & ~S[core + SEEN_PENDING]:
         S[core + EVENT_REGISTER] = 1
     S[core + SEEN_PENDING] = pending
-    if S[core + SLEEPING]:
-        wake(S, core, now)
-    if S[core + SLEEPING] == 0 and pending & S[core + ENABLED]:
+    waits = pending & S[core + ENABLED]
+    sleep = S[core + SLEEPING]
+    if sleep:
+        S[core + CYCLES] = max(S[core + CYCLES], now)
+        if sleep == SLEEP_WFE and S[core + EVENT_REGISTER]:
+            S[core + EVENT_REGISTER] = 0
+            S[core + SLEEPING] = 0
+        elif waits and sleep < DEAD and exception_to_take(S, core, sleep == SLEEP_WFI):
+            S[core + SLEEPING] = 0
+    if waits and S[core + SLEEPING] == 0:
         number = exception_to_take(S, core, False)
         if number:
-            take_exception(S, mem, core, number)
+            interrupt(S, mem, core, number)
+
+
+@inner
+def interrupt(S: State, mem: Memory, core: int, number: int) -> None:
+    """Take an exception; one of higher priority that comes while the registers are stacked takes it over."""
+    if handler_address(S, mem, core, number):
+        exc_return = stack(S, mem, core)
+        if exc_return:
+            if S[CORE_STRIDE - core + SLEEPING]:  # else the other core is not there yet
+                serve_events(S, S[core + CYCLES] - VECTOR_CYCLES)
+            late = exception_to_take(S, core, False)
+            if late and handler_address(S, mem, core, late):
+                number = late
+            fetch_vector(S, mem, core, number, exc_return)
+            return
+    take_exception(S, mem, core, number)  # which faults
 
 
 @inner

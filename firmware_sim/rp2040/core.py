@@ -21,6 +21,7 @@ from firmware_sim.rp2040.bus import forget_code
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.far import call_far
 from firmware_sim.rp2040.fetch import FLASH_LINE, SINGLE_ENTRY, code_line, fetch_fault
+from firmware_sim.rp2040.host_call import HOST_ROM, call_host
 from firmware_sim.rp2040.layout import (
     CARRY,
     CODE_PAGE_SHIFT,
@@ -35,7 +36,6 @@ from firmware_sim.rp2040.layout import (
     EXIT_END,
     EXIT_HOST,
     EXIT_IDLE,
-    EXIT_ROM_CALL,
     EXIT_STUCK,
     EXIT_VALUE,
     FAR_ATTEND,
@@ -53,6 +53,7 @@ from firmware_sim.rp2040.layout import (
     FLASH_BASE,
     FLASH_OFFSET,
     FLASH_SIZE,
+    HOST_ADDRESS,
     INSTRUCTIONS,
     INTERLEAVING,
     IPSR,
@@ -108,6 +109,7 @@ def run(S: State, mem: Memory) -> int:
     if S[FAR_ATTEND] == 0:  # nobody called Chip.link
         return EXIT_HOST
     S[EXIT] = EXIT_END
+    S[NEXT_EVENT] = 0  # the host may have planned something
     stepped = False
     while True:
         if call_far(S, FAR_ATTEND, core, fault, fault_address, 0) == 0 or stepped:
@@ -500,9 +502,11 @@ def run(S: State, mem: Memory) -> int:
                     cycle += 2
                     if target >= 0xF0000000 and R[IPSR] and op == d.OP_BX:
                         R[PC], R[CYCLES], R[NZ], R[CARRY], R[OVERFLOW] = pc - 2, cycle, nz, cr, ov
-                        call_far(S, FAR_RETURN, core, target, 0, 0)
+                        more = call_far(S, FAR_RETURN, core, target, 0, 0)
                         pc, cycle, nz, cr, ov = R[PC], R[CYCLES], R[NZ], R[CARRY], R[OVERFLOW]
-                        break
+                        if more:
+                            break
+                        continue
                     if op == d.OP_BLX:
                         R[14] = pc | 1
                     pc = target & (WORD - 1)
@@ -582,9 +586,11 @@ def run(S: State, mem: Memory) -> int:
                         cycle += 2
                         if target >= 0xF0000000 and R[IPSR]:
                             R[PC], R[CYCLES], R[NZ], R[CARRY], R[OVERFLOW] = pc - 2, cycle, nz, cr, ov
-                            call_far(S, FAR_RETURN, core, target, 0, 0)
+                            more = call_far(S, FAR_RETURN, core, target, 0, 0)
                             pc, cycle, nz, cr, ov = R[PC], R[CYCLES], R[NZ], R[CARRY], R[OVERFLOW]
-                            break
+                            if more:
+                                break
+                            continue
                         pc = target & (WORD - 1)
                         if not target & 1:
                             fault, fault_address = FAULT_NOT_THUMB, target
@@ -757,11 +763,20 @@ def run(S: State, mem: Memory) -> int:
                     call_far(S, FAR_SVC, core, 0, 0, 0)
                     pc, cycle = R[PC], R[CYCLES]
                     break
-                elif op == d.OP_BKPT or op == d.OP_ROM_CALL:
+                elif op == d.OP_BKPT:
                     pc -= 2  # Python decides how to go on
                     count -= 1
-                    S[EXIT] = EXIT_BKPT if op == d.OP_BKPT else EXIT_ROM_CALL
-                    S[EXIT_VALUE], S[EXIT_CORE] = imm, core
+                    S[EXIT], S[EXIT_VALUE], S[EXIT_CORE] = EXIT_BKPT, imm, core
+                    break
+                elif op == d.OP_ROM_CALL:
+                    pc -= 2
+                    count -= 1
+                    write_back(R, pc, cycle, count, nz, cr, ov, line, mask, bias)
+                    S[EXIT_CORE] = core
+                    call_host(S[HOST_ADDRESS], HOST_ROM, core, imm, cycle)
+                    pc, cycle, count = R[PC], R[CYCLES], R[INSTRUCTIONS]
+                    nz, cr, ov = R[NZ], R[CARRY], R[OVERFLOW]
+                    S[NEXT_EVENT] = cycle
                     break
                 elif op == d.OP_NATIVE:
                     pc -= 2

@@ -5,13 +5,15 @@ The core's registers must be in the state array (not in locals of the loop) when
 
 from __future__ import annotations
 
-from firmware_sim.rp2040.blocks.ppb import SVCALL, highest_pending
-from firmware_sim.rp2040.bus import write_memory
+from firmware_sim.rp2040.blocks.ppb import SVCALL, highest_pending, lowest_bit
+from firmware_sim.rp2040.blocks.xip import xip_wait
+from firmware_sim.rp2040.bus import forget_code
 from firmware_sim.rp2040.compiled import far, inner
 from firmware_sim.rp2040.far import longs_at, memory_of
 from firmware_sim.rp2040.flags import set_flags, xpsr
 from firmware_sim.rp2040.layout import (
     ACTIVE,
+    CODE_PAGE_SHIFT,
     CONTROL,
     CYCLES,
     DEAD,
@@ -20,6 +22,7 @@ from firmware_sim.rp2040.layout import (
     EXECUTION_PRIORITY,
     EXIT,
     EXIT_CORE,
+    EXIT_END,
     EXIT_FAULT,
     EXIT_LOCKUP,
     FAULT_ADDRESS,
@@ -31,6 +34,7 @@ from firmware_sim.rp2040.layout import (
     FAULT_STACKING,
     FAULT_SVC_PRIORITY,
     FAULT_VECTOR,
+    FLASH_BASE,
     FLASH_OFFSET,
     IPSR,
     LATCHED,
@@ -44,10 +48,12 @@ from firmware_sim.rp2040.layout import (
     SLEEPING,
     SP,
     SRAM_OFFSET,
+    SRAM_SIZE,
     STATE_WORDS,
     THREAD_PRIORITY,
     VTOR,
     WORD,
+    XIP_ALIASES_END,
     Memory,
     State,
 )
@@ -64,13 +70,10 @@ SLEEP_ON_EXIT = 2  # SCR.SLEEPONEXIT
 @inner
 def update_priority(S: State, core: int) -> None:
     """Execution priority: the highest of the active exceptions."""
-    best = THREAD_PRIORITY
-    active, number = S[core + ACTIVE], 0
+    best, active = THREAD_PRIORITY, S[core + ACTIVE]
     while active:
-        if active & 1:
-            best = min(best, S[core + PRIORITY + number])
-        active >>= 1
-        number += 1
+        best = min(best, S[core + PRIORITY + lowest_bit(active)])
+        active &= active - 1
     S[core + EXECUTION_PRIORITY] = best
 
 
@@ -132,33 +135,56 @@ def start_handler(S: State, core: int, number: int, handler: int, exc_return: in
 def frame_fits(address: int) -> bool:
     """Whether eight words can be stacked from `address` on."""
     offset = memory_offset(address)
-    return SRAM_OFFSET <= offset < FLASH_OFFSET and memory_offset(address + FRAME_BYTES - 4) >= 0
+    return SRAM_OFFSET <= offset < FLASH_OFFSET and memory_offset(address + FRAME_BYTES - 4) == offset + FRAME_BYTES - 4
 
 
 @inner
 def stack_and_start(S: State, mem: Memory, core: int, number: int) -> int:
     """Stack eight words and go to the handler; FAULT_VECTOR or FAULT_STACKING when that cannot be done."""
-    handler = handler_address(S, mem, core, number)
-    if handler == 0:
+    if handler_address(S, mem, core, number) == 0:
         return FAULT_VECTOR
+    exc_return = stack(S, mem, core)
+    if exc_return == 0:
+        return FAULT_STACKING
+    fetch_vector(S, mem, core, number, exc_return)
+    return FAULT_NONE
+
+
+@inner
+def fetch_vector(S: State, mem: Memory, core: int, number: int, exc_return: int) -> None:
+    """Go to the handler of an exception that has one; a vector in flash may have to be fetched from there."""
+    vector = (S[core + VTOR] + 4 * number) & WORD
+    if FLASH_BASE <= vector < XIP_ALIASES_END:
+        S[core + CYCLES] += max(0, xip_wait(S, vector, S[core + CYCLES]))
+    start_handler(S, core, number, handler_address(S, mem, core, number), exc_return)
+
+
+@inner
+def stack(S: State, mem: Memory, core: int) -> int:
+    """Put the frame of eight words on the stack: EXC_RETURN for LR, or 0 when there is no memory."""
     old_sp = S[core + SP]
     frame = (old_sp - FRAME_BYTES) & 0xFFFFFFF8
     if not frame_fits(frame):
-        return FAULT_STACKING
+        return 0
     exc_return = 0xFFFFFFF1
     if S[core + IPSR] == 0:
         exc_return = 0xFFFFFFFD if S[core + CONTROL] & 2 else 0xFFFFFFF9
     status = xpsr(S, core) | ((old_sp >> 2 & 1) << 9)
+    offset = memory_offset(frame)
+    at = offset >> 2
+    words = mem.words
     for i in range(4):
-        write_memory(mem, memory_offset(frame + 4 * i), 4, S[core + i])
-    write_memory(mem, memory_offset(frame + 16), 4, S[core + 12])
-    write_memory(mem, memory_offset(frame + 20), 4, S[core + LR])
-    write_memory(mem, memory_offset(frame + 24), 4, S[core + PC])
-    write_memory(mem, memory_offset(frame + 28), 4, status)
+        words[at + i] = S[core + i]
+    words[at + 4], words[at + 5] = S[core + 12], S[core + LR]
+    words[at + 6], words[at + 7] = S[core + PC], status
+    if offset < SRAM_OFFSET + SRAM_SIZE and (
+        mem.pages[offset >> CODE_PAGE_SHIFT] | mem.pages[(offset + FRAME_BYTES - 4) >> CODE_PAGE_SHIFT]
+    ):
+        for i in range(8):
+            forget_code(mem, offset + 4 * i)
     S[core + SP] = frame
     S[core + CYCLES] += ENTRY_CYCLES
-    start_handler(S, core, number, handler, exc_return)
-    return FAULT_NONE
+    return exc_return
 
 
 @inner
@@ -236,12 +262,13 @@ def unstack(S: State, mem: Memory, core: int, exc_return: int) -> None:
         S[core + IPSR] = 0 if exc_return != 0xFFFFFFF1 else S[core + IPSR]
         take_fault(S, mem, core, FAULT_STACKING, frame)
         return
+    at = memory_offset(frame) >> 2
+    words = mem.words
     for i in range(4):
-        S[core + i] = mem.words[memory_offset(frame + 4 * i) >> 2]
-    S[core + 12] = mem.words[memory_offset(frame + 16) >> 2]
-    S[core + LR] = mem.words[memory_offset(frame + 20) >> 2]
-    S[core + PC] = mem.words[memory_offset(frame + 24) >> 2] & (WORD - 1)
-    status = mem.words[memory_offset(frame + 28) >> 2] & WORD
+        S[core + i] = words[at + i]
+    S[core + 12], S[core + LR] = words[at + 4], words[at + 5]
+    S[core + PC] = words[at + 6] & (WORD - 1)
+    status = words[at + 7] & WORD
     S[core + SP] = (frame + FRAME_BYTES + (4 if status >> 9 & 1 else 0)) & WORD
     set_flags(S, core, status)
     S[core + IPSR] = status & 63
@@ -260,7 +287,7 @@ def far_svc(state: int, core: int, _b: int, _c: int, _d: int) -> int:
 
 @far
 def far_return(state: int, core: int, exc_return: int, _c: int, _d: int) -> int:
-    """As return_from_exception."""
+    """As return_from_exception; 1: there is more to attend to than instructions."""
     S = longs_at(state, STATE_WORDS)
     return_from_exception(S, memory_of(S), core, exc_return)
-    return 0
+    return 0 if S[core + SLEEPING] == 0 and S[EXIT] == EXIT_END else 1

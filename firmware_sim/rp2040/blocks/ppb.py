@@ -13,6 +13,7 @@ from firmware_sim.rp2040.layout import (
     LATCHED,
     LINES,
     MPU_CTRL,
+    NMI_MASK,
     OWN_LINES,
     PRIORITY,
     SCR,
@@ -41,7 +42,24 @@ NMI, SVCALL, PENDSV, SYSTICK = 2, 11, 14, 15
 @inner
 def pending_exceptions(S: State, core: int) -> int:
     """Bit set of exceptions that wait: latched, or held by a line whose handler does not run."""
-    return S[core + LATCHED] | (((S[LINES] | S[core + OWN_LINES]) << 16) & ~S[core + ACTIVE])
+    lines = S[LINES] | S[core + OWN_LINES]
+    nmi = 1 << NMI if lines & S[core + NMI_MASK] else 0
+    return S[core + LATCHED] | ((lines << 16 | nmi) & ~S[core + ACTIVE])
+
+
+@inner
+def lowest_bit(bits: int) -> int:
+    """Number of the lowest set bit; `bits` is not 0 and has 48 at most."""
+    number = 0
+    if bits & 0xFFFF == 0:
+        number = 16
+        if bits & 0xFFFF0000 == 0:
+            number = 32
+    while bits >> number & 0xF == 0:
+        number += 4
+    while bits >> number & 1 == 0:
+        number += 1
+    return number
 
 
 @inner
@@ -50,12 +68,12 @@ def highest_pending(S: State, core: int) -> int:
     waiting = pending_exceptions(S, core) & S[core + ENABLED]
     if waiting == 0:
         return 0
-    best, best_priority, number = 0, 8, 0
+    best, best_priority = 0, 8
     while waiting:
-        if waiting & 1 and S[core + PRIORITY + number] < best_priority:
+        number = lowest_bit(waiting)
+        waiting &= waiting - 1
+        if S[core + PRIORITY + number] < best_priority:
             best, best_priority = number, S[core + PRIORITY + number]
-        waiting >>= 1
-        number += 1
     return best
 
 
