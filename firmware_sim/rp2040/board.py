@@ -25,6 +25,7 @@ from firmware_sim.rp2040.analog import Analog
 from firmware_sim.rp2040.blocks.xip_ssi import COMMAND_MODE, QUAD_MODE
 from firmware_sim.rp2040.boot import BOOT2_BYTES, BOOT2_TARGET, Start, choose_start, has_boot2, scratch_start
 from firmware_sim.rp2040.bootrom import STACK_TOP, BootRom
+from firmware_sim.rp2040.camera import Camera
 from firmware_sim.rp2040.chip import Chip, Snapshot
 from firmware_sim.rp2040.faults import Faults
 from firmware_sim.rp2040.flash import Flash
@@ -58,6 +59,7 @@ PARTS = (
     "spi0",
     "spi1",
     "usb",
+    "camera",
 )  # attributes with `queues()` and `set_queues()`: what the host's side of them remembers
 
 
@@ -91,6 +93,7 @@ class Board:
         self.i2c0, self.i2c1 = I2cPort(self.chip, 0), I2cPort(self.chip, 1)
         self.spi0, self.spi1 = SpiPort(self.chip, self.gpio, 0), SpiPort(self.chip, self.gpio, 1)
         self.usb = UsbPort(self.chip)
+        self.camera = Camera(self)
         self.image: Image | None = None
         self.points = Points(self.chip)
         self.symbols = Symbols()  # names and source lines of the loaded ELF file

@@ -37,6 +37,7 @@ from firmware_sim.rp2040.blocks.watchdog import Watchdog
 from firmware_sim.rp2040.blocks.xip_ctrl import XipCtrl
 from firmware_sim.rp2040.blocks.xip_ssi import XipSsi
 from firmware_sim.rp2040.bus import unit_index
+from firmware_sim.rp2040.camera import CameraBlock
 from firmware_sim.rp2040.decode import OP_REFETCH
 from firmware_sim.rp2040.faults import FaultPlan
 from firmware_sim.rp2040.flash_chip import FlashChip
@@ -147,6 +148,7 @@ class Chip:
         self.flash = FlashChip(S, self.mem, self.warn, self._flash_changed)
         self.faults = FaultPlan(S, self.mem, self.flash, self.forget_code_at, self._flash_changed, self.warn)
         self.ssi = XipSsi(S, report, self.flash, lambda: self._now)
+        self.camera = CameraBlock(S, self.pins_changed, self.warn)
         blocks: list[RegisterBlock] = [
             self.clocks,
             self.rosc,
@@ -166,6 +168,7 @@ class Chip:
             XipCtrl("XIP_CTRL", {}, S, report),
             *(I2c(i, S, report, lambda: self.now, self.warn) for i in range(2)),
             *(Spi(i, S, report, lambda: self.now, self.warn) for i in range(2)),
+            self.camera,
             Usb(S, self.mem, report, lambda: self.now, lambda: self.clocks.usb_hz),
             Dma("DMA", {}, S, report),
             *(Pio(f"PIO{i}", {}, S, report) for i in range(2)),

@@ -45,6 +45,10 @@ class I2cPort:
         self._block.bus.devices[address, ten_bit] = device
         return device
 
+    def attached(self, address: int) -> I2cDevice | None:
+        """The device at a seven-bit address."""
+        return self._block.bus.devices.get((address, False))
+
     def transfer(
         self, address: int, write: bytes = b"", read: int = 0, *, hz: int = 100_000, ten_bit: bool = False
     ) -> None:

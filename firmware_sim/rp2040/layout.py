@@ -221,7 +221,7 @@ BOOT_WORDS = 16
 FIFO = BOOT + BOOT_WORDS  # [2][FIFO_STRIDE]: what core 0 reads, what core 1 reads (blocks/sio.py)
 FIFO_STRIDE = 16
 EVENT_AT = FIFO + 2 * FIFO_STRIDE  # [EVENT_KINDS] cycle of the next event of each compiled block, EVENT_*
-EVENT_TIMER, EVENT_UART0, EVENT_UART1, EVENT_STREAM, EVENT_PWM, EVENT_ADC = range(6)
+EVENT_TIMER, EVENT_UART0, EVENT_UART1, EVENT_STREAM, EVENT_PWM, EVENT_ADC, EVENT_CAMERA = range(7)
 EVENT_KINDS = 16
 BANKS = EVENT_AT + EVENT_KINDS  # ring of what the cores do to the banks of the SRAM, a word a cycle (banks.py)
 BANK_CYCLES = 1024
@@ -245,6 +245,7 @@ EVENT_FIRE = ADDRESSES + 192  # [EVENT_KINDS] functions that do what is due
 MEMORY_AT = ADDRESSES + 208  # [8] of the arrays of Memory
 STATE_AT = ADDRESSES + 224  # of this array
 HOST_ADDRESS = ADDRESSES + 225  # of the function that serves the blocks written in Python
+CAMERA_FRAME_AT = ADDRESSES + 226  # of the bytes that the camera sends
 ADDRESS_WORDS = 256
 STATE_WORDS = ADDRESSES + ADDRESS_WORDS
 (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from firmware_sim.rp2040.blocks.adc import fire_adc, read_adc, write_adc
+from firmware_sim.rp2040.blocks.camera_unit import fire_camera
 from firmware_sim.rp2040.blocks.dma_unit import read_dma, write_dma
 from firmware_sim.rp2040.blocks.lazy_unit import advance_blocks
 from firmware_sim.rp2040.blocks.pio_unit import read_pio, write_pio
@@ -19,6 +20,7 @@ from firmware_sim.rp2040.exceptions import far_return, far_svc
 from firmware_sim.rp2040.fetch import far_decode
 from firmware_sim.rp2040.layout import (
     EVENT_ADC,
+    EVENT_CAMERA,
     EVENT_FIRE,
     EVENT_PWM,
     EVENT_STREAM,
@@ -80,6 +82,7 @@ EVENTS = {
     EVENT_STREAM: fire_stream,
     EVENT_PWM: fire_pwm,
     EVENT_ADC: fire_adc,
+    EVENT_CAMERA: fire_camera,
 }
 SLOW_PATHS = {
     FAR_READ: far_read,
