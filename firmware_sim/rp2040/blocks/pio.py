@@ -53,6 +53,7 @@ from firmware_sim.rp2040.blocks.pio_layout import (
     RXSTALL,
     RXUNDER,
     SHIFTCTRL,
+    STALE,
     STALL,
     STALLED,
     STICKY,
@@ -105,6 +106,7 @@ class Pio(RegisterBlock):
         S[p + FIFO_BITS] = 0xF0
         S[DREQ_LEVEL] = (S[DREQ_LEVEL] & ~(0xFF << 8 * block)) | 0xF << 8 * block
         S[RUNNING] &= ~(15 << MACHINES * block)
+        S[STALE] = 1
         S[STICKY] &= ~(15 << MACHINES * block)
         S[LINES] &= ~(3 << (PIO_IRQ + 2 * block))
         S[PIN_OUT + FUNCTION_PIO0 + block] = S[PIN_OE + FUNCTION_PIO0 + block] = 0
@@ -255,6 +257,8 @@ def pio_write_machine(S: State, p: int, sm: int, offset: int, value: int, now: i
 @inner
 def pio_write(S: State, p: int, offset: int, value: int, now: int) -> int:
     """Write the register at `offset` of the block whose words begin at `p`; -1 when there is none."""
+    if OFF_INSTR_MEM0 <= offset < OFF_INTR:
+        S[STALE] = 1
     if OFF_TXF0 <= offset < OFF_RXF0:
         pio_push(S, p, (offset - OFF_TXF0) >> 2, value, now)
     elif OFF_INSTR_MEM0 <= offset < OFF_SM0_CLKDIV:

@@ -35,6 +35,7 @@ WAIT_NOTHING, WAIT_TX, WAIT_RX, WAIT_IRQ, WAIT_GPIO = 0, 1, 2, 3, 4
 STALLED = NEVER
 FORCED_NOW, FORCED_STALLED = 1, 2
 
+QUIET = 384  # [4 machines][32 addresses] ticks until an instruction can do more than move data and pins (pio_quiet.py)
 # Words of both blocks together.
 COMMON = PIO + 640
 RUNNING = COMMON  # bit = block * 4 + machine: enabled, or with a stalled instruction of SMx_INSTR
@@ -42,6 +43,7 @@ SEEN = COMMON + 1  # PIN_HISTORY_COUNT when stalled WAITs were looked at last
 REQUESTED = COMMON + 2  # a DMA request changed
 WOKEN = COMMON + 3  # a machine was woken by another
 WAITED = COMMON + 4  # GPIOs that stalled WAITs look at
+STALE = COMMON + 6  # the programs or their configuration have changed since QUIET was computed
 STICKY = COMMON + 5  # bit = machine that holds pins by OUT_STICKY
 BLOCKS = (PIO, PIO + PIO_STRIDE)
 

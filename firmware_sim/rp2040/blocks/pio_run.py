@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from firmware_sim.rp2040.blocks.dma_layout import BUSY_CHANNELS
+from firmware_sim.rp2040.blocks.dma_layout import BUSY_CHANNELS, CHANNEL_STRIDE, CHANNELS, COUNT
+from firmware_sim.rp2040.blocks.dma_layout import INTE0 as DMA_INTE0
+from firmware_sim.rp2040.blocks.dma_layout import INTE1 as DMA_INTE1
 from firmware_sim.rp2040.blocks.pio_layout import (
+    DIVIDER,
     ENABLED,
+    EXEC,
     EXECCTRL,
     FORCED,
+    INSTRUCTIONS,
     INTE0,
     INTE1,
     MACHINE,
@@ -14,21 +19,28 @@ from firmware_sim.rp2040.blocks.pio_layout import (
     MACHINES,
     MEMORY,
     NEXT,
+    PC,
     PINCTRL,
+    QUIET,
     REQUESTED,
     RUNNING,
     SEEN,
+    STALE,
     WAITED,
     WOKEN,
 )
 from firmware_sim.rp2040.blocks.pio_machine import pio_step
-from firmware_sim.rp2040.blocks.pio_pins import look_at_pins, rotate
+from firmware_sim.rp2040.blocks.pio_pins import FUNCTION_PIO0, look_at_pins, rotate
+from firmware_sim.rp2040.blocks.pio_quiet import pio_quiet
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.layout import (
+    DMA,
     EVENT_AT,
     EVENT_PWM,
     NEVER,
+    PIN_FUNCTION,
     PIN_HISTORY_COUNT,
+    PIN_INTE,
     PIN_WATCH,
     PIN_WATCH_PIO,
     PIO,
@@ -38,6 +50,7 @@ from firmware_sim.rp2040.layout import (
 )
 
 STEP, LONG_STEP = 64, 2048  # cycles that machines may lag behind when something, or nothing, follows from them
+EDGE_STEP = 4  # where pins may interrupt
 
 
 @inner
@@ -125,14 +138,37 @@ def pio_watch(S: State, now: int) -> None:
 
 
 @inner
+def transfers_left(S: State) -> int:
+    """Transfers until the first busy DMA channel ends, where the DMA interrupts."""
+    left = STEP
+    if S[DMA_INTE0] | S[DMA_INTE1]:
+        for channel in range(CHANNELS):
+            if S[BUSY_CHANNELS] >> channel & 1:
+                left = min(left, max(1, S[DMA + channel * CHANNEL_STRIDE + COUNT]))
+    return left
+
+
+@inner
 def pio_due(S: State) -> int:
-    """Cycle at which the machines must be run: those that run after some cycles, those that wait not at all."""
+    """Cycle at which the machines must be run: those that run before anything can follow, those that wait never."""
     first = pio_next(S)
     if first == NEVER:
         return NEVER
+    if S[STALE]:
+        pio_quiet(S)
     step = STEP if S[BUSY_CHANNELS] or S[PIN_WATCH] else LONG_STEP
-    for block in range(2):
-        p = PIO + block * PIO_STRIDE
-        if S[p + INTE0] | S[p + INTE1]:
-            step = 1
-    return first + step - 1
+    edges = S[PIN_INTE] | S[PIN_INTE + 1] | S[PIN_INTE + 2] | S[PIN_INTE + 3] | S[PIN_INTE + 4] | S[PIN_INTE + 5]
+    edges |= S[PIN_INTE + 6] | S[PIN_INTE + 7]
+    if edges & (S[PIN_FUNCTION + FUNCTION_PIO0] | S[PIN_FUNCTION + FUNCTION_PIO0 + 1]):
+        step = EDGE_STEP
+    due, left = first + step - 1, transfers_left(S)
+    for index in range(2 * MACHINES):
+        p, m = PIO + (index >> 2) * PIO_STRIDE, machine_at(index)
+        interrupts = S[p + INTE0] | S[p + INTE1]
+        if S[RUNNING] >> index & 1 and S[m + NEXT] < NEVER and (interrupts or left < STEP):
+            quiet = S[p + QUIET + (index & 3) * INSTRUCTIONS + S[m + PC]] if S[m + EXEC] < 0 else 0
+            cycle = (S[m + NEXT] + quiet * S[m + DIVIDER]) >> 8
+            due = min(due, cycle if interrupts else cycle + left - 1)
+            if interrupts and S[WAITED]:  # what this machine does to pins may wake another
+                due = min(due, first + EDGE_STEP - 1)
+    return due
