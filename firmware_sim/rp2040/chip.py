@@ -26,6 +26,7 @@ from firmware_sim.rp2040.blocks.pio import Pio
 from firmware_sim.rp2040.blocks.psm import Psm
 from firmware_sim.rp2040.blocks.pwm import pwm_reset
 from firmware_sim.rp2040.blocks.resets import Resets
+from firmware_sim.rp2040.blocks.rtc import Rtc
 from firmware_sim.rp2040.blocks.serial_pins import set_idle_levels
 from firmware_sim.rp2040.blocks.spi import Spi
 from firmware_sim.rp2040.blocks.storage import STORAGE_BLOCKS
@@ -142,6 +143,7 @@ class Chip:
         self.watchdog = Watchdog(S, report, changed, lambda: self.now)
         self.vreg = Vreg("VREG_AND_CHIP_RESET", VREG, S, report)
         self.restart = Restart(self)
+        self.rtc = Rtc(S, report, lambda: self.clocks.hz("RTC"), now)
         self.psm = Psm(S, report, self.restart.turn)
         self.resets = Resets(S, report, self.restart.block, self._hold, self.clocks.hz, self.remarks.warn_here)
         self.bank0 = IoBank("IO_BANK0", BANK0_NAMES, S, report, self.pins_changed)
@@ -157,6 +159,7 @@ class Chip:
             self.watchdog,
             self.resets,
             self.psm,
+            self.rtc,
             self.vreg,
             self.flash,
             self.faults,
@@ -264,7 +267,9 @@ class Chip:
         tick_hz = self.watchdog.tick_hz(self.clocks.ref_hz)
         self.watchdog.rebase(cycle)
         self.S[layout.CLK_ADC_HZ] = self.clocks.hz("ADC")
+        self.rtc.rebase(cycle)
         set_clocks(self.S, self.clocks.sys_hz, self.clocks.peri_hz, tick_hz, cycle)
+        self.rtc.changed(cycle)
         self.power.update(cycle)
 
     @property

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, given, settings
@@ -111,3 +113,21 @@ def test_what_wdsel_selects_is_reset_and_the_rest_is_not() -> None:
         probe.board.run(max_cycles=1)
         values = probe.run(read(gpio_out), read(io_ctrl), read(SCRATCH0), read(REASON), read(CTRL))
         assert values == [out, ctrl, 77, 1, 0], hex(wdsel)
+
+
+def test_the_example_firmware_says_why_it_came_up(example_elf: Callable[..., Path]) -> None:
+    """The whole way: second stage, clocks, UART, two resets, strictly."""
+    board = Board(strict=True)
+    board.load(example_elf("watchdog"))
+    stop = board.run(max_cycles=20_000_000, stop_on_reset=False)
+    assert (stop.reason, stop.r0) == ("bkpt", 3)
+    assert board.uart0.sent == b"power on\nstart 1, reason none\nstart 2, reason timer\nstart 3, reason force\n"
+
+
+def test_the_example_stops_at_its_resets_unless_asked_to_go_on(example_elf: Callable[..., Path]) -> None:
+    board = Board()
+    board.load(example_elf("watchdog"))
+    assert board.run(max_cycles=20_000_000).reason == "reset"
+    assert board.uart0.sent.endswith(b"start 1, reason none\n")
+    assert board.run(max_cycles=20_000_000).reason == "reset"
+    assert board.uart0.sent.endswith(b"start 2, reason timer\n")
