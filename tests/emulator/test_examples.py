@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from firmware_sim.cli import app
 from firmware_sim.firmware.examples import build_example, list_examples
 from firmware_sim.rp2040 import Board
 from shared.errors import BadInputError
@@ -29,6 +32,17 @@ def test_every_example_builds_and_says_what_it_is(example_elf: Callable[..., Pat
     for example in list_examples():
         assert example.description
         assert example_elf(example.name).stat().st_size > 1000
+
+
+def test_the_command_lists_and_builds(example_elf: Callable[..., Path], tmp_path: Path) -> None:
+    example_elf("hello")  # skips without the compiler
+    runner = CliRunner()
+    listed = json.loads(runner.invoke(app, ["examples", "--json"]).stdout)
+    assert [example["name"] for example in listed] == [example.name for example in list_examples()]
+    assert "hello" in [example["name"] for example in listed]
+    built = runner.invoke(app, ["examples", "--build", "hello", "--out", str(tmp_path), "--sram", "--json"])
+    assert json.loads(built.stdout) == {"elf": str(tmp_path / "hello.elf"), "uf2": str(tmp_path / "hello.uf2")}
+    assert (tmp_path / "hello.uf2").stat().st_size % 512 == 0
 
 
 def test_builds_are_reproducible(example_elf: Callable[..., Path], tmp_path: Path) -> None:

@@ -409,6 +409,16 @@ def test_a_cable_that_is_pulled_and_put_back(console: Board) -> None:
     assert console.usb.console.is_open
 
 
+def test_a_reset_board_is_enumerated_anew(console: Board) -> None:
+    console.usb.console.write(b"before\n")
+    console.run(until_text="before", max_cycles=1_000_000)
+    console.reset()
+    assert not console.usb.console.is_open
+    assert console.usb.address == 0
+    assert console.run(until_text="usb console ready", max_cycles=20_000_000).reason == "text"
+    assert console.warnings == []
+
+
 @pytest.mark.parametrize("cycle", [1_200_000, 2_500_000, 3_999_950, 4_020_000, 4_060_000, 4_090_000, 4_101_000])
 def test_a_snapshot_in_mid_enumeration_goes_on_alike(example_elf: Callable[..., Path], cycle: int) -> None:
     board = Board()
