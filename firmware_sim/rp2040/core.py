@@ -45,6 +45,7 @@ from firmware_sim.rp2040.layout import (
     FAR_MSR,
     FAR_READ,
     FAR_RETURN,
+    FAR_ROM_FLOAT,
     FAR_STORE_MULTIPLE,
     FAR_SVC,
     FAR_WRITE,
@@ -773,10 +774,13 @@ def run(S: State, mem: Memory) -> int:
                     count -= 1
                     write_back(R, pc, cycle, count, nz, cr, ov, line, mask, bias)
                     S[EXIT_CORE] = core
-                    call_host(S[HOST_ADDRESS], HOST_ROM, core, imm, cycle)
+                    served = call_far(S, FAR_ROM_FLOAT, core, imm, 0, 0)
+                    if served == 0:
+                        call_host(S[HOST_ADDRESS], HOST_ROM, core, imm, cycle)
                     pc, cycle, count = R[PC], R[CYCLES], R[INSTRUCTIONS]
                     nz, cr, ov = R[NZ], R[CARRY], R[OVERFLOW]
-                    S[NEXT_EVENT] = cycle
+                    if served == 0:
+                        S[NEXT_EVENT] = cycle
                     break
                 elif op == d.OP_NATIVE:
                     pc -= 2

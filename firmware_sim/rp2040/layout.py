@@ -264,7 +264,8 @@ STATE_WORDS = ADDRESSES + ADDRESS_WORDS
     FAR_ADVANCE,  # cycle: bring DMA and PIO up to it
     FAR_XIP_MISS,  # address, cycle -> cycles that the access waits, or the negated fault
     FAR_LOOK_PWM,  # cycle: pins that PWM slices count have changed
-) = range(FAR, FAR + 15)
+    FAR_ROM_FLOAT,  # core, number of the function -> 1; 0: Python serves it
+) = range(FAR, FAR + 16)
 
 # --- why run() returned ---
 EXIT_END = 0

@@ -37,6 +37,7 @@ from firmware_sim.rp2040.layout import (
     FAR_READ,
     FAR_READ_REGISTER,
     FAR_RETURN,
+    FAR_ROM_FLOAT,
     FAR_STORE_MULTIPLE,
     FAR_SVC,
     FAR_WRITE,
@@ -50,6 +51,7 @@ from firmware_sim.rp2040.layout import (
     State,
 )
 from firmware_sim.rp2040.multiple import load_multiple, store_multiple
+from firmware_sim.rp2040.rom.float_unit import rom_float
 from firmware_sim.rp2040.special_registers import far_mrs, far_msr
 
 
@@ -100,6 +102,7 @@ SLOW_PATHS = {
     FAR_ADVANCE: advance_blocks,
     FAR_XIP_MISS: xip_miss,
     FAR_LOOK_PWM: look_pwm,
+    FAR_ROM_FLOAT: rom_float,
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import random
 import shutil
@@ -16,9 +17,11 @@ from hypothesis import strategies as st
 
 from firmware_sim.rp2040 import Board, Stop
 from firmware_sim.rp2040.bootrom import CODE_FUNCTIONS
-from firmware_sim.rp2040.layout import CYCLES
+from firmware_sim.rp2040.chip import Chip
+from firmware_sim.rp2040.layout import CYCLES, LR, PC
 from firmware_sim.rp2040.rom import soft_float as sf
 from firmware_sim.rp2040.rom.float_tables import ENTRIES
+from firmware_sim.rp2040.rom.float_unit import rom_float
 from firmware_sim.rp2040.rom.soft_float import DOUBLE, SINGLE, Format
 
 BASE, CODE, DATA = 0x20000000, 0x20000100, 0x20008000
@@ -320,6 +323,35 @@ def test_transcendental_functions_are_close(angle: float, other: float) -> None:
     assert float(number(sf.arc_tangent(bits, second, SINGLE), SINGLE)) == pytest.approx(
         math.atan2(float(number(bits, SINGLE)), float(number(second, SINGLE))), rel=1e-6
     )
+
+
+def test_compiled_routines_are_those_of_python() -> None:
+    chip = Chip()
+    chip.link()
+    S = chip.S
+    chip.mem.bytes[0x13] = 3
+    call = ctypes.CFUNCTYPE(*[ctypes.c_int64] * 6)(rom_float.address)
+    rng = random.Random(5)
+    special = [0, 1, 0x7FFFFF, 0x800000, 0x7F800000, 0x7FC00000, 0x3F800000, 0x7FF00000, 0x100000, 0x7FFFFFFF]
+    kinds = [lambda: rng.choice(special), lambda: rng.choice(special) | 1 << 31, lambda: rng.getrandbits(32)]
+    kinds += [lambda: 0x3FE00000 + rng.randrange(1 << 22), lambda: rng.randrange(-80, 80) & 0xFFFFFFFF]
+    in_python = set()
+    for number in range(2 * len(ENTRIES)):
+        entry = ENTRIES[number % len(ENTRIES)]
+        routine = entry.make(DOUBLE if number >= len(ENTRIES) else SINGLE)
+        for _ in range(500):
+            arguments = [rng.choice(kinds)() for _ in range(4)]
+            S[:4], S[LR], S[CYCLES] = arguments, DATA | 1, 0
+            if not call(S.ctypes.data, 0, number, 0, 0):
+                in_python.add(entry.name)
+                break
+            wanted = routine(*arguments)
+            assert tuple(S[: len(wanted)].tolist()) == wanted, (entry.name, [hex(word) for word in arguments])
+            assert (S[PC], S[CYCLES]) == (DATA, entry.cycles[number >= len(ENTRIES)])
+    assert in_python == {"cos", "sin", "tan", "sincos", "exp", "ln", "atan2"}
+    assert not call(S.ctypes.data, 0, 2 * len(ENTRIES), 0, 0)
+    chip.mem.bytes[0x13] = 1
+    assert not call(S.ctypes.data, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("form", [SINGLE, DOUBLE])
