@@ -114,6 +114,12 @@ def _kernel_folder(module: str) -> Path | None:
         return None
 
 
+def is_cached(function: Callable[..., Any]) -> bool:
+    """Whether an earlier process has compiled this function from the sources as they are."""
+    folder = _kernel_folder(function.__module__)
+    return folder is not None and any(folder.glob(f"*/*.{function.__qualname__}-*.nbi"))
+
+
 def c_function(function: Callable[..., Any], signature: str, **options: Any) -> Any:
     """Compile now, with a C signature, cached on disk: an object of numba whose `address` other code may call."""
     folder = _kernel_folder(function.__module__)

@@ -53,7 +53,7 @@ from firmware_sim.rp2040.host_call import (
 )
 from firmware_sim.rp2040.launch import wait_for_vector
 from firmware_sim.rp2040.layout import IntArray, Memory, State
-from firmware_sim.rp2040.machine import catch_up, set_clocks, update_pins
+from firmware_sim.rp2040.machine import catch_up, compile_core, set_clocks, update_pins
 from firmware_sim.rp2040.memory_map import BLOCKS, block_at
 from firmware_sim.rp2040.native.enter import ROWS, drop_pages, drop_rows
 from firmware_sim.rp2040.power import PowerModel
@@ -238,7 +238,7 @@ class Chip:
     def link(self) -> None:
         """Make sure that the compiled parts find each other, in this process: before compiled code runs."""
         if self.S[layout.STATE_AT] == 0:
-            connect(self.S, self.mem)
+            connect(self.S, self.mem, lambda: compile_core(self.S, self.mem))
             self._units = self.S[layout.UNIT_READ : layout.UNIT_READ + 128].copy()
             self._hold(self.held)
 

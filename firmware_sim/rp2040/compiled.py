@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any, TypeVar
 
+from firmware_sim.rp2040.linked_only import linked_only
 from shared.jit import c_function, jit
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -21,7 +22,10 @@ FAR_SIGNATURE = "int64(int64, int64, int64, int64, int64)"
 
 def inner(function: Function) -> Function:
     """Compile a function that only compiled code calls. Its plain form stays at `.py_func`."""
-    return jit(cache=False, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function)
+    compiled = jit(cache=False, no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function)
+    if hasattr(compiled, "_compiler"):  # not with NUMBA_DISABLE_JIT
+        linked_only(compiled)
+    return compiled
 
 
 def entry_point(function: Function) -> Function:

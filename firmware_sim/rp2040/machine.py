@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numba
+
 from firmware_sim.rp2040.blocks.lazy import advance
 from firmware_sim.rp2040.blocks.pins import pins_lines, pins_update
 from firmware_sim.rp2040.blocks.systick import systick_schedule
@@ -64,3 +68,11 @@ def set_uart_cts(S: State, u: int, off: int, cycle: int) -> None:
     """The host gives (off 0) or takes (off 1) the clear-to-send of the UART whose state begins at `u`."""
     host_is_clear(S, u, off, cycle)
     S[NEXT_EVENT] = cycle
+
+
+def compile_core(S: State, mem: Memory) -> None:
+    """Compile `run_core`, or read it from the cache, without running it."""
+    kinds: Any = numba.typeof
+    dispatcher: Any = run_core
+    if hasattr(dispatcher, "compile"):  # not with NUMBA_DISABLE_JIT
+        dispatcher.compile((kinds(S), kinds(mem), numba.int64))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from typing import NamedTuple
 
 from firmware_sim.rp2040.blocks.adc import fire_adc, read_adc, write_adc
@@ -53,6 +57,7 @@ from firmware_sim.rp2040.layout import (
 from firmware_sim.rp2040.multiple import load_multiple, store_multiple
 from firmware_sim.rp2040.rom.float_unit import rom_float
 from firmware_sim.rp2040.special_registers import far_mrs, far_msr
+from shared.jit import is_cached
 
 
 class Unit(NamedTuple):
@@ -106,8 +111,31 @@ SLOW_PATHS = {
 }
 
 
-def connect(S: State, mem: Memory) -> None:
-    """Compile (or load) everything and write the addresses into the state."""
+def compile_peripherals() -> None:
+    """Compile what serves registers and events, for the cache."""
+    for function in (advance_blocks, *EVENTS.values(), *(part for unit in UNITS for part in (unit.read, unit.write))):
+        _ = function.address
+
+
+def start_second_compiler() -> subprocess.Popen[bytes] | None:
+    """On the first start, a process that compiles the peripherals while this one compiles the cores."""
+    if is_cached(advance_blocks.function) or (os.cpu_count() or 1) < 2 or not sys.executable:
+        return None
+    code = f"from {__name__} import compile_peripherals; compile_peripherals()"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
+    return subprocess.Popen(
+        [sys.executable, "-c", code], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def connect(S: State, mem: Memory, compile_core: Callable[[], object]) -> None:
+    """Compile (or load) everything and write the addresses into the state. `compile_core()` compiles `run`."""
+    second = start_second_compiler()
+    if second is not None:
+        for index in (index for index in SLOW_PATHS if index != FAR_ADVANCE):
+            _ = SLOW_PATHS[index].address
+        compile_core()
+        second.wait()  # what it could not do is compiled here
     S[STATE_AT] = S.ctypes.data
     for i, array in enumerate((mem.bytes, mem.decoded, mem.pages, mem.natives, mem.breaks, mem.uarts)):
         S[MEMORY_AT + i] = array.ctypes.data
