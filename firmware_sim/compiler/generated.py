@@ -82,16 +82,7 @@ def _candidate(position: int, operator: Operator, graph: Graph) -> Candidate | N
     return depthwise_candidate(position, operator, graph) if isinstance(operator, DepthwiseConv2D) else None
 
 
-def choose(graph: Graph, room: int) -> dict[int, Candidate]:
-    """Candidates by operator position that fit `room` bytes of SRAM, those first that save most a byte."""
-    found = {
-        position: made
-        for position, operator in enumerate(graph.operators)
-        if (made := _candidate(position, operator, graph)) and made.saved_cycles > 0
-    }
-    chosen: dict[int, Candidate] = {}
-    for position in sorted(found, key=lambda i: -found[i].saved_cycles / max(1, found[i].bytes)):
-        if found[position].bytes <= room:
-            chosen[position] = found[position]
-            room -= found[position].bytes
-    return chosen
+def candidates(graph: Graph) -> dict[int, Candidate]:
+    """The layers that are faster as generated code, by operator position."""
+    made = ((position, _candidate(position, operator, graph)) for position, operator in enumerate(graph.operators))
+    return {position: found for position, found in made if found is not None and found.saved_cycles > 0}

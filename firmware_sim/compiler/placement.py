@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from firmware_sim.compiler.arena import ArenaPlan
-from firmware_sim.compiler.emit_layers import weight_rows
-from firmware_sim.compiler.generated import Candidate, choose
+from firmware_sim.compiler.emit_layers import WORK_WORDS, weight_rows
+from firmware_sim.compiler.generated import Candidate, candidates
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Dequantize, Graph, Lookup, Operator, Reshape, Softmax
 from shared.errors import BadInputError
 
@@ -15,6 +15,8 @@ FLASH_BYTES = 2 * 1024 * 1024
 FIXED_BYTES = 28 * 1024  # code, the kernels' work area, vectors, buffers: what a build without weights takes
 LAYER_BYTES = 112  # struct nn_layer
 CHANNEL_BYTES = 9  # bias, multiplier, shift
+FLASH_CYCLES = 8.0  # a byte that the XIP cache misses: a line of 8 in 64 (boot2_quad.S)
+CACHED_BYTES = 12 * 1024  # of the 16 KB; the rest is for everything else
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +52,54 @@ def place(graph: Graph, arena: ArenaPlan, origin: str, *, ram_bytes: int = RAM_B
             f"{origin}: needs {flash} bytes of flash, {flash - FLASH_BYTES} more than there are: "
             f"fewer or narrower layers would make it fit"
         )
-    generated = choose(graph, ram_bytes - used)
-    used += sum(made.bytes for made in generated.values())
-    weighted = [i for i, operator in enumerate(graph.operators) if _weight_bytes(operator)]
-    weighted = [i for i in weighted if i not in generated or isinstance(graph.operators[i], DepthwiseConv2D)]
-    stay = set(weighted)
-    for position in sorted(weighted, key=lambda i: -_pixels(graph, graph.operators[i])):
-        size = _weight_bytes(graph.operators[position])
-        if used + size <= ram_bytes:
-            used += size
-            stay.discard(position)
-    return Placement(frozenset(stay), generated, used)
+    in_sram, generated = _fill(graph, ram_bytes - used)
+    used += sum(_weight_bytes(graph.operators[i]) for i in in_sram) + sum(made.bytes for made in generated.values())
+    coded = {i for i in generated if isinstance(graph.operators[i], Conv2D)}  # their weights are in the code
+    weighted = {i for i, operator in enumerate(graph.operators) if _weight_bytes(operator)}
+    return Placement(frozenset(weighted - in_sram - coded), generated, used)
 
 
-def _pixels(graph: Graph, operator: Operator) -> int:
-    height, width, _ = graph.tensors[operator.output].shape
-    return height * width
+def _fill(graph: Graph, room: int) -> tuple[set[int], dict[int, Candidate]]:
+    """Operators whose weights go to SRAM, and those that become generated code: always the step that saves most a byte.
+
+    A layer begins with its weights in flash; a step puts them into SRAM, or makes code of it, or code of weights that
+    are in SRAM already.
+    """
+    found = candidates(graph)
+    in_sram: set[int] = set()
+    generated: dict[int, Candidate] = {}
+    while True:
+        steps: list[tuple[float, int, int, bool]] = []  # saved a byte, position, bytes, code?
+        for position, operator in enumerate(graph.operators):
+            weights, dense = _weight_bytes(operator), isinstance(operator, Conv2D)
+            if weights and position not in in_sram and not (dense and position in generated):
+                steps.append((_flash_cycles(operator, graph) / weights, position, weights, False))
+            if (made := found.get(position)) and position not in generated:
+                stalls = 0 if position in in_sram or not dense else _flash_cycles(operator, graph)
+                size = made.bytes - (weights if dense and position in in_sram else 0)
+                steps.append(((made.saved_cycles + stalls) / max(1, size), position, size, True))
+        steps = [step for step in steps if step[2] <= room]
+        if not steps:
+            return in_sram, generated
+        _, position, size, code = max(steps)
+        room -= size
+        if code:
+            generated[position] = found[position]
+            if isinstance(graph.operators[position], Conv2D):
+                in_sram.discard(position)
+        else:
+            in_sram.add(position)
+
+
+def _flash_cycles(operator: Operator, graph: Graph) -> float:
+    """Cycles that weights cost in flash: each tile of pixels streams them anew unless the cache holds them."""
+    weights = _weight_bytes(operator)
+    tiles = 1
+    if isinstance(operator, Conv2D) and weights > CACHED_BYTES:
+        words = operator.weights[0].size
+        pairs = (graph.tensors[operator.output].elements // len(operator.bias) + 1) // 2
+        tiles = -(-pairs // max(1, WORK_WORDS // words))
+    return FLASH_CYCLES * weights * tiles
 
 
 def _weight_bytes(operator: Operator) -> int:
