@@ -54,6 +54,9 @@ bench: setup ## Measure speed here: emulator, firmware, renderer (a minute; prin
 bench-gate: setup ## Compare the gate with the usual rules on 2 x 4,000 rendered bakes (renders 40 minutes the first time)
 	@$(BIN)/crustwatch edge compare
 
+bench-compiler: setup ## Measure the MLPerf Tiny networks of the folder CRUSTWATCH_MODELS beside CMSIS-NN
+	@$(BIN)/crustwatch firmware compare
+
 firmware: setup ## Rebuild the default firmware from the committed model (needs arm-none-eabi-gcc)
 	@$(BIN)/crustwatch firmware release
 

@@ -126,6 +126,23 @@ def bench(
 
 
 @app.command()
+def compare(
+    models: Annotated[
+        Path,
+        typer.Argument(envvar="CRUSTWATCH_MODELS", help="Folder of the MLPerf Tiny int8 models.", metavar="FOLDER"),
+    ],
+) -> None:
+    """Measure the MLPerf Tiny networks on the emulated chip, one core at 125 MHz, beside CMSIS-NN.
+
+    Example: CRUSTWATCH_MODELS=models/mlperf_tiny crustwatch firmware compare
+    """
+    from firmware_sim.firmware.compare import rows
+
+    for row in rows(models):
+        typer.echo(row)
+
+
+@app.command()
 def verify(
     tflite: TfliteArgument,
     inputs: Annotated[int, typer.Option("--inputs", min=1, help="Inputs to compare.")] = 100,

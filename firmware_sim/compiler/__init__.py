@@ -1,7 +1,8 @@
-"""From an int8 `.tflite` file to the firmware's C tables, and the numpy reference that both must equal.
+"""From an int8 `.tflite` file to firmware, and the numpy reference that it must equal.
 
 ```
-model.tflite ─► tflite_reader ─► graph.Graph ─┬─► reference.run      int8 in, int8 out, numpy
-                (checks all)                  └─► arena.plan ─► emit_c ─► model_data.c
+model.tflite ─► tflite_reader ─► graph.Graph ─┬─► reference.run   its bytes, in numpy
+                (checks all)                  ├─► arena, placement ─► emit_c ─► model_data.c
+                                              └─► prover ─► dense_code, depthwise_code ─► model_code.S
 ```
 """

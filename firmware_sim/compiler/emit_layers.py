@@ -30,7 +30,7 @@ from firmware_sim.compiler.graph import (
     Softmax,
     Window,
 )
-from firmware_sim.compiler.prover import Requantisation
+from firmware_sim.compiler.prover import AddForm, Requantisation, prove_add
 
 WORK_WORDS = 1536  # nn.h, NN_WORK_WORDS
 VALUES_A_LINE = 24
@@ -169,7 +169,7 @@ def layers_of(
         fields["shift"] = table("int8_t", "shift", operator.rescale.exponent)
     if isinstance(operator, DepthwiseConv2D):
         fields["depth_multiplier"] = operator.multiplier
-    if isinstance(operator, Add | Mul | Mean):
+    if isinstance(operator, Add | Mul | Mean) and _add_form(operator, graph) is None:
         fields["multiplier"] = table("int32_t", "multiplier", operator.rescale.multiplier)
         fields["shift"] = table("int8_t", "shift", operator.rescale.exponent)
     if isinstance(operator, Pad):
@@ -186,7 +186,13 @@ def layers_of(
         fields["multiplier"] = table("int32_t", "scale", np.array([out.scale], np.float32).view(np.int32))
     if isinstance(operator, Dequantize):
         fields["bias"] = table("int32_t", "table", operator.table.view(np.int32))
-    if isinstance(operator, Add | Mul):
+    form = _add_form(operator, graph)
+    if form is not None and isinstance(operator, Add):
+        kernel = "proven_add"
+        fields["multiplier"] = table("int32_t", "proven", [form.m1, form.m2, form.c])
+        fields["once"] = form.shift
+        fields["input2_offset"] = arena.offsets[operator.input2]
+    elif isinstance(operator, Add | Mul):
         fields |= _operands(operator, graph, table)
         fields["input2_offset"] = arena.offsets.get(operator.input2, 0)
     fields |= dict(zip(("in_h", "in_w", "in_c"), into.shape, strict=True))
@@ -253,6 +259,15 @@ def _depthwise_tables(position: int, generated: GeneratedDepthwise) -> list[str]
 def _signed(zero_point: int) -> int:
     """The zero points of uint8 borders are in their tables already; the field holds int8."""
     return zero_point if zero_point <= 127 else 0
+
+
+def _add_form(operator: Operator, graph: Graph) -> AddForm | None:
+    """The proven form of an ADD or SUB of two activations of one shape."""
+    if not isinstance(operator, Add) or {operator.input, operator.input2} & graph.constants.keys():
+        return None
+    if graph.tensors[operator.input].shape != graph.tensors[operator.input2].shape:
+        return None
+    return prove_add(operator, graph)
 
 
 def _operands(operator: Add | Mul, graph: Graph, table: Callable[[str, str, Iterable[int]], str]) -> Fields:

@@ -29,8 +29,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_sim.compiler.arithmetic import INT32_MAX, INT32_MIN, rescale, rescale_once
-from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, Rescale
+from firmware_sim.compiler.arithmetic import ADD_LEFT_SHIFT, INT32_MAX, INT32_MIN, rescale, rescale_once
+from firmware_sim.compiler.graph import Add, Conv2D, DepthwiseConv2D, Graph, Rescale
 
 Int64 = NDArray[np.int64]
 EXACT, F1, F2, F2X, F1D, F2D, F2XD = range(7)
@@ -38,6 +38,7 @@ NAMES = ("exact", "F1", "F2", "F2x", "F1d", "F2d", "F2xd")
 CYCLES = {EXACT: 37, F1: 4, F2: 9, F2X: 12, F1D: 8, F2D: 13, F2XD: 16}  # without load and store
 BASE = {F1D: F1, F2D: F2, F2XD: F2X}
 SHIFTS = range(24, 5, -1)  # candidates for t
+ADD_SHIFTS = range(22, 13, -1)
 NONE_LOW, NONE_HIGH = -(2**62), 2**62
 
 
@@ -109,6 +110,41 @@ def staircase_of(operator: Conv2D | DepthwiseConv2D, graph: Graph) -> Staircase:
         smallest=ends.min(axis=0).sum(axis=1),
         largest=ends.max(axis=0).sum(axis=1),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class AddForm:
+    """ADD and SUB as clamp((m1 * a + m2 * b + c) >> t) of raw int8 values, proven on all 65,536 pairs."""
+
+    m1: int
+    m2: int
+    c: int
+    shift: int
+
+
+def prove_add(operator: Add, graph: Graph) -> AddForm | None:
+    """The cheap form of an ADD or SUB; None when there is none."""
+    one, two = graph.tensors[operator.input], graph.tensors[operator.input2]
+    out = graph.tensors[operator.output]
+    values = np.arange(-128, 128, dtype=np.int64)
+    multiplier, exponent = operator.rescale.multiplier, operator.rescale.exponent
+    first, second = (
+        rescale((values - tensor.zero_point) << ADD_LEFT_SHIFT, multiplier[i : i + 1], exponent[i : i + 1])
+        for i, tensor in enumerate((one, two))
+    )  # [256] each
+    scaled = rescale(first[:, None] + operator.sign * second[None], multiplier[2:], exponent[2:])
+    wanted = np.clip(scaled + out.zero_point, operator.low, operator.high)  # [256, 256]
+    for shift in ADD_SHIFTS:
+        m1, m2 = (round(tensor.scale / out.scale * 2**shift) for tensor in (one, two))
+        m2 *= operator.sign
+        raw = m1 * values[:, None] + m2 * values[None]  # [256, 256]
+        least = int(np.where(wanted > operator.low, (wanted << shift) - raw, INT32_MIN).max())
+        most = int(np.where(wanted < operator.high, ((wanted + 1) << shift) - 1 - raw, INT32_MAX).min())
+        c = (least + most) >> 1
+        reach = int(np.abs(raw).max()) + abs(c)
+        if least <= most and reach <= INT32_MAX:
+            return AddForm(m1, m2, c, shift)
+    return None
 
 
 def f_of(form: int, x: Int64, m: Int64, k: Int64) -> Int64:

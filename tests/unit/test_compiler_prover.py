@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_sim.compiler.arithmetic import quantise_multiplier
-from firmware_sim.compiler.graph import Rescale
-from firmware_sim.compiler.prover import EXACT, F2D, F2XD, Staircase, apply, prove
+from firmware_sim.compiler.arithmetic import add_rescale, quantise_multiplier, rescale
+from firmware_sim.compiler.graph import Add, Graph, Rescale, Tensor
+from firmware_sim.compiler.prover import EXACT, F2D, F2XD, Staircase, apply, prove, prove_add
 
 CHANNELS = 6
 
@@ -89,3 +89,27 @@ def test_a_wrong_constant_is_not_proven() -> None:
 def test_the_verdict_counts_every_channel(seed: int) -> None:
     words = prove(staircase(seed)).verdict().replace(",", "").split()
     assert sum(int(word) for word in words if word.isdigit()) == CHANNELS
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_cheap_add_is_tflite_s_on_all_pairs(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scales = [float(np.float32(scale)) for scale in 10.0 ** rng.uniform(-3, -1, 2)]
+    out_scale = float(np.float32(max(scales) * rng.uniform(0.4, 2.5)))
+    zero_points = [int(zero) for zero in rng.integers(-128, 128, 3)]
+    multipliers, exponents = add_rescale(*scales, out_scale)
+    factors = Rescale(np.array(multipliers, np.int32), np.array(exponents, np.int8))
+    forms = zip((*scales, out_scale), zero_points, strict=True)
+    tensors = {i: Tensor(str(i), (16, 16, 256), scale, zero) for i, (scale, zero) in enumerate(forms)}
+    operator = Add(0, 1, 2, factors, zero_points[2] if seed % 2 else -128, 127, -1 if seed % 3 == 0 else 1)
+    graph = Graph(tensors, (operator,), 0, 2, {})
+    form = prove_add(operator, graph)
+    assert form is not None
+    a, b = np.meshgrid(np.arange(-128, 128), np.arange(-128, 128))
+    cheap = np.clip((form.m1 * a + form.m2 * b + form.c) >> form.shift, operator.low, operator.high)
+    first, second = (
+        rescale((x.astype(np.int64) - zero) << 20, factors.multiplier[i : i + 1], factors.exponent[i : i + 1])
+        for i, (x, zero) in enumerate(((a, zero_points[0]), (b, zero_points[1])))
+    )
+    scaled = rescale(first + operator.sign * second, factors.multiplier[2:], factors.exponent[2:])
+    np.testing.assert_array_equal(cheap, np.clip(scaled + zero_points[2], operator.low, operator.high))

@@ -16,7 +16,21 @@ static inline void interpolator_set(uint32_t shift, int32_t low, int32_t high)
     REGISTER(SIO_INTERP1_BASE1) = (uint32_t)high;
 }
 
+/* clamp(value >> shift, low, high), with what interpolator_set was told. */
+static inline int32_t interpolator_apply(int32_t value, uint32_t shift, int32_t low, int32_t high)
+{
+    (void)shift, (void)low, (void)high;
+    REGISTER(SIO_INTERP1_ACCUM0) = (uint32_t)value;
+    return (int32_t)REGISTER(SIO_INTERP1_PEEK_LANE0);
+}
+
 #else
+
+static inline int32_t interpolator_apply(int32_t value, uint32_t shift, int32_t low, int32_t high)
+{
+    value >>= shift;
+    return value < low ? low : value > high ? high : value;
+}
 
 static inline void interpolator_set(uint32_t shift, int32_t low, int32_t high)
 {

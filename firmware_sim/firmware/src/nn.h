@@ -86,7 +86,7 @@ struct nn_layer {
     int8_t output_zero_point;
     int8_t act_min, act_max; /* clamp after the output's zero point is added */
     int8_t sign;             /* ADD: 1; SUB: -1 */
-    uint8_t once;            /* plain convolutions: round once, as LiteRT's FULLY_CONNECTED, not twice */
+    uint8_t once; /* plain convolutions: round once, as LiteRT's FULLY_CONNECTED, not twice; proven_add: the shift */
 
     /* Byte offsets into the arena; multiples of 4. No operator's output overlaps its inputs. */
     uint32_t input_offset;
@@ -112,6 +112,7 @@ struct nn_layer {
      *   SRDHM  saturating rounding doubling high multiply,
      *   RDBPOT rounding divide by a power of two, ties away from zero.
      * Convolutions: out_c entries, multiplier in [2^30, 2^31) or 0, shift in [-31, 30].
+     * proven_add: m1, m2, c of clamp((m1 * a + m2 * b + c) >> once) with raw a and b.
      * ADD, SUB: 3 entries, for input 1, input 2 (after << 20) and the output. MUL, MEAN: 1 entry.
      * QUANTIZE: the bits of the scale, a float. SOFTMAX: the largest difference that counts. */
     const int32_t *multiplier;

@@ -87,8 +87,10 @@
 #define UART0_IRQ 20u
 
 /* Interpolator 1 of each core (2.3.1.6) */
+#define SIO_INTERP1_ACCUM0 0xd00000c0u
 #define SIO_INTERP1_BASE0 0xd00000c8u
 #define SIO_INTERP1_BASE1 0xd00000ccu
+#define SIO_INTERP1_PEEK_LANE0 0xd00000e0u
 #define SIO_INTERP1_CTRL_LANE0 0xd00000ecu
 #define INTERP_SHIFT(n) (n)
 #define INTERP_MASK_MSB(n) ((n) << 10)
