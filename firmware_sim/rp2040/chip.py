@@ -29,7 +29,8 @@ from firmware_sim.rp2040.blocks.resets import Resets
 from firmware_sim.rp2040.blocks.rtc import Rtc
 from firmware_sim.rp2040.blocks.serial_pins import set_idle_levels
 from firmware_sim.rp2040.blocks.spi import Spi
-from firmware_sim.rp2040.blocks.storage import STORAGE_BLOCKS
+from firmware_sim.rp2040.blocks.storage import STORAGE_BLOCKS, WITHOUT_EFFECT
+from firmware_sim.rp2040.blocks.syscfg import Syscfg
 from firmware_sim.rp2040.blocks.timer import timer_reset
 from firmware_sim.rp2040.blocks.usb import Usb
 from firmware_sim.rp2040.blocks.vreg import REGISTERS as VREG
@@ -57,7 +58,7 @@ from firmware_sim.rp2040.machine import catch_up, compile_core, set_clocks, upda
 from firmware_sim.rp2040.memory_map import BLOCKS, block_at
 from firmware_sim.rp2040.native.enter import ROWS, drop_pages, drop_rows
 from firmware_sim.rp2040.power import PowerModel
-from firmware_sim.rp2040.registers import CompiledBlock, RegisterBlock
+from firmware_sim.rp2040.registers import CompiledBlock, RegisterBlock, StoredBlock
 from firmware_sim.rp2040.remarks import Remarks
 from firmware_sim.rp2040.restart import Restart
 from firmware_sim.rp2040.units import connect
@@ -182,7 +183,9 @@ class Chip:
         for i in range(2):
             base, irq = layout.UART + i * layout.UART_STRIDE, UART_IRQ + i
             blocks.append(CompiledBlock(f"UART{i}", S, report, functools.partial(uart.uart_reset, S, base, irq)))
-        blocks += [RegisterBlock(name, registers, S, report) for name, registers in STORAGE_BLOCKS.items()]
+        for name, registers in STORAGE_BLOCKS.items():
+            kind = Syscfg if name == "SYSCFG" else StoredBlock
+            blocks.append(kind(name, registers, S, report, WITHOUT_EFFECT.get(name, {}), warn))
         self.blocks = {block.name: block for block in blocks}
         self.power = PowerModel(S, self.faults, self.blocks["VREG_AND_CHIP_RESET"], lambda: self.plan())
         self.blocks["POWER"] = self.power
@@ -335,7 +338,10 @@ class Chip:
         return ("core 1, " if core else "") + f"pc 0x{int(self.S[core + layout.PC]):08x}"
 
     def describe_register(self, block: str, offset: int) -> str:
-        """Block and offset, or the register's name where it is known."""
+        """Block and register by its datasheet name, or by its offset where it has none."""
+        for name, register in self.blocks[block].registers.items():
+            if register.offset == offset:
+                return f"{block}.{name}"
         return f"{block}+0x{offset:03x}"
 
     def _host(self, kind: int, address: int, value: int, cycle: int) -> int:
@@ -384,6 +390,7 @@ class Chip:
         """Schedule the blocks served by Python."""
         events = (block.next_event() for block in self._timed)
         self.S[layout.HOST_EVENT] = min((event for event in events if event is not None), default=layout.NEVER)
+        self.S[layout.NEXT_EVENT] = min(self.S[layout.NEXT_EVENT], self.S[layout.HOST_EVENT])
 
     def _serve_due(self, cycle: int) -> None:
         for block in self._timed:
@@ -393,7 +400,11 @@ class Chip:
     def describe(self, address: int) -> str:
         """Block and offset of a register address, for people."""
         block = block_at(address)
-        return f"{block.name}+0x{address - block.base:x}" if block else f"0x{address:08x}"
+        if block is None:
+            return f"0x{address:08x}"
+        text = self.describe_register(block.name, (address - block.base) & 0xFFF)
+        alias = ("", " (XOR)", " (SET)", " (CLR)")[(address - block.base) >> 12 & 3]
+        return text + alias
 
     def snapshot(self) -> Snapshot:
         """Copy everything."""

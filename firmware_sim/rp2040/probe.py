@@ -50,7 +50,7 @@ class Probe:
         self.board.write_memory(SCRIPT, struct.pack(f"<{len(words)}I", *words))
         S = self.board.chip.S
         S[6], S[7], S[layout.PC] = SCRIPT, RESULTS, CODE
-        stop = self.board.run(max_cycles=10_000_000)
+        stop = self.board.run(max_cycles=1_000_000)
         if stop.reason != "bkpt" or stop.faults:
             raise RuntimeError(f"the probe stopped: {stop.reason} {stop.fault or ''}")
         count = sum(step[0] == READ for step in steps)

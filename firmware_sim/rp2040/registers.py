@@ -107,6 +107,29 @@ class CompiledBlock(RegisterBlock):
         self._put_back()
 
 
+class StoredBlock(RegisterBlock):
+    """A block that only stores; a value other than the reset value of what would do something is told."""
+
+    def __init__(
+        self,
+        name: str,
+        registers: Mapping[str, Register],
+        S: State,
+        report: Callable[[str, int], None],
+        without_effect: Mapping[str, str],
+        warn: Callable[[str], None],
+    ) -> None:
+        self._without_effect = without_effect
+        self._warn = warn
+        super().__init__(name, registers, S, report)
+
+    def write(self, name: str, value: int, cycle: int) -> None:
+        """Store."""
+        self.values[name] = value
+        if name in self._without_effect and value != self.registers[name].reset:
+            self._warn(f"{self.name}.{name} is not modelled: {self._without_effect[name]}")
+
+
 def stored(offsets: Mapping[str, int], reset: int = 0) -> dict[str, Register]:
     """Registers that only store, with one reset value."""
     return {name: Register(offset, reset) for name, offset in offsets.items()}

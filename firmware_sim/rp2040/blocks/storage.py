@@ -30,3 +30,17 @@ STORAGE_BLOCKS: dict[str, dict[str, Register]] = {
         **stored({f"PERFSEL{i}": 12 + 8 * i for i in range(4)}, 0x1F),
     },
 }
+# Registers that would do more than store, and what happens instead.
+WITHOUT_EFFECT: dict[str, dict[str, str]] = {
+    "SYSCFG": {
+        "PROC_CONFIG": "there is no debug port",
+        "DBGFORCE": "there is no debug port",
+        "MEMPOWERDOWN": "memories keep their power",
+        "PROC_IN_SYNC_BYPASS": "GPIO_IN has no synchroniser",
+        "PROC_IN_SYNC_BYPASS_HI": "GPIO_HI_IN has no synchroniser",
+    },
+    "BUSCTRL": {
+        "BUS_PRIORITY": "cores go before DMA",
+        **{f"PERFSEL{i}": f"PERFCTR{i} does not count" for i in range(4)},
+    },
+}
