@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from firmware_sim.rp2040 import Board, Stop
 from firmware_sim.rp2040.bootrom import CODE_FUNCTIONS
 from firmware_sim.rp2040.chip import Chip
-from firmware_sim.rp2040.layout import CYCLES, LR, PC
+from firmware_sim.rp2040.layout import CORE_STRIDE, CYCLES, LR, PC, SLEEPING
 from firmware_sim.rp2040.rom import soft_float as sf
 from firmware_sim.rp2040.rom.float_tables import ENTRIES
 from firmware_sim.rp2040.rom.float_unit import rom_float
@@ -212,6 +212,25 @@ def test_every_routine_is_in_its_place(rom: Caller, table: str, form: Format) ->
         cycles = rom.cycles(rom.floats(entry.name, table), *arguments)
         assert tuple(S[: len(result)].tolist()) == result, entry.name
         assert cycles == entry.cycles[form is DOUBLE], entry.name
+
+
+def test_a_call_belongs_to_the_core_that_made_it() -> None:
+    """Core 1 calls a compiled routine, one of Python's and Thumb code, while core 0 runs on."""
+    rom = Caller()
+    S = rom.board.chip.S
+    rom.board.write_memory(CODE, struct.pack("<2H", 0x3001, 0xE7FD))  # core 0: adds r0, #1; b .-2
+    rom.board.write_memory(DATA, struct.pack("<2H", 0x47A0, 0xBE05))  # core 1: blx r4; bkpt #5
+    one = sf.encode(1.0, SINGLE)
+    cases = [("fadd", (one, one), sf.encode(2.0, SINGLE)), ("fexp", (0,), one), ("P3", (0xFF,), 8)]
+    for name, arguments, result in cases:
+        S[CORE_STRIDE : CORE_STRIDE + len(arguments)] = arguments
+        S[CORE_STRIDE + 4] = rom.board._rom.address(name) | 1
+        S[CORE_STRIDE + PC], S[CORE_STRIDE + SLEEPING], S[PC] = DATA, 0, CODE
+        before = int(S[0])
+        stop = rom.board.run(max_cycles=100_000)
+        assert (stop.reason, stop.immediate) == ("bkpt", 5)
+        assert S[CORE_STRIDE] == result, name
+        assert before < S[0] < before + 2_000
 
 
 def test_comparison_sets_the_flags(rom: Caller) -> None:
