@@ -21,7 +21,7 @@ def demo(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on the last line.")] = False,
     device: Annotated[
-        str, typer.Option(help="emulated, serial:/dev/ttyACM0, litert, tflite-runtime, onnx or reference.")
+        str, typer.Option(help="emulated[-camera], serial:/dev/ttyACM0, litert, tflite-runtime, onnx or reference.")
     ] = "emulated",
     model: Annotated[Path | None, typer.Option(help="Folder of the device's model; the shipped one without.")] = None,
     checkpoint: Annotated[str, typer.Option(help="Of the cloud worker: a shipped name or a folder.")] = "pizza-small",

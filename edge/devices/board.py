@@ -51,20 +51,27 @@ class BoardDevice(ClosingDevice):
         self._gate = gate
 
     def classify(self, image: NDArray[np.uint8]) -> Classification:
-        """Send the frame and read the board's decision."""
-        self._model.check_image(image)
-        frame = np.ascontiguousarray(image).tobytes()  # uint8 [H, W, 3]
+        """Have the board classify the frame, and read its decision."""
+        self._check(image)
         try:
             if not self._greeted:
                 self._meet()
-            result = self._client.classify(frame)
+            result = self._ask(image)
             if result.tau_q15 != self._gate.tau_q15[result.label]:
                 self._meet()  # it was reset and fell back to the thresholds it was built with
-                result = self._client.classify(frame)
+                result = self._ask(image)
         except DeviceError:
             self._greeted = False
             raise
         return self._checked(result)
+
+    def _check(self, image: NDArray[np.uint8]) -> None:
+        """Raise BadInputError for an image that cannot be sent."""
+        self._model.check_image(image)
+
+    def _ask(self, image: NDArray[np.uint8]) -> Result:
+        """Send the frame and wait for its result."""
+        return self._client.classify(np.ascontiguousarray(image).tobytes())  # uint8 [H, W, 3]
 
     def statistics(self) -> DeviceStatistics:
         """The board's counters."""

@@ -42,6 +42,7 @@ class Device(Protocol):
 
     name: str
     kind: DeviceKind
+    takes_scene: bool  # `classify` wants the camera's whole frame, uint8 [H, W, 3], not the model's input
 
     def hello(self) -> DeviceInfo:
         """Who it is. Raises DeviceError when it does not answer."""
@@ -78,6 +79,8 @@ class Device(Protocol):
 
 class ClosingDevice:
     """The `with` block of every device."""
+
+    takes_scene = False
 
     def close(self) -> None:
         """Give up what the device holds."""

@@ -12,13 +12,14 @@ from firmware_sim.board.line import Line
 from shared.errors import BadInputError
 from shared.task import load_task
 
-NAMES = "emulated[:FIRMWARE], serial:PORT, litert[:fast], tflite-runtime[:fast], onnx, reference"
+NAMES = "emulated[-camera][:FIRMWARE], serial:PORT, litert[:fast], tflite-runtime[:fast], onnx, reference"
 
 
 def open_device(name: str, *, model: Path = DEFAULT_MODEL, task: str = "pizza") -> Device:
     """Open a classifier.
 
     `name`: `emulated` (the ready-built firmware on the emulated chip) or `emulated:FILE` (an ELF or UF2),
+    `emulated-camera` (the same, and the chip captures the frames from its emulated camera),
     `serial:/dev/ttyUSB0`, `litert`, `litert:fast`, `tflite-runtime`, `tflite-runtime:fast`, `onnx` or `reference`.
     `model`: folder with model.tflite, gate.json and, for `onnx`, model.onnx.
 
@@ -30,6 +31,8 @@ def open_device(name: str, *, model: Path = DEFAULT_MODEL, task: str = "pizza") 
     fast = _fast(name, argument) if kind in ("litert", "tflite-runtime") else False
     if kind == "emulated":
         return _emulated(loaded, Path(argument) if argument else None)
+    if kind == "emulated-camera":
+        return _emulated_camera(loaded, Path(argument) if argument else None)
     if kind == "serial" and argument:
         return _serial(loaded, argument)
     if kind == "litert":
@@ -61,6 +64,13 @@ def _emulated(model: DeviceModel, firmware: Path | None) -> Device:
     from firmware_sim.board.emulated import EmulatedLine
 
     return _on_line(EmulatedLine(firmware), model, "emulated RP2040", "emulated")
+
+
+def _emulated_camera(model: DeviceModel, firmware: Path | None) -> Device:
+    from edge.devices.camera import CameraDevice
+    from firmware_sim.board.emulated import EmulatedLine
+
+    return CameraDevice(EmulatedLine(firmware), model)
 
 
 def _serial(model: DeviceModel, port: str) -> Device:

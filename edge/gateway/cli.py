@@ -16,7 +16,8 @@ def run(
         str, typer.Option(help="rendered, rendered:SEED, a photograph, a folder of photographs or clips, or a video.")
     ] = "rendered",
     device: Annotated[
-        str, typer.Option(help="emulated, serial:/dev/ttyACM0, litert, tflite-runtime, onnx or reference.")
+        str,
+        typer.Option(help="emulated[-camera], serial:/dev/ttyACM0, litert, tflite-runtime, onnx or reference."),
     ] = "emulated",
     model: Annotated[Path | None, typer.Option(help="Folder of the device's model; the shipped one without.")] = None,
     broker: Annotated[

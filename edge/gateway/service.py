@@ -168,7 +168,7 @@ class Gateway:
         taken_us = self._now_us()
         key = bake.frames[bake.key]  # uint8 [H, W, 3]
         seen = square_resize(key, config.task.input.size_px)  # uint8 [S, S, 3]
-        edge = await self._classified(seen, device_thread)
+        edge = await self._classified(key if self._device.takes_scene else seen, device_thread)
         ruling = self._guard.rule(edge, seen)
         now_us = self._now_us()
         certified = None if self._guard.certificate == "none" else self._guard.certificate == "valid"
@@ -203,7 +203,7 @@ class Gateway:
         self._changed()
 
     async def _classified(self, seen: NDArray[np.uint8], device_thread: ThreadPoolExecutor) -> Classification:
-        """The device's word on the frame uint8 [S, S, 3]; while the device fails, the bake waits for it."""
+        """The device's word on a frame uint8 [H, W, 3]; while the device fails, the bake waits for it."""
         loop, config, failures = asyncio.get_running_loop(), self._config, 0
         while True:
             try:

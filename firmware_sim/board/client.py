@@ -16,6 +16,7 @@ from shared.uart.messages import (
     CHUNK_UNIT,
     PROTOCOL_VERSION,
     Board,
+    Capture,
     Error,
     ErrorCode,
     FrameBegin,
@@ -37,6 +38,9 @@ PATIENCE_S = 0.05
 
 SILENCE_S = 2.0
 """A board that answered nothing for so long is gone."""
+
+CAPTURE_S = 0.6
+"""How long a camera may take to give a frame, before the request is sent again."""
 
 RESULT_S = 20.0
 """The longest wait for one result, with the board answering `busy` in between."""
@@ -118,6 +122,18 @@ class BoardClient:
             else:
                 raise self._unexpected(FrameEnd.__name__, answer)
         raise DeviceError(f"{self._line.name}: a frame did not get through in {MAX_ROUNDS} rounds: is the line broken?")
+
+    def capture(self) -> Result:
+        """Have the board classify a frame of its own camera.
+
+        Raises BadInputError when it has none or no frame comes, DeviceError when the board falls silent.
+        """
+        self._frame = (self._frame + 1) % 65_536
+        answer = self._exchange(Capture(self._frame), CAPTURE_S + 1.5 * self._inference_s, RESULT_S)
+        if not isinstance(answer, Result):
+            raise self._unexpected(Capture.__name__, answer)
+        self._inference_s = answer.inference_us / 1e6
+        return answer
 
     def close(self) -> None:
         """Give the line back."""

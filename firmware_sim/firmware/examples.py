@@ -16,7 +16,7 @@ from shared.errors import BadInputError, CrustwatchError
 EXAMPLES = FOLDER / "examples"
 COMMON = EXAMPLES / "common"
 SOURCES = FOLDER / "src"
-SHARED_PARTS = ("clocks.c", "memory.c")  # of the firmware
+SHARED_PARTS = ("capture.c", "clocks.c", "memory.c", "sensor.c")  # of the firmware; what is not used is left out
 BASES = {"flash": FLASH_BASE, "sram": 0x20000000}
 CPU = ("-mcpu=cortex-m0plus", "-mthumb")
 # No loop may become a call of memcpy: memcpy itself must not.

@@ -72,6 +72,7 @@ class CameraBlock(RegisterBlock):
     def __init__(self, S: State, changed: Callable[[int | None], None], warn: Callable[[str], None]) -> None:
         self.connected = False
         self.sensor = Ov2640()
+        self.sensor.alive = self._alive
         self.source: Iterator[Frame] | None = None
         self.picture: Frame | None = None  # [H, W, 3] as shown
         self.sent = 0
@@ -123,6 +124,10 @@ class CameraBlock(RegisterBlock):
             self.sensor.reset()
         return not (down or held)
 
+    def _alive(self) -> bool:
+        """Whether the sensor answers and sends at all."""
+        return self._powered() and self.fault() != "dead"
+
     def _xclk_hz(self) -> float:
         """XCLK as the chip makes it: by PWM on GPIO 13, or what the host said."""
         if self.xclk_hz is not None:
@@ -135,9 +140,8 @@ class CameraBlock(RegisterBlock):
 
     def _pclk_hz(self) -> float:
         """0 when nothing is sent."""
-        self.sensor.alive = self._powered() and self.fault() != "dead"
         xclk_hz = self._xclk_hz()
-        if not self.sensor.alive or not self.sensor.addressed or not xclk_hz:
+        if not self._alive() or not self.sensor.addressed or not xclk_hz:
             return 0.0
         if not XCLK_MIN_HZ <= xclk_hz <= XCLK_MAX_HZ:
             self._warn(f"the camera's XCLK is {xclk_hz / 1e6:.2f} MHz: the OV2640 takes 6 to 50 MHz")

@@ -6,6 +6,7 @@ them. Names and meanings: OmniVision OV2640 datasheet 1.6, tables 12 (bank 0, DS
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 ADDRESS = 0x30
@@ -33,7 +34,7 @@ class Ov2640:
 
     def __init__(self) -> None:
         self.addressed = False  # whether the firmware has ever spoken to it
-        self.alive = True  # powered and not broken: answers on the bus
+        self.alive: Callable[[], bool] = lambda: True  # powered and not broken: answers on the bus
         self.selecting = False
         self.pointer = 0
         self.reset()
@@ -46,8 +47,9 @@ class Ov2640:
     def start(self, is_read: bool) -> bool:
         """Acknowledge the address."""
         self.selecting = not is_read
-        self.addressed |= self.alive
-        return self.alive
+        alive = self.alive()
+        self.addressed |= alive
+        return alive
 
     def write(self, byte: int) -> bool:
         """SCCB's three-phase write: the register's number, then its value."""

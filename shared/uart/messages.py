@@ -42,7 +42,7 @@ class ErrorCode(IntEnum):
     BAD_FRAME_CRC = 9
     """Every unit arrived but the frame's CRC-32 differs: all units are wanted again."""
     BAD_VALUE = 10
-    """Frame size or thresholds that do not fit the model; detail = what would."""
+    """Frame size or thresholds that do not fit the model, detail = what would; no camera, detail = 0."""
     OVERRUN = 11
     """Bytes were lost because the receive buffer was full."""
 
@@ -139,6 +139,18 @@ class GetStatistics(msgspec.Struct, frozen=True):
 
     TYPE: ClassVar[int] = 0x06
     LAYOUT: ClassVar[tuple[Field, ...]] = ()
+
+
+class Capture(msgspec.Struct, frozen=True):
+    """Classify a frame of the board's own camera. Answered by `result`, or by `error` bad_value without a camera.
+
+    frame: number chosen by the host; the last one again repeats its result.
+    """
+
+    frame: int
+
+    TYPE: ClassVar[int] = 0x07
+    LAYOUT: ClassVar[tuple[Field, ...]] = (Field("frame", "u16", None, False),)
 
 
 class Board(msgspec.Struct, frozen=True):
@@ -311,6 +323,7 @@ Message = (
     | FrameChunk
     | FrameEnd
     | GetStatistics
+    | Capture
     | Board
     | Thresholds
     | FrameReady
@@ -327,6 +340,7 @@ MESSAGES: dict[int, type[Message]] = {
     FrameChunk.TYPE: FrameChunk,
     FrameEnd.TYPE: FrameEnd,
     GetStatistics.TYPE: GetStatistics,
+    Capture.TYPE: Capture,
     Board.TYPE: Board,
     Thresholds.TYPE: Thresholds,
     FrameReady.TYPE: FrameReady,

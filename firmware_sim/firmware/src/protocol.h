@@ -25,7 +25,7 @@
 #define CW_ERROR_CODE_OUT_OF_RANGE 7 /* chunk not on the grain or past the frame's end; detail = the offset */
 #define CW_ERROR_CODE_BUSY 8 /* an inference is running; ask again after its result */
 #define CW_ERROR_CODE_BAD_FRAME_CRC 9 /* every unit arrived but the frame's CRC-32 differs: all units are wanted again */
-#define CW_ERROR_CODE_BAD_VALUE 10 /* frame size or thresholds that do not fit the model; detail = what would */
+#define CW_ERROR_CODE_BAD_VALUE 10 /* frame size or thresholds that do not fit the model, detail = what would; no camera, detail = 0 */
 #define CW_ERROR_CODE_OVERRUN 11 /* bytes were lost because the receive buffer was full */
 
 /* gate_reason: Why the gate let a label act alone or not. */
@@ -39,6 +39,7 @@
 #define CW_TYPE_FRAME_CHUNK 0x04
 #define CW_TYPE_FRAME_END 0x05
 #define CW_TYPE_GET_STATISTICS 0x06
+#define CW_TYPE_CAPTURE 0x07
 #define CW_TYPE_BOARD 0x81
 #define CW_TYPE_THRESHOLDS 0x82
 #define CW_TYPE_FRAME_READY 0x83
@@ -171,6 +172,20 @@ static inline bool cw_get_statistics_unpack(const uint8_t *p, uint32_t size, str
 {
     const uint8_t *end = p + size;
     (void)m;
+    return p == end;
+}
+
+/* Classify a frame of the board's own camera. Answered by `result`, or by `error` bad_value without a camera. */
+struct cw_capture {
+    uint16_t frame; /* number chosen by the host; the last one again repeats its result */
+};
+
+static inline bool cw_capture_unpack(const uint8_t *p, uint32_t size, struct cw_capture *m)
+{
+    const uint8_t *end = p + size;
+    if (end - p < 2)
+        return false;
+    m->frame = (uint16_t)cw_get(&p, 2);
     return p == end;
 }
 

@@ -170,6 +170,21 @@ static void on_frame_end(struct service *service, uint8_t sequence, const struct
     service->end_sequence = sequence;
 }
 
+static void on_capture(struct service *service, uint8_t sequence, const struct cw_capture *capture)
+{
+    if (service->state == FRAME_DONE && service->frame == capture->frame) {
+        send_result(service, sequence);
+        return;
+    }
+    if (service->port->capture == NULL) {
+        refuse(service, sequence, CW_TYPE_CAPTURE, CW_ERROR_CODE_BAD_VALUE, 0);
+        return;
+    }
+    service->state = FRAME_CAPTURING;
+    service->frame = capture->frame;
+    service->end_sequence = sequence;
+}
+
 static void on_get_statistics(struct service *service, uint8_t sequence)
 {
     struct cw_statistics statistics = service->statistics;
@@ -180,7 +195,7 @@ static void on_get_statistics(struct service *service, uint8_t sequence)
 
 static bool is_known(uint8_t type)
 {
-    return type >= CW_TYPE_HELLO && type <= CW_TYPE_GET_STATISTICS;
+    return type >= CW_TYPE_HELLO && type <= CW_TYPE_CAPTURE;
 }
 
 /* Serve a good packet whose body is in the decoder. */
@@ -188,7 +203,7 @@ static void dispatch(struct service *service, uint32_t size)
 {
     const uint8_t *body = service->decoder.bytes, *p = body + 2;
     uint8_t type = body[0], sequence = body[1];
-    bool busy = service->state == FRAME_READY || service->state == FRAME_RUNNING;
+    bool busy = service->state == FRAME_CAPTURING || service->state == FRAME_READY || service->state == FRAME_RUNNING;
     if (!is_known(type)) {
         refuse(service, sequence, type, CW_ERROR_CODE_UNKNOWN_TYPE, type);
         return;
@@ -204,6 +219,7 @@ static void dispatch(struct service *service, uint32_t size)
         struct cw_frame_chunk frame_chunk;
         struct cw_frame_end frame_end;
         struct cw_get_statistics get_statistics;
+        struct cw_capture capture;
     } m;
     bool whole = false;
     switch (type) {
@@ -230,6 +246,10 @@ static void dispatch(struct service *service, uint32_t size)
     case CW_TYPE_GET_STATISTICS:
         if ((whole = cw_get_statistics_unpack(p, size - 2, &m.get_statistics)))
             on_get_statistics(service, sequence);
+        break;
+    case CW_TYPE_CAPTURE:
+        if ((whole = cw_capture_unpack(p, size - 2, &m.capture)))
+            on_capture(service, sequence, &m.capture);
         break;
     }
     if (!whole)
@@ -266,6 +286,14 @@ void service_overrun(struct service *service)
 
 bool service_work(struct service *service)
 {
+    if (service->state == FRAME_CAPTURING) {
+        if (!service->port->capture(network_frame(service->model))) {
+            service->state = FRAME_NONE;
+            refuse(service, service->end_sequence, CW_TYPE_CAPTURE, CW_ERROR_CODE_BAD_VALUE, 0);
+            return true;
+        }
+        service->state = FRAME_READY;
+    }
     if (service->state != FRAME_READY)
         return false;
     service->state = FRAME_RUNNING;

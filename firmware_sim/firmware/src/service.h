@@ -17,12 +17,14 @@ struct service_port {
     uint64_t (*now_us)(void);                           /* since reset */
     uint64_t (*cycles)(void);                           /* of the processor; may wrap only at 2^64 */
     uint32_t (*stack_bytes)(void);                      /* most of the stack ever used */
+    bool (*capture)(uint8_t *image);                    /* a frame of the model's input; NULL or false: no camera */
     void (*between_layers)(void *service);              /* may call service_receive; NULL: not called */
     uint32_t clock_hz;
 };
 
 enum frame_state {
     FRAME_NONE,
+    FRAME_CAPTURING, /* service_work fetches it from the camera */
     FRAME_RECEIVING, /* begun; units arrive */
     FRAME_READY,     /* complete; service_work classifies it */
     FRAME_RUNNING,   /* service_work is at it */
@@ -39,7 +41,7 @@ struct service {
     uint32_t frame_crc32;
     uint8_t missing[CW_BITMAP_MAX]; /* bit i % 8 of byte i / 8: unit i is wanted */
     uint32_t missing_units;
-    uint8_t end_sequence; /* of the frame_end that service_work answers */
+    uint8_t end_sequence; /* of the frame_end or capture that service_work answers */
 
     struct cw_result result;
     struct cw_statistics statistics; /* the counters; times are filled in when asked */

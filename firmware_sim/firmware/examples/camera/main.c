@@ -33,7 +33,10 @@ int main(void)
     console_text("OV2640 found\n");
     capture_start();
     for (unsigned i = 0; i < FRAMES; i++) {
-        capture_frame(image);
+        if (!capture_frame(image)) {
+            console_text("no frame\n");
+            break;
+        }
         console_text("frame ");
         console_hex(checksum(image, sizeof image));
         console_text("\n");

@@ -1,6 +1,6 @@
 /* The OV2640 on I2C0: clock, power, registers. */
-#ifndef CAMERA_SENSOR_H
-#define CAMERA_SENSOR_H
+#ifndef CRUSTWATCH_SENSOR_H
+#define CRUSTWATCH_SENSOR_H
 
 #include <stdbool.h>
 

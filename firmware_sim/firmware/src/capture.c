@@ -1,5 +1,8 @@
 #include "capture.h"
 
+#include <string.h>
+
+#include "clocks.h"
 #include "registers.h"
 #include "sensor.h"
 
@@ -39,6 +42,8 @@ enum { PCLK = 18, VSYNC = 19, HREF = 20, D0 = 21 };
 #define DMA_INCR_WRITE (1u << 5)
 #define DMA_CHAIN_TO(n) ((uint32_t)(n) << 11)
 #define DMA_TREQ(n) ((uint32_t)(n) << 15)
+
+#define PATIENCE_US 1000000u /* for a frame: several of the sensor's */
 
 #define BOX (SENSOR_HEIGHT / IMAGE_SIDE)
 #define LEFT ((SENSOR_WIDTH - SENSOR_HEIGHT) / 2)
@@ -126,22 +131,39 @@ static uint8_t *write_row(uint8_t *out)
     return out;
 }
 
-void capture_frame(uint8_t *image)
+/* Wait until bit `bit` of a register is `level`; false at `until_us`. */
+static bool wait_for(uint32_t address, unsigned bit, unsigned level, uint64_t until_us)
 {
-    while (REGISTER(SIO_GPIO_IN) & 1u << VSYNC) /* a frame begins with the next rising edge */
-        ;
-    while (!(REGISTER(SIO_GPIO_IN) & 1u << VSYNC))
-        ;
-    lines_start();
+    while ((REGISTER(address) >> bit & 1u) != level)
+        if (clocks_now_us() > until_us)
+            return false;
+    return true;
+}
+
+static bool capture_lines(uint8_t *image, uint64_t until_us)
+{
     for (unsigned y = 0; y < SENSOR_HEIGHT; y++) {
         unsigned channel = y & 1u;
-        while (!(REGISTER(DMA_INTR) & 1u << channel))
-            ;
+        if (!wait_for(DMA_INTR, channel, 1, until_us))
+            return false;
         REGISTER(DMA_INTR) = 1u << channel;
         REGISTER(DMA_WRITE_ADDR(channel)) = (uint32_t)lines[channel]; /* for the line after the next */
         add_line(lines[channel]);
         if (y % BOX == BOX - 1)
             image = write_row(image);
     }
+    return true;
+}
+
+bool capture_frame(uint8_t *image)
+{
+    uint64_t until_us = clocks_now_us() + PATIENCE_US;
+    memset(sums, 0, sizeof sums);
+    /* A frame begins with the next rising edge of VSYNC. */
+    if (!wait_for(SIO_GPIO_IN, VSYNC, 0, until_us) || !wait_for(SIO_GPIO_IN, VSYNC, 1, until_us))
+        return false;
+    lines_start();
+    bool whole = capture_lines(image, until_us);
     lines_stop();
+    return whole;
 }

@@ -1,7 +1,8 @@
 /* A frame of the sensor by PIO and DMA, made smaller line by line: no frame buffer. */
-#ifndef CAMERA_CAPTURE_H
-#define CAMERA_CAPTURE_H
+#ifndef CRUSTWATCH_CAPTURE_H
+#define CRUSTWATCH_CAPTURE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define IMAGE_SIDE 48u /* of the classifier's input: the mean of 5x5 boxes of the centre 240x240 pixels */
@@ -9,7 +10,7 @@
 /* PIO 0 and DMA channels 0 and 1. */
 void capture_start(void);
 
-/* Wait for the next frame and write it as RGB, IMAGE_SIDE * IMAGE_SIDE * 3 bytes, to `image`. */
-void capture_frame(uint8_t *image);
+/* Wait for the next frame and write it as RGB, IMAGE_SIDE * IMAGE_SIDE * 3 bytes, to `image`. False when none comes. */
+bool capture_frame(uint8_t *image);
 
 #endif
