@@ -232,16 +232,17 @@ def test_a_parallel_bus_is_sampled_into_memory(chip: Registers) -> None:
     assert not chip.read(DMA + 0x40 * 3 + 12) & 1 << 24
 
 
-def test_a_word_every_eight_cycles_goes_out_without_a_gap(chip: Registers) -> None:
-    """DMA keeps up with a byte every other cycle on eight pins."""
+@pytest.mark.parametrize("divider", [1, 2])
+def test_a_word_every_four_cycles_goes_out_without_a_gap(chip: Registers, divider: int) -> None:
+    """DMA keeps up with a byte a cycle on eight pins."""
     data = bytes((i * 29 + 1) & 255 or 1 for i in range(256))
     chip.board.write_memory(0x20010000, data)
-    load(chip, "parallel_out", outputs=8, shiftctrl=AUTOPULL | OUT_RIGHT | FJOIN_TX, pinctrl=8 << 20, clkdiv=2)
+    load(chip, "parallel_out", outputs=8, shiftctrl=AUTOPULL | OUT_RIGHT | FJOIN_TX, pinctrl=8 << 20, clkdiv=divider)
     transfer(chip, 0, 0x20010000, PIO0 + TXF0, 64, 2 << 2 | 1 << 4 | 0 << 15)
     chip.until(chip.now + 100)  # the FIFO is full
-    start = go(chip) + 3  # the first OUT finds an empty OSR
+    start = go(chip) + 2 * divider - 1  # the first OUT finds an empty OSR
     seen = []
-    for cycle in range(start, start + 512, 2):
+    for cycle in range(start, start + 256 * divider, divider):
         chip.until(cycle)
         seen.append(chip.read(PIO0 + DBG_PADOUT) & 255)
     assert bytes(seen) == data

@@ -37,6 +37,8 @@ from firmware_sim.rp2040.blocks.dma_layout import (
     TREQ_TIMER0,
     WRITE_ADDR,
 )
+from firmware_sim.rp2040.blocks.pio_fifo import tx_depth
+from firmware_sim.rp2040.blocks.pio_layout import MACHINE, MACHINE_STRIDE, TX_COUNT
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.layout import (
     DMA,
@@ -48,6 +50,8 @@ from firmware_sim.rp2040.layout import (
     LINES,
     NEVER,
     NEXT_EVENT,
+    PIO,
+    PIO_STRIDE,
     State,
 )
 
@@ -100,6 +104,15 @@ def count_timer(S: State, c: int, timer: int, cycle: int) -> None:
 
 
 @inner
+def tx_room(S: State, request: int) -> int:
+    """Words that a FIFO with room can take at once: the credits of the PIO are counted, of others only one is known."""
+    if request >= 16:
+        return 1
+    m = PIO + (request >> 3) * PIO_STRIDE + MACHINE + (request & 3) * MACHINE_STRIDE
+    return tx_depth(S, m) - S[m + TX_COUNT]
+
+
+@inner
 def dma_look(S: State, channel: int, now: int) -> None:
     """Whether a channel may issue a read, as requests stand at `now`."""
     c = DMA + channel * CHANNEL_STRIDE
@@ -117,7 +130,7 @@ def dma_look(S: State, channel: int, now: int) -> None:
         elif PULSES >> request & 1:
             eligible = S[c + CREDIT] > 0
         elif S[DREQ_LEVEL] >> request & 1:
-            eligible = S[c + IN_FLIGHT] == 0 or not TX_REQUESTS >> request & 1
+            eligible = not TX_REQUESTS >> request & 1 or S[c + IN_FLIGHT] < tx_room(S, request)
     if eligible and not S[ELIGIBLE] & bit:
         S[ELIGIBLE] |= bit
         S[c + READY] = max(S[c + READY], now + REQUEST_CYCLES)
