@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tflite-env demo test lint format bench bench-gate firmware picture probe-bakery lock clean
+.PHONY: help setup tflite-env demo test lint format bench bench-emu bench-gate firmware picture probe-bakery lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ bench: setup ## Measure speed here: emulator, firmware, renderer (a minute; prin
 	@$(BIN)/crustwatch emu bench
 	@$(BIN)/crustwatch firmware speed
 	@$(BIN)/crustwatch render --count 20 --seed 1 --out "$$(mktemp -d)/bakes"
+
+bench-emu: setup ## Measure the emulator: one core, both cores, asleep, start-up (a minute)
+	@$(BIN)/crustwatch emu bench
 
 bench-gate: setup ## Compare the gate with the usual rules on 2 x 4,000 rendered bakes (renders 40 minutes the first time)
 	@$(BIN)/crustwatch edge compare

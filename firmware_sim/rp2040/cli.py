@@ -229,6 +229,9 @@ def gdb(
 def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     repeats: Annotated[int, typer.Option(min=1, help="Runs of which the median is taken.")] = 5,
+    first_start: Annotated[
+        bool, typer.Option("--first-start/--no-first-start", help="Compile everything once more in an empty cache.")
+    ] = True,
 ) -> None:
     """Measure the emulator on this machine: millions of emulated cycles a second; a real chip makes 125.
 
@@ -236,4 +239,4 @@ def bench(
     """
     from firmware_sim.rp2040.bench import print_benchmark
 
-    print_benchmark(repeats, as_json)
+    print_benchmark(repeats, as_json, first_start)
