@@ -26,7 +26,7 @@ REAL_MHZ = 125
 CYCLES = 100_000_000
 IDLE_CYCLES = 12_500_000_000  # 100 s of a chip that sleeps between ticks
 DUAL_CYCLES = 20_000_000
-WARM_UP_FRAMES = 3  # in which hot code is found and translated
+WARM_UP_FRAMES, WARM_UP_RUNS = 10, 3  # in which hot code is found and translated, by a thread of this process
 CODE = 0x40
 DATA = 0x20010000
 STACK = 0x20040000
@@ -60,7 +60,8 @@ def speed(program: bytes, cycles: int, repeats: int, *, native: bool = True) -> 
     """Median of emulated cycles a second, in millions."""
     board = Board(native=native)
     board.load(image(program), address=SRAM_BASE)
-    board.run(max_cycles=100_000)
+    for _ in range(WARM_UP_RUNS):
+        board.run(max_cycles=CYCLES)
     results = []
     for _ in range(repeats):
         start = seconds()
