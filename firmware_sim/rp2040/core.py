@@ -179,7 +179,7 @@ def run(S: State, mem: Memory) -> int:
                                         break
                                 log_bank(S, core, bank_of(pc), at)
                                 cycle = at
-                            line = -1 if region == SINGLE_ENTRY else pc & -4
+                            line = -1 if region == SINGLE_ENTRY else pc & -4 | 1  # never equal to a PC
                         e = decoded[(pc + bias) >> 1]
                         if e & 0xFF == d.OP_NATIVE:
                             e = mem.natives[(e >> 32) * NATIVE_ROW + ORIGINAL]
