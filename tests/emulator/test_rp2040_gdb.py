@@ -215,7 +215,7 @@ def test_break_step_watch_and_look_around() -> None:
         debug(
             CALLS,
             *("info registers pc", "info threads", "break fib", "continue", "backtrace", "stepi", "info registers pc"),
-            *("delete", "watch counter", "continue", "continue", "backtrace 1", "delete"),
+            *("delete", "watch counter", "continue", "continue", "backtrace 1", "info registers pc", "delete"),
             *("awatch bytes[0]", "continue", "delete", "break pend_sv", "continue", "backtrace", "monitor cycles"),
             *("p counter", "set var counter = 77", "p counter", "x/1xw 0xe000e010", "delete", "finish"),
         )
@@ -234,6 +234,7 @@ def test_break_step_watch_and_look_around() -> None:
     assert "Old value = 0\nNew value = 1" in next(said)
     assert "Old value = 1\nNew value = 2" in next(said)
     assert "count (times=" in next(said)
+    assert "0x20000154" in next(said)  # right behind the store at 0x20000152
     next(said)
     assert "Hardware access (read/write) watchpoint 3" in next(said)
     assert "sys_tick ()" in next(said)
