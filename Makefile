@@ -46,10 +46,11 @@ format: setup ## Format the Python sources
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: setup ## Measure speed here: emulator, firmware, renderer (a minute; prints figures, judges nothing)
+bench: setup ## Everything that takes long: figures of emulator, firmware and renderer, and 100,000,000 random instructions (an hour)
 	@$(BIN)/crustwatch emu bench
 	@$(BIN)/crustwatch firmware speed
 	@$(BIN)/crustwatch render --count 20 --seed 1 --out "$$(mktemp -d)/bakes"
+	@CRUSTWATCH_DIFFERENTIAL_INSTRUCTIONS=100000000 $(BIN)/python -m pytest -q tests/emulator/test_rp2040_differential.py
 
 bench-emu: setup ## Measure the emulator: one core, both cores, asleep, start-up (a minute)
 	@$(BIN)/crustwatch emu bench

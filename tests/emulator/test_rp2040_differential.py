@@ -19,7 +19,7 @@ from firmware_sim.rp2040 import layout
 from firmware_sim.rp2040.chip import Chip
 from firmware_sim.rp2040.machine import run_core
 
-INSTRUCTIONS = int(os.environ.get("CRUSTWATCH_DIFFERENTIAL_INSTRUCTIONS", "240000"))
+INSTRUCTIONS = int(os.environ.get("CRUSTWATCH_DIFFERENTIAL_INSTRUCTIONS", "1000000"))
 CODE, DATA, DATA_BYTES = 0x20001000, 0x20010000, 0x1000
 CODE_BYTES = 0xA0  # NOPs fill it behind the block; a BKPT follows for the emulated chip, Unicorn stops by address
 NOP, BKPT = 0xBF00, 0xBE00
