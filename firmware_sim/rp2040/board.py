@@ -77,13 +77,21 @@ class Board:
 
     flash: file that keeps the flash from run to run, made when it is missing; rom_version: 1 (chip B0) to 3 (B2);
     native: hot code is translated in the background; nothing but the speed depends on it; strict: what would become a
-    warning raises StrictError.
+    warning raises StrictError; fast: one core may run some hundred cycles ahead of the other where its accesses
+    cannot matter to the other one.
     """
 
     def __init__(
-        self, *, flash: str | Path | None = None, rom_version: int = 3, native: bool = True, strict: bool = False
+        self,
+        *,
+        flash: str | Path | None = None,
+        rom_version: int = 3,
+        native: bool = True,
+        strict: bool = False,
+        fast: bool = False,
     ) -> None:
         self.chip = Chip()
+        self.chip.S[layout.INTERLEAVING] = fast
         self.chip.remarks.strict = strict
         self.native = Translator(self.chip) if native else None
         self.uart0 = SerialPort(self.chip, 0)

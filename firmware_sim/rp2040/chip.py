@@ -75,6 +75,7 @@ OUTSIDE = (
     layout.PIN_WATCH,
     *(layout.ADC_CODES + channel for channel in range(5)),
     layout.PIN_LOG_LIMIT,
+    layout.INTERLEAVING,
 )
 UART_IRQ = 20  # UART0; UART1 is 21
 SYSTEM_EXCEPTIONS = 0xFFFF  # bits of ENABLED that are always set

@@ -16,7 +16,7 @@ from __future__ import annotations
 from firmware_sim.rp2040 import decode as d
 from firmware_sim.rp2040.banks import bank_of, busy_by, in_banks, log_bank
 from firmware_sim.rp2040.blocks.dma_layout import BUSY_CHANNELS
-from firmware_sim.rp2040.blocks.xip import xip_wait
+from firmware_sim.rp2040.blocks.xip import is_cached, xip_wait
 from firmware_sim.rp2040.bus import forget_code
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.far import call_far
@@ -49,6 +49,7 @@ from firmware_sim.rp2040.layout import (
     FAR_STORE_MULTIPLE,
     FAR_SVC,
     FAR_WRITE,
+    FAST_SINCE,
     FAULT_NOT_THUMB,
     FAULT_UNDEFINED,
     FLASH_BASE,
@@ -80,12 +81,14 @@ from firmware_sim.rp2040.layout import (
     Memory,
     State,
 )
-from firmware_sim.rp2040.native.enter import ORIGINAL, enter_native
+from firmware_sim.rp2040.native.enter import FOLLOWER, LEADER, ORIGINAL, enter_dual, enter_native
+from firmware_sim.rp2040.owners import STORES, must_wait, note_access
 
 SRAM_TO_OFFSET = SRAM_OFFSET - SRAM_BASE
 FLASH_TO_OFFSET = FLASH_OFFSET - FLASH_BASE
 WINDOW = 256  # cycles for which one core leads
 EXACT = 0  # value of S[INTERLEAVING]
+WARM_UP = 1 << 16  # cycles of both cores in exact order before the leader may run ahead
 EVERY = -1  # mask: look at each instruction
 
 
@@ -140,8 +143,14 @@ def run(S: State, mem: Memory) -> int:
         line2, mask2, bias2 = R2[LINE], EVERY, R2[LINE_BIAS]
         if not tracked:
             line, mask = (line & FLASH_LINE, FLASH_LINE) if line >> 28 == FLASH_BASE >> 28 else (-1, EVERY)
+        # In fast mode the leader may run ahead, once it is known which pages both use.
+        ahead = 0
         if dual:
-            limit = min(cycle2 + 2, S[NEXT_EVENT], window)
+            if S[INTERLEAVING] != EXACT:
+                if S[FAST_SINCE] == 0:
+                    S[FAST_SINCE] = cycle + 1
+                ahead = end if cycle > S[FAST_SINCE] + WARM_UP else 0
+            limit = min(max(cycle2 + 2, ahead), S[NEXT_EVENT], window)
             if cycle2 >= end:
                 limit = min(limit, end)
         else:
@@ -165,6 +174,9 @@ def run(S: State, mem: Memory) -> int:
                                 call_far(S, FAR_DECODE, pc, SCRATCH, 0, 0)
                             if region == FLASH_LINE:
                                 if (pc ^ line) & FLASH_LINE:
+                                    if ahead and cycle >= cycle2 + 2 and not is_cached(S, pc):
+                                        turn_is_over = True
+                                        break
                                     wait = xip_wait(S, pc, cycle)
                                     if wait < 0:
                                         fault, fault_address = -wait, pc
@@ -179,9 +191,16 @@ def run(S: State, mem: Memory) -> int:
                                         break
                                 log_bank(S, core, bank_of(pc), at)
                                 cycle = at
-                            line = -1 if region == SINGLE_ENTRY else pc & -4 | 1  # never equal to a PC
+                            line = -1 if region == SINGLE_ENTRY else (pc & -4) | 1  # never equal to pc
                         e = decoded[(pc + bias) >> 1]
                         if e & 0xFF == d.OP_NATIVE:
+                            if ahead:
+                                R[PC], R[CYCLES], R[INSTRUCTIONS] = pc, cycle, count
+                                R[NZ], R[CARRY], R[OVERFLOW], R[LINE] = nz, cr, ov, line
+                                if enter_dual(S, R, mem, e >> 32, limit, LEADER if leading else FOLLOWER):
+                                    pc, cycle, count = R[PC], R[CYCLES], R[INSTRUCTIONS]
+                                    nz, cr, ov, line = R[NZ], R[CARRY], R[OVERFLOW], R[LINE]
+                                    continue
                             e = mem.natives[(e >> 32) * NATIVE_ROW + ORIGINAL]
                         op = e & 0xFF
                         if d.OP_LDR <= op <= d.OP_PUSH:
@@ -194,6 +213,11 @@ def run(S: State, mem: Memory) -> int:
                                 address = (pc & ~3) + imm
                             else:
                                 address = (R[b] + R[c] + imm) & WORD
+                            if S[INTERLEAVING] != EXACT and dual:
+                                if must_wait(S, core, address, length, STORES >> op & 1) and cycle >= cycle2 + 2:
+                                    turn_is_over = True
+                                    break
+                                note_access(S, core, address, length, STORES >> op & 1)
                             if in_banks(address) and in_banks(address + 4 * length - 4):
                                 at = cycle
                                 for i in range(length):
@@ -208,6 +232,9 @@ def run(S: State, mem: Memory) -> int:
                                 for i in range(length):
                                     log_bank(S, core, bank_of(address + 4 * i), at + 1 + i)
                                 cycle += stall
+                        elif ahead and op >= d.OP_CPS and cycle >= cycle2 + 2:
+                            turn_is_over = True
+                            break
                     else:
                         line, mask, bias = code_line(pc)
                         if mask == 0:
@@ -787,7 +814,7 @@ def run(S: State, mem: Memory) -> int:
                     count -= 1
                     R[PC], R[CYCLES], R[INSTRUCTIONS] = pc, cycle, count
                     R[NZ], R[CARRY], R[OVERFLOW] = nz, cr, ov
-                    if enter_native(R, mem, imm, limit):
+                    if enter_native(S, R, mem, imm, limit):
                         pc, cycle, count = R[PC], R[CYCLES], R[INSTRUCTIONS]
                         nz, cr, ov = R[NZ], R[CARRY], R[OVERFLOW]
                     else:  # one instruction here, from the scratch entry
@@ -808,7 +835,7 @@ def run(S: State, mem: Memory) -> int:
                 break
             # --- the other core's turn ---
             hold = min(window, S[NEXT_EVENT])
-            limit = (cycle - 1 if cycle < hold else hold) if leading else min(max(cycle + 2, need), hold)
+            limit = (cycle - 1 if cycle < hold else hold) if leading else min(max(cycle + 2, need, ahead), hold)
             if cycle >= end:
                 limit = min(limit, end)
             if stepping:

@@ -71,7 +71,7 @@ CODE_PAGE_SHIFT = 8  # a page of 256 bytes is marked once something in it was de
 CODE_PAGES = (SRAM_OFFSET + SRAM_SIZE) >> CODE_PAGE_SHIFT
 NATIVE_PAGE = 2
 STOPS, TRANSLATED = 1, 2  # bits of `Memory.breaks`; the second means that code there may have been translated
-NATIVE_ROWS, NATIVE_ROW = 1024, 8
+NATIVE_ROWS, NATIVE_ROW = 1024, 10
 
 # --- state of one core ---
 CORE_STRIDE = 128
@@ -147,6 +147,7 @@ UART_STOP_BYTE = SHARED + 55  # run() returns after the chip sent this byte; -1:
 EXIT_CORE = SHARED + 57  # whose doing it was that run() returned: 0 or CORE_STRIDE
 SLICE = SHARED + 56  # cycle at which run() returns to look at the keyboard; idle time jumps over it
 BUS_STALL = SHARED + 60  # cycles that the register access just made keeps the bus waiting
+FAST_SINCE = SHARED + 62  # first cycle of both cores in fast mode, + 1; 0: none yet
 INTERLEAVING = SHARED + 61  # 0 exact, 1 fast; the host's choice
 WRITTEN = SHARED + 58  # what the last store put on the bus, before an atomic alias: write-clear bits go by it
 USB_LISTENS = SHARED + 59  # 1 while the USB host waits for the firmware: stores to the USB RAM are told to it
@@ -237,7 +238,9 @@ PIN_HISTORY = PWM + SYSTEM_WORDS  # [PIN_HISTORY_ENTRIES][2]
 PIN_HISTORY_ENTRIES = 64
 PIN_HISTORY_COUNT = PIN_HISTORY + 2 * PIN_HISTORY_ENTRIES  # changes so far
 # Addresses in this process; a snapshot is restored without them.
-ADDRESSES = PIN_HISTORY_COUNT + 1
+OWNERS = PIN_HISTORY_COUNT + 1  # [SRAM pages] which core has read (1, 4) and written (2, 8) it; fast mode
+OWNER_PAGES = SRAM_SIZE >> CODE_PAGE_SHIFT
+ADDRESSES = OWNERS + OWNER_PAGES
 FAR = ADDRESSES  # [64] functions called through `call_far`, FAR_*
 UNIT_READ = ADDRESSES + 64  # [64] by `bus.unit_index`: functions that serve the registers of a block, or 0: Python does
 UNIT_WRITE = ADDRESSES + 128  # [64]

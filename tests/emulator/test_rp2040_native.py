@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,8 @@ import pytest
 from firmware_sim.rp2040 import Board, bench, decode, layout
 from firmware_sim.rp2040.native import enter, function, instructions, objects, worker
 from firmware_sim.rp2040.native.region import Instruction, Region
-from firmware_sim.rp2040.native.translator import Done, Sampling, Translator
+from firmware_sim.rp2040.native.translator import Ask, Sampling, Translator
+from firmware_sim.rp2040.native.worker import Done, Kind
 
 BASE, CODE, DATA, STACK = 0x20000000, 0x20000100, 0x20008000, 0x20010000
 SYST_CSR, TIMERAWL, SIO_SPINLOCK = 0xE000E010, 0x40054028, 0xD0000100
@@ -32,9 +32,10 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Assembler:
-    """Halfwords from CODE on, labels, and one pool of literals at the end."""
+    """Halfwords from `base` + CODE on, labels, and one pool of literals at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, base: int = 0) -> None:
+        self.base = base  # for core 1: what is added to every address
         self.halves: list[int] = []
         self.labels: dict[str, int] = {}
         self.branches: list[tuple[int, str, int]] = []  # (index, label, condition; 14: B, 15: BL)
@@ -56,7 +57,7 @@ class Assembler:
         self.put(0)
 
     def address(self, name: str) -> int:
-        return CODE + 2 * self.labels[name]
+        return CODE + self.base + 2 * self.labels[name]
 
     def image(self) -> bytes:
         """Vector table and code."""
@@ -79,7 +80,7 @@ class Assembler:
             word = self.address(value) if isinstance(value, str) else value
             self.put(word & 0xFFFF, word >> 16)
         handlers = {1: "start", 3: "fault", 15: "tick"}
-        vectors = [STACK, *(self.address(handlers[n]) | 1 if n in handlers else 0 for n in range(1, 16))]
+        vectors = [STACK + self.base, *(self.address(handlers[n]) | 1 if n in handlers else 0 for n in range(1, 16))]
         return struct.pack("<16I", *vectors).ljust(CODE - BASE, b"\0") + struct.pack(
             f"<{len(self.halves)}H", *self.halves
         )
@@ -147,7 +148,7 @@ def piece(rng: random.Random, asm: Assembler, number: int, depth: int) -> None:
         asm.load(3, rng.choice((TIMERAWL, SIO_SPINLOCK, SYST_CSR + 8)))
         asm.put(0x6818 | rng.randrange(3))  # ldr r0..r2, [r3]
     elif kind == 11:
-        asm.load(3, rng.choice((DATA + 1, 0x30000000, DATA + 2)))
+        asm.load(3, rng.choice((DATA + asm.base + 1, 0x30000000, DATA + asm.base + 2)))
         asm.put(rng.choice((0x6818, 0x6018, 0xC803 | 3 << 8)))  # ldr, str, ldm: unaligned or unmapped
     elif kind == 12:  # a store into the code: the immediate of `movs r1, #n`
         asm.load(3, name)
@@ -161,10 +162,10 @@ def piece(rng: random.Random, asm: Assembler, number: int, depth: int) -> None:
         asm.put(*rng.choice(([0xF3EF, 0x8200], [0xB672, NOP, 0xB662], [0xF3BF, 0x8F5F], [0xF380, 0x8800])))
 
 
-def program(seed: int) -> bytes:
-    """A random program that never ends."""
+def program(seed: int, base: int = 0) -> bytes:
+    """A random program that never ends; `base` more than the usual addresses."""
     rng = random.Random(seed)
-    asm = Assembler()
+    asm = Assembler(base)
     asm.label("start")
     asm.load(0, SYST_CSR)
     asm.load(1, rng.choice((499, 1777, 12499)))
@@ -184,14 +185,14 @@ def program(seed: int) -> bytes:
     for number in range(rng.randrange(6, 14)):
         if len(asm.halves) > 330:
             break
-        asm.load(4, DATA + 4 * rng.randrange(64))
+        asm.load(4, DATA + base + 4 * rng.randrange(64))
         asm.put(0x2500 | 4 * rng.randrange(16))  # movs r5, #
         piece(rng, asm, number, 0)
     asm.branch("again")
     asm.label("fault")  # goes on behind the instruction
     asm.put(0x9806, 0x3002, 0x9006, 0x4770)  # ldr r0, [sp, #24]; adds r0, #2; str; bx lr
     asm.label("tick")
-    asm.load(1, DATA + 0x400)
+    asm.load(1, DATA + base + 0x400)
     asm.put(0x6808, 0x3001, 0x6008, 0x4770)
     return asm.image()
 
@@ -206,7 +207,7 @@ def state(board: Board) -> tuple[object, ...]:
     return flags, whole.tolist(), board.chip.mem.bytes.tobytes()
 
 
-def loaded(image: bytes, ask: Callable[[Region, Done], None] | None, sampling: Sampling = DENSE) -> Board:
+def loaded(image: bytes, ask: Ask | None, sampling: Sampling = DENSE) -> Board:
     """A board with the program, translated as `ask` says."""
     board = Board(native=False)
     if ask is not None:
@@ -216,11 +217,11 @@ def loaded(image: bytes, ask: Callable[[Region, Done], None] | None, sampling: S
     return board
 
 
-def at_once(region: Region, done: Done) -> None:
-    done(region, worker.translate(region))
+def at_once(region: Region, kind: Kind, done: Done) -> None:
+    done(region, kind, worker.translate(region, kind))
 
 
-def same(seed: int, ask: Callable[[Region, Done], None], rounds: int = 12) -> Board:
+def same(seed: int, ask: Ask, rounds: int = 12) -> Board:
     """Run both ways, stop at random cycles and compare. The translated board."""
     image, rng = program(seed), random.Random(seed)
     plain, native = loaded(image, None), loaded(image, ask)
@@ -245,19 +246,73 @@ def test_random_programs_translated_at_once(part: int) -> None:
     assert gained > total // 8  # of these programs' cycles
 
 
+SECOND = 0x20000  # what core 1's program is moved by
+
+
+def both(seed: int, fast: bool, ask: Ask | None) -> Board:
+    """A board whose cores run different random programs in different memory; they share the chip's registers."""
+    board = Board(native=False, fast=fast)
+    if ask is not None:
+        board.native = Translator(board.chip, ask, DENSE)
+    board.load(program(seed), address=BASE)
+    board.write_memory(BASE + SECOND, program(seed + 1000, SECOND))
+    S, core = board.chip.S, layout.CORE_STRIDE
+    S[core : core + 16] = 0
+    S[core + layout.VTOR] = BASE + SECOND
+    S[core + layout.SP], S[core + layout.PC] = struct.unpack("<2I", board.read_memory(BASE + SECOND, 8))
+    S[core + layout.PC] &= -2
+    S[core + layout.SLEEPING], S[core + layout.LINE], S[core + layout.CYCLES] = 0, -1, S[layout.CYCLES]
+    return board
+
+
+def state_of_both(board: Board) -> tuple[object, ...]:
+    """Registers, flags, cycles and instructions of both cores, and the memory."""
+    S = board.chip.S
+    cores = []
+    for core in (0, layout.CORE_STRIDE):
+        nz, carry, overflow = (int(S[core + n]) for n in (layout.NZ, layout.CARRY, layout.OVERFLOW))
+        flags = (nz >> 31 != 0, nz & layout.WORD == 0, carry >> 32 & 1, overflow >> 31 & 1)
+        counts = [int(S[core + n]) for n in (layout.CYCLES, layout.INSTRUCTIONS, layout.IPSR)]
+        cores.append((S[core : core + layout.NZ].tolist(), flags, counts))
+    return cores, board.chip.mem.bytes.tobytes()
+
+
+@pytest.mark.parametrize("part", range(3))
+def test_two_cores_translated_are_in_step_with_the_exact_mode(part: int) -> None:
+    """Bank contention included: what the leader notes is what the follower waits for."""
+    ran = 0
+    for seed in range(5 * part, 5 * part + 5):
+        boards = [both(seed, False, None), both(seed, True, None), both(seed, True, at_once)]
+        rng = random.Random(seed)
+        for _ in range(8):
+            cycle = boards[0].cycles + rng.choice((1, 300, 30_000))
+            for board in boards:
+                board.run(until_cycle=cycle)
+            states = [state_of_both(board) for board in boards]
+            assert states[0] == states[1], f"seed {seed}"
+            assert states[0] == states[2], f"seed {seed}"
+        natives = boards[2].chip.mem.natives.reshape(-1, layout.NATIVE_ROW)
+        ran += int(np.count_nonzero(natives[1:, enter.FOLLOWER]))
+    assert ran
+
+
+class Later:
+    """Translates at some later moment, in any order."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.waiting: list[tuple[Region, Kind, Done]] = []
+
+    def __call__(self, region: Region, kind: Kind, done: Done) -> None:
+        self.waiting.append((region, kind, done))
+        while self.waiting and self.rng.randrange(2):
+            at_once(*self.waiting.pop(self.rng.randrange(len(self.waiting))))
+
+
 def test_random_programs_translated_at_random_moments() -> None:
     for seed in range(100, 112):
         rng = random.Random(seed)
-        waiting: list[tuple[Region, Done]] = []
-
-        def later(
-            region: Region, done: Done, rng: random.Random = rng, waiting: list[tuple[Region, Done]] = waiting
-        ) -> None:
-            waiting.append((region, done))
-            while waiting and rng.randrange(2):
-                at_once(*waiting.pop(rng.randrange(len(waiting))))
-
-        same(seed, later)
+        same(seed, Later(rng))
 
 
 def test_a_store_into_translated_code_drops_it() -> None:
@@ -339,9 +394,9 @@ def test_objects_are_kept_and_damaged_ones_made_again(tmp_path: Path, monkeypatc
     image, compiled = program(1), []
     real = objects.compile_region
 
-    def counted(region: Region, name: str) -> bytes:
+    def counted(region: Region, name: str, kind: Kind) -> bytes:
         compiled.append(region)
-        return real(region, name)
+        return real(region, name, kind)
 
     monkeypatch.setattr(objects, "compile_region", counted)
     loaded(image, at_once).run(max_cycles=100_000)
@@ -380,7 +435,7 @@ def test_a_wrong_translation_is_caught(
 ) -> None:
     """A lost carry, a wrong cost, an unsigned load, a store into code that nobody noticed."""
     monkeypatch.setattr(owner, name, replacement)
-    monkeypatch.setattr(objects, "region_key", lambda region: f"{name}{hash(region) & 0xFFFFFFFF:x}")
+    monkeypatch.setattr(objects, "region_key", lambda region, kind: f"{name}{hash(region) & 0xFFFFFFFF:x}")
 
     def many() -> None:
         for seed in range(40):

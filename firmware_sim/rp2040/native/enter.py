@@ -19,39 +19,44 @@ from firmware_sim.rp2040.decode import OP_NATIVE
 from firmware_sim.rp2040.layout import CYCLES, MEMORY_BYTES, NATIVE_ROW, TRANSLATED, Bytes, Memory, State
 
 # Words of a row. ADDRESS is 0 once the code was dropped; LOW and HIGH bound the memory offsets of the region's code.
-ADDRESS, ENTRY, ORIGINAL, INDEX, LOW, HIGH, CALLS, CYCLES_GAINED = range(NATIVE_ROW)
+# LEADER and FOLLOWER: addresses of the code for both cores, 0: not there.
+ADDRESS, ENTRY, ORIGINAL, INDEX, LOW, HIGH, CALLS, CYCLES_GAINED, LEADER, FOLLOWER = range(NATIVE_ROW)
 LEAST_GAIN = 16  # cycles that an entry must bring on average
 TRIALS = 256  # entries before that is judged
 # Words of the header.
 ROWS, DROPS = 0, 1  # rows in use, this one included; how often code was dropped
 
 
-def _call_native(typingctx: Any, address: Any, registers: Any, memory: Any, pages: Any, limit: Any, entry: Any) -> Any:
+def _call_native(
+    typingctx: Any, address: Any, registers: Any, memory: Any, pages: Any, limit: Any, entry: Any, state: Any
+) -> Any:
     """Call the translated function at `address` with the data of the arrays; see function.py."""
-    signature = types.int64(types.int64, registers, memory, pages, types.int64, types.int64)
+    signature = types.int64(types.int64, registers, memory, pages, types.int64, types.int64, state)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         word, pointer = ir.IntType(64), ir.IntType(8).as_pointer()
-        function = ir.FunctionType(word, [pointer, pointer, pointer, word, word]).as_pointer()
-        data = [
+        function = ir.FunctionType(word, [pointer, pointer, pointer, word, word, pointer]).as_pointer()
+        operands = [
             builder.bitcast(context.make_array(kind)(context, builder, value).data, pointer)
-            for kind, value in zip(signature.args[1:4], arguments[1:4], strict=True)
+            if isinstance(kind, types.Array)
+            else value
+            for kind, value in zip(signature.args[1:], arguments[1:], strict=True)
         ]
-        return builder.call(builder.inttoptr(arguments[0], function), [*data, *arguments[4:]])
+        return builder.call(builder.inttoptr(arguments[0], function), operands)
 
     return signature, generate
 
 
-call_native = cast(Callable[[int, State, Bytes, Bytes, int, int], int], intrinsic(_call_native))
+call_native = cast(Callable[[int, State, Bytes, Bytes, int, int, State], int], intrinsic(_call_native))
 
 
 @inner
-def enter_native(R: State, mem: Memory, row: int, limit: int) -> bool:
+def enter_native(S: State, R: State, mem: Memory, row: int, limit: int) -> bool:
     """Run translated code on the state in R, the core's slice. False: it did nothing, as `limit` is too near."""
     at = row * NATIVE_ROW
     natives = mem.natives
     before = R[CYCLES]
-    call_native(natives[at + ADDRESS], R, mem.bytes, mem.pages, limit, natives[at + ENTRY])
+    call_native(natives[at + ADDRESS], R, mem.bytes, mem.pages, limit, natives[at + ENTRY], S)
     gained = R[CYCLES] - before
     natives[at + CALLS] += 1
     natives[at + CYCLES_GAINED] += gained
@@ -60,6 +65,18 @@ def enter_native(R: State, mem: Memory, row: int, limit: int) -> bool:
         natives[at + ADDRESS] = 0  # entering costs more than it brings: to be interpreted for ever
         mem.decoded[natives[at + INDEX]] = natives[at + ORIGINAL]
     return gained != 0
+
+
+@inner
+def enter_dual(S: State, R: State, mem: Memory, row: int, limit: int, which: int) -> bool:
+    """As enter_native while both cores run; which: LEADER or FOLLOWER. False: nothing happened."""
+    at = row * NATIVE_ROW
+    code = mem.natives[at + which]
+    if code == 0:
+        return False
+    before = R[CYCLES]
+    call_native(code, R, mem.bytes, mem.pages, limit, mem.natives[at + ENTRY], S)
+    return R[CYCLES] != before
 
 
 @inner

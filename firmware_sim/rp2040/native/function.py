@@ -1,8 +1,8 @@
 """LLVM IR of a region: one function that runs guest code until it has to leave, and never changes what comes out.
 
-    i64 name(R, memory, pages, limit, entry)
+    i64 name(R, memory, pages, limit, entry, S)
 
-R: the core's slice of the state; memory, pages: arrays of `Memory`; limit: cycle at which the interpreter looks up;
+R: the core's slice of the state S; memory, pages: arrays of `Memory`; limit: cycle at which the interpreter looks up;
 entry: number of the entry point. It returns why it left (LEFT_*), with the whole state of the core in R as the
 interpreter would have it there. A block runs only if all of it fits before `limit`; anything that is not arithmetic,
 SRAM or a branch leaves before the instruction.
@@ -16,6 +16,7 @@ from firmware_sim.rp2040.layout import (
     CODE_PAGE_SHIFT,
     CYCLES,
     INSTRUCTIONS,
+    LINE,
     LR,
     NZ,
     OVERFLOW,
@@ -42,6 +43,7 @@ declare i32 @llvm.umin.i32(i32, i32)
 declare i32 @llvm.bswap.i32(i32)
 !0 = !{!"branch_weights", i32 1, i32 4000}
 !1 = !{!"branch_weights", i32 4000, i32 1}
+!2 = !{!"branch_weights", i32 1, i32 15}
 """
 
 
@@ -66,6 +68,7 @@ class FunctionWriter:
         self.accesses: dict[int, Access] = {}
         self.checked: list[Group] = []
         self.start = ""  # name of the cycle at the begin of the block
+        self.total = 0  # cycles of the block at most
         self.spent = 0  # cycles and instructions of the block so far
         self.done = 0
 
@@ -77,12 +80,14 @@ class FunctionWriter:
         slots = [slot for slot in TYPES if slot in w.used]
         head = [
             HEADER,
-            f"define i64 @{self.name}(ptr noalias %R, ptr noalias %memory, ptr noalias %pages, i64 %limit, i64 %entry)"
+            f"define i64 @{self.name}(ptr noalias %R, ptr noalias %memory, ptr noalias %pages, i64 %limit, i64 %entry, "
+            "ptr noalias %S)"
             " nounwind {",
             "begin:",
             f"  %sram = getelementptr i8, ptr %memory, i64 {SRAM_OFFSET}",
             f"  %sram_pages = getelementptr i8, ptr %pages, i64 {SRAM_OFFSET >> CODE_PAGE_SHIFT}",
         ]
+        head += self._head()
         head += [f"  %{slot} = alloca {TYPES[slot]}" for slot in slots]
         head += ["  %pc = alloca i32", "  %cycle = alloca i64", "  %count = alloca i64", "  %why = alloca i64"]
         head += self._load_state(slots)
@@ -91,6 +96,10 @@ class FunctionWriter:
         w.main += self._dispatch("return", self.region.return_sites)
         w.main += self._dispatch("call", self.region.functions)
         return "\n".join([*head, *w.main, *w.cold, *self._leave(slots), "}"]) + "\n"
+
+    def _head(self) -> list[str]:
+        """More lines at the begin of the function."""
+        return []
 
     def _load_state(self, slots: list[str]) -> list[str]:
         """Lines that copy R to the slots; N and Z both set (after MSR) do not fit into a slot, so that is refused."""
@@ -103,7 +112,7 @@ class FunctionWriter:
             ]
         lines += [f"  %pc.p = getelementptr i64, ptr %R, i64 {PC}"]
         for slot in slots:
-            index = {"nz": NZ, "c": CARRY, "v": OVERFLOW}.get(slot) or REGISTERS.index(slot)
+            index = {"nz": NZ, "c": CARRY, "v": OVERFLOW, "line": LINE}.get(slot) or REGISTERS.index(slot)
             lines += [
                 f"  %{slot}.p = getelementptr i64, ptr %R, i64 {index}",
                 f"  %{slot}.w = load i64, ptr %{slot}.p",
@@ -150,12 +159,13 @@ class FunctionWriter:
         self.arithmetic.begin_block()
         self.accesses, self.checked = group_accesses(block), []
         self.spent = self.done = 0
-        total = sum(cost(i) for i in block if i.op not in UNUSUAL)
+        self.total = sum(cost(i) for i in block if i.op not in UNUSUAL)
         self.start = w.value("load i64, ptr %cycle")
-        after = w.value(f"add i64 {self.start}, {total}")
+        after = w.value(f"add i64 {self.start}, {self.total}")
         fits = w.value(f"icmp sle i64 {after}, %limit")
         self._leave_unless(fits, address, LEFT_LIMIT)
         for i in block:
+            self._boundary()
             if i.op in UNUSUAL:
                 label = self._leave_at(i.address, LEFT_UNUSUAL)
                 w.main.append(f"  br label %{label}")
@@ -168,6 +178,7 @@ class FunctionWriter:
 
     def _instruction(self, i: Instruction) -> bool:
         """One instruction; whether it ends the block."""
+        self._fetch(i)
         if i.op in CONDITIONAL:
             taken = self.arithmetic.condition(i.op)
             self._count(i)
@@ -205,6 +216,19 @@ class FunctionWriter:
             raise ValueError(f"no translation of op {i.op} at 0x{i.address:08x}")
         self._count(i)
         return False
+
+    def _boundary(self) -> None:
+        """Between two instructions."""
+
+    def _fetch(self, i: Instruction) -> None:
+        """Before an instruction that is translated."""
+
+    def _use_banks(self, address: str, words: int, store: bool, i: Instruction) -> None:
+        """Before an access to checked addresses."""
+
+    def _before(self, lines: list[str]) -> str:
+        """Cycle at the begin of the block, without what the present instruction added to it; for a way out."""
+        return self.start
 
     def _count(self, i: Instruction) -> None:
         self.spent += cost(i)
@@ -259,8 +283,9 @@ class FunctionWriter:
         w = self.w
         label = w.name()[1:]
         w.cold.append(f"{label}:")
+        start = self._before(w.cold)
         if self.done:
-            after = w.value(f"add i64 {self.start}, {self.spent}", w.cold)
+            after = w.value(f"add i64 {start}, {self.spent}", w.cold)
             before = w.value("load i64, ptr %count", w.cold)
             count = w.value(f"add i64 {before}, {self.done}", w.cold)
             w.cold += [f"  store i64 {after}, ptr %cycle", f"  store i64 {count}, ptr %count"]
@@ -320,10 +345,14 @@ class FunctionWriter:
     def _load(self, i: Instruction) -> None:
         w = self.w
         if i.op == d.OP_LDR_LITERAL:
-            w.write(f"r{i.a}", w.value(f"load i32, ptr {self._pointer(str((i.address & ~3) + i.imm))}, align 4"))
+            place = str((i.address & ~3) + i.imm)
+            self._use_banks(place, 1, False, i)
+            w.write(f"r{i.a}", w.value(f"load i32, ptr {self._pointer(place)}, align 4"))
             return
         size = SIZES[i.op]
-        pointer = self._pointer(self._address(i))
+        address = self._address(i)
+        self._use_banks(address, 1, False, i)
+        pointer = self._pointer(address)
         value = w.value(f"load i{8 * size}, ptr {pointer}, align {size}")
         if size < 4:
             value = w.value(f"{'sext' if i.op in SIGNED else 'zext'} i{8 * size} {value} to i32")
@@ -346,6 +375,7 @@ class FunctionWriter:
         size = SIZES[i.op]
         address = self._address(i)
         self._check_page([address], i)
+        self._use_banks(address, 1, True, i)
         value = register(w, i.a)
         if size < 4:
             value = w.value(f"trunc i32 {value} to i{8 * size}")
@@ -363,11 +393,13 @@ class FunctionWriter:
         if i.op in (d.OP_STM, d.OP_PUSH):
             ends = [bottom] if i.c == 1 else [bottom, w.value(f"add i32 {bottom}, {4 * i.c - 4}")]
             self._check_page(ends, i)
+            self._use_banks(bottom, i.c, True, i)
             for n, place in zip(numbers, places, strict=True):
                 w.main.append(f"  store i32 {register(w, n)}, ptr {place}, align 4")
             w.write(f"r{i.a}", bottom if i.op == d.OP_PUSH else w.value(f"add i32 {base}, {4 * i.c}"))
             self._count(i)
             return False
+        self._use_banks(bottom, i.c, False, i)
         values = {n: w.value(f"load i32, ptr {place}, align 4") for n, place in zip(numbers, places, strict=True)}
         if 15 in values:
             self._check_target(values[15], i)
@@ -381,8 +413,3 @@ class FunctionWriter:
             self._go_to_register(values[15], "return")
             return True
         return False
-
-
-def write_function(region: Region, name: str) -> str:
-    """LLVM IR of a region's function."""
-    return FunctionWriter(region, name).text()

@@ -18,14 +18,15 @@ from typing import Any
 import llvmlite
 import llvmlite.binding as llvm
 
-from firmware_sim.rp2040.native.function import write_function
+from firmware_sim.rp2040.native.dual import write_function
 from firmware_sim.rp2040.native.region import Region
+from firmware_sim.rp2040.native.worker import Kind
 from shared.cache_folder import cache_folder
 
 log = logging.getLogger(__name__)
 DIGEST_BYTES = 32
-SOURCES = ("accesses.py", "function.py", "instructions.py", "objects.py", "region.py", "writer.py")
-SOURCES_ABOVE = ("decode.py", "layout.py")
+SOURCES = ("accesses.py", "dual.py", "function.py", "instructions.py", "objects.py", "region.py", "writer.py")
+SOURCES_ABOVE = ("banks.py", "decode.py", "layout.py")
 
 
 @functools.cache
@@ -56,10 +57,10 @@ def engine() -> Any:
     return llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
 
 
-def compile_region(region: Region, name: str) -> bytes:
+def compile_region(region: Region, name: str, kind: Kind) -> bytes:
     """Object file of a region's function. Takes ~0.3 ms an instruction, nearly all of it without the GIL."""
     machine = target_machine()
-    module = llvm.parse_assembly(write_function(region, name))
+    module = llvm.parse_assembly(write_function(region, name, kind))
     module.verify()
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
     passes = llvm.create_new_function_pass_manager()
@@ -116,19 +117,19 @@ def write_object(path: Path, code: bytes) -> None:
         log.debug("%s: %s; translated code is not kept", path, error.strerror)
 
 
-def region_key(region: Region) -> str:
+def region_key(region: Region, kind: Kind) -> str:
     """Name of a region's translation."""
-    return hashlib.sha256(translator_digest() + region.key_bytes()).hexdigest()
+    return hashlib.sha256(translator_digest() + kind.encode() + region.key_bytes()).hexdigest()
 
 
-def load_region(region: Region) -> int:
+def load_region(region: Region, kind: Kind) -> int:
     """Address of the region's machine code, from disk or compiled now."""
-    folder, key = private_folder(), region_key(region)
+    folder, key = private_folder(), region_key(region, kind)
     path = folder / f"{key}.o" if folder else None
     name = f"region_{key}"
     code = read_object(path) if path else None
     if code is None:
-        code = compile_region(region, name)
+        code = compile_region(region, name, kind)
         if path:
             write_object(path, code)
     return load_code(code, name)

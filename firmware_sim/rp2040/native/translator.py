@@ -29,17 +29,19 @@ from firmware_sim.rp2040.native import worker
 from firmware_sim.rp2040.native.enter import (
     ADDRESS,
     DROPS,
+    FOLLOWER,
+    LEADER,
     ROWS,
     drop_numbered,
 )
 from firmware_sim.rp2040.native.plan import Executed, Plan, halfwords
 from firmware_sim.rp2040.native.region import Region
+from firmware_sim.rp2040.native.worker import Done, Kind
 
 if TYPE_CHECKING:
     from firmware_sim.rp2040.chip import Chip
 
-Done = Callable[[Region, int], None]  # with the address of the machine code
-Ask = Callable[[Region, Done], None]
+Ask = Callable[[Region, Kind, Done], None]
 MOST_DROPS = 50  # of one region, until it is left to the interpreter
 SRAM_TO_OFFSET = SRAM_OFFSET - SRAM_BASE
 
@@ -79,7 +81,8 @@ class Translator:
         self._plan = Plan()
         self._planned: dict[Region, int] = {}  # and how often it was dropped
         self._covered: set[int] = set()  # addresses in planned regions
-        self._finished: deque[tuple[Region, int]] = deque()
+        self._finished: deque[tuple[Region, Kind, int]] = deque()
+        self._codes: dict[Region, dict[Kind, int]] = {}  # what was asked for: 0 until it is made
         self.installed: dict[Region, Installed] = {}
         self._drops = 0
 
@@ -115,6 +118,10 @@ class Translator:
             pc = int(S[core + layout.PC])
             if not S[core + layout.SLEEPING] and pc not in self._covered:
                 self._samples[pc] += 1
+        if S[layout.INTERLEAVING] and not S[layout.SLEEPING] and not S[layout.CORE_STRIDE + layout.SLEEPING]:
+            for region in self.installed:
+                self._order(region, "leader")
+                self._order(region, "follower")
         self._fresh += 1
         if self._fresh >= sampling.samples:
             self._fresh = 0
@@ -123,7 +130,12 @@ class Translator:
     def _keep_up(self) -> None:
         """Patch in what was translated, and again what was dropped although it has not changed."""
         while self._finished:
-            self.install(*self._finished.popleft())
+            region, kind, code = self._finished.popleft()
+            self._codes.setdefault(region, {})[kind] = code
+            if kind == "alone":
+                self.install(region, code)
+            elif region in self.installed:
+                self._add_kinds(region)
         if self._chip.mem.natives[DROPS] != self._drops:
             self._look_at_dropped()
 
@@ -134,9 +146,24 @@ class Translator:
         for region in self._plan.grow(Executed(self._chip.mem), self._samples, self._sampling.least):
             if self._planned.setdefault(region, 0) < MOST_DROPS:
                 self._covered |= region.code.keys()
-                self._ask(region, lambda region, code: self._finished.append((region, code)))
+                self._order(region, "alone")
         for pc in self._samples.keys() & self._covered:
             del self._samples[pc]
+
+    def _order(self, region: Region, kind: Kind) -> None:
+        """Have a region translated, once."""
+        codes = self._codes.setdefault(region, {})
+        if kind not in codes:
+            codes[kind] = 0
+            self._ask(region, kind, lambda *made: self._finished.append(made))
+
+    def _add_kinds(self, region: Region) -> None:
+        """Write the addresses of the code for two cores, as far as it is there, to the rows of an installed region."""
+        codes = self._codes[region]
+        rows = np.asarray(self._chip.mem.natives).reshape(-1, NATIVE_ROW)
+        numbers = self.installed[region].rows
+        rows[numbers.start : numbers.stop, LEADER] = codes.get("leader", 0)
+        rows[numbers.start : numbers.stop, FOLLOWER] = codes.get("follower", 0)
 
     def install(self, region: Region, code: int) -> None:
         """Patch a region in if its code is still what was translated."""
@@ -157,7 +184,7 @@ class Translator:
         low, high = region.start + SRAM_TO_OFFSET, region.end + SRAM_TO_OFFSET
         for row, address in enumerate(region.entries, first):
             index = (address + SRAM_TO_OFFSET) >> 1
-            words = (code, row - first, table[address], index, low, high, 0, 0)
+            words = (code, row - first, table[address], index, low, high, 0, 0, 0, 0)
             np.asarray(mem.natives)[row * NATIVE_ROW : (row + 1) * NATIVE_ROW] = words
             mem.decoded[index] = OP_NATIVE | row << 32
         mem.natives[ROWS] = first + len(region.entries)
@@ -166,6 +193,8 @@ class Translator:
         np.asarray(mem.breaks)[indices] |= TRANSLATED
         np.asarray(mem.breaks)[indices + 1] |= TRANSLATED
         self.installed[region] = Installed(code, range(first, first + len(region.entries)))
+        self._codes.setdefault(region, {})["alone"] = code
+        self._add_kinds(region)
 
     def _look_at_dropped(self) -> None:
         """Regions that compiled code or the chip dropped: again, unless they have changed or change all the time."""

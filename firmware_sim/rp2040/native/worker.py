@@ -8,39 +8,41 @@ import os
 import queue
 import threading
 from collections.abc import Callable
+from typing import Literal
 
 from firmware_sim.rp2040.native.region import Region
 
 log = logging.getLogger(__name__)
-Done = Callable[[Region, int], None]
-_jobs: queue.SimpleQueue[tuple[Region, Done] | None] = queue.SimpleQueue()
+Kind = Literal["alone", "leader", "follower"]  # which code: for a core alone, or for one of two
+Done = Callable[[Region, Kind, int], None]  # with the address of the machine code
+_jobs: queue.SimpleQueue[tuple[Region, Kind, Done] | None] = queue.SimpleQueue()
 _thread: threading.Thread | None = None
-_made: dict[Region, int] = {}
+_made: dict[tuple[Region, Kind], int] = {}
 
 
-def translate(region: Region) -> int:
+def translate(region: Region, kind: Kind = "alone") -> int:
     """Address of the translation of a region, made here and now unless it was made before."""
     from firmware_sim.rp2040.native.objects import load_region  # llvmlite is not needed before something is hot
 
-    if region not in _made:
-        _made[region] = load_region(region)
-    return _made[region]
+    if (region, kind) not in _made:
+        _made[region, kind] = load_region(region, kind)
+    return _made[region, kind]
 
 
-def ask(region: Region, done: Done) -> None:
+def ask(region: Region, kind: Kind, done: Done) -> None:
     """Have a region translated in the background; `done` is called in that thread."""
     global _thread
     if _thread is None:
         _thread = threading.Thread(target=_work, name="rp2040-translator", daemon=True)
         _thread.start()
-    _jobs.put((region, done))
+    _jobs.put((region, kind, done))
 
 
 def _work() -> None:
     while (job := _jobs.get()) is not None:
-        region, done = job
+        region, kind, done = job
         try:
-            done(region, translate(region))
+            done(region, kind, translate(region, kind))
         except Exception:  # a region that cannot be translated is interpreted for ever
             log.exception("translation of 0x%08x failed", region.start)
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-# int32 r0..r14 and nz (N = bit 31, Z = it is 0); int1 c and v; int64 cycle and count at the begin of the block.
+# int32 r0..r14 and nz (N = bit 31, Z = it is 0); int1 c and v; int32 line, the word of code that was fetched last.
 Slot = str
 Later = Callable[[list[str]], str]
 REGISTERS = tuple(f"r{i}" for i in range(15))
-TYPES: dict[Slot, str] = dict.fromkeys(REGISTERS, "i32") | {"nz": "i32", "c": "i1", "v": "i1"}
+TYPES: dict[Slot, str] = dict.fromkeys(REGISTERS, "i32") | {"nz": "i32", "c": "i1", "v": "i1", "line": "i32"}
 
 
 class Writer:
