@@ -174,7 +174,7 @@ def run(S: State, mem: Memory) -> int:
                                 call_far(S, FAR_DECODE, pc, SCRATCH, 0, 0)
                             if region == FLASH_LINE:
                                 if (pc ^ line) & FLASH_LINE:
-                                    if ahead and cycle >= cycle2 + 2 and not is_cached(S, pc):
+                                    if ahead and cycle >= max(cycle2 + 2, need) and not is_cached(S, pc):
                                         turn_is_over = True
                                         break
                                     wait = xip_wait(S, pc, cycle)
@@ -214,7 +214,9 @@ def run(S: State, mem: Memory) -> int:
                             else:
                                 address = (R[b] + R[c] + imm) & WORD
                             if S[INTERLEAVING] != EXACT and dual:
-                                if must_wait(S, core, address, length, STORES >> op & 1) and cycle >= cycle2 + 2:
+                                if must_wait(S, core, address, length, STORES >> op & 1) and cycle >= max(
+                                    cycle2 + 2, need
+                                ):
                                     turn_is_over = True
                                     break
                                 note_access(S, core, address, length, STORES >> op & 1)
@@ -232,7 +234,7 @@ def run(S: State, mem: Memory) -> int:
                                 for i in range(length):
                                     log_bank(S, core, bank_of(address + 4 * i), at + 1 + i)
                                 cycle += stall
-                        elif ahead and op >= d.OP_CPS and cycle >= cycle2 + 2:
+                        elif ahead and op >= d.OP_CPS and cycle >= max(cycle2 + 2, need):
                             turn_is_over = True
                             break
                     else:

@@ -71,7 +71,7 @@ CODE_PAGE_SHIFT = 8  # a page of 256 bytes is marked once something in it was de
 CODE_PAGES = (SRAM_OFFSET + SRAM_SIZE) >> CODE_PAGE_SHIFT
 NATIVE_PAGE = 2
 STOPS, TRANSLATED = 1, 2  # bits of `Memory.breaks`; the second means that code there may have been translated
-NATIVE_ROWS, NATIVE_ROW = 1024, 10
+NATIVE_ROWS, NATIVE_ROW = 1024, 11
 
 # --- state of one core ---
 CORE_STRIDE = 128
@@ -237,9 +237,9 @@ SYSTEM_WORDS = 192
 PIN_HISTORY = PWM + SYSTEM_WORDS  # [PIN_HISTORY_ENTRIES][2]
 PIN_HISTORY_ENTRIES = 64
 PIN_HISTORY_COUNT = PIN_HISTORY + 2 * PIN_HISTORY_ENTRIES  # changes so far
-# Addresses in this process; a snapshot is restored without them.
 OWNERS = PIN_HISTORY_COUNT + 1  # [SRAM pages] which core has read (1, 4) and written (2, 8) it; fast mode
 OWNER_PAGES = SRAM_SIZE >> CODE_PAGE_SHIFT
+# Addresses in this process; a snapshot is restored without them.
 ADDRESSES = OWNERS + OWNER_PAGES
 FAR = ADDRESSES  # [64] functions called through `call_far`, FAR_*
 UNIT_READ = ADDRESSES + 64  # [64] by `bus.unit_index`: functions that serve the registers of a block, or 0: Python does

@@ -20,7 +20,7 @@ from firmware_sim.rp2040.layout import CYCLES, MEMORY_BYTES, NATIVE_ROW, TRANSLA
 
 # Words of a row. ADDRESS is 0 once the code was dropped; LOW and HIGH bound the memory offsets of the region's code.
 # LEADER and FOLLOWER: addresses of the code for both cores, 0: not there.
-ADDRESS, ENTRY, ORIGINAL, INDEX, LOW, HIGH, CALLS, CYCLES_GAINED, LEADER, FOLLOWER = range(NATIVE_ROW)
+ADDRESS, ENTRY, ORIGINAL, INDEX, LOW, HIGH, CALLS, CYCLES_GAINED, LEADER, FOLLOWER, CYCLES_OF_TWO = range(NATIVE_ROW)
 LEAST_GAIN = 16  # cycles that an entry must bring on average
 TRIALS = 256  # entries before that is judged
 # Words of the header.
@@ -76,6 +76,7 @@ def enter_dual(S: State, R: State, mem: Memory, row: int, limit: int, which: int
         return False
     before = R[CYCLES]
     call_native(code, R, mem.bytes, mem.pages, limit, mem.natives[at + ENTRY], S)
+    mem.natives[at + CYCLES_OF_TWO] += R[CYCLES] - before
     return R[CYCLES] != before
 
 

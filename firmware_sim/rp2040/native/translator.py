@@ -184,7 +184,7 @@ class Translator:
         low, high = region.start + SRAM_TO_OFFSET, region.end + SRAM_TO_OFFSET
         for row, address in enumerate(region.entries, first):
             index = (address + SRAM_TO_OFFSET) >> 1
-            words = (code, row - first, table[address], index, low, high, 0, 0, 0, 0)
+            words = (code, row - first, table[address], index, low, high, 0, 0, 0, 0, 0)
             np.asarray(mem.natives)[row * NATIVE_ROW : (row + 1) * NATIVE_ROW] = words
             mem.decoded[index] = OP_NATIVE | row << 32
         mem.natives[ROWS] = first + len(region.entries)
