@@ -279,11 +279,10 @@ def state_of_both(board: Board) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("part", range(3))
-def test_two_cores_translated_are_in_step_with_the_exact_mode(part: int) -> None:
+def test_the_fast_mode_of_two_cores_is_in_step_with_the_exact_one(part: int) -> None:
     """Bank contention included: what the leader notes is what the follower waits for."""
-    ran = 0
     for seed in range(5 * part, 5 * part + 5):
-        boards = [both(seed, False, None), both(seed, True, None), both(seed, True, at_once)]
+        boards = [both(seed, False, None), both(seed, True, None)]
         rng = random.Random(seed)
         for wait in (WARM_UP + 1000, *(rng.choice((1, 300, 20_000)) for _ in range(7))):
             cycle = boards[0].cycles + wait
@@ -291,10 +290,6 @@ def test_two_cores_translated_are_in_step_with_the_exact_mode(part: int) -> None
                 board.run(until_cycle=cycle)
             states = [state_of_both(board) for board in boards]
             assert states[0] == states[1], f"seed {seed}"
-            assert states[0] == states[2], f"seed {seed}"
-        natives = boards[2].chip.mem.natives.reshape(-1, layout.NATIVE_ROW)
-        ran += int(natives[1:, enter.CYCLES_OF_TWO].sum())
-    assert ran > 10_000
 
 
 class Later:

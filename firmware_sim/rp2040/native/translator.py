@@ -82,6 +82,7 @@ class Translator:
         self._planned: dict[Region, int] = {}  # and how often it was dropped
         self._covered: set[int] = set()  # addresses in planned regions
         self._finished: deque[tuple[Region, Kind, int]] = deque()
+        self.two_cores = False  # translate for two cores as well: not yet, see decision 0046
         self._codes: dict[Region, dict[Kind, int]] = {}  # what was asked for: 0 until it is made
         self.installed: dict[Region, Installed] = {}
         self._drops = 0
@@ -118,7 +119,12 @@ class Translator:
             pc = int(S[core + layout.PC])
             if not S[core + layout.SLEEPING] and pc not in self._covered:
                 self._samples[pc] += 1
-        if S[layout.INTERLEAVING] and not S[layout.SLEEPING] and not S[layout.CORE_STRIDE + layout.SLEEPING]:
+        if (
+            self.two_cores
+            and S[layout.INTERLEAVING]
+            and not S[layout.SLEEPING]
+            and not S[layout.CORE_STRIDE + layout.SLEEPING]
+        ):
             for region in self.installed:
                 self._order(region, "leader")
                 self._order(region, "follower")
