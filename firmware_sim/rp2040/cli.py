@@ -51,6 +51,9 @@ def run(
     no_native: Annotated[
         bool, typer.Option("--no-native", help="Interpret everything: slower, with the same results.")
     ] = False,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="Let one core run ahead where its accesses cannot matter to the other one.")
+    ] = False,
     flash: Annotated[
         Path | None, typer.Option(help="File that keeps the 2 MB of flash from run to run; made when it is missing.")
     ] = None,
@@ -78,6 +81,7 @@ def run(
         through_resets,
         not no_native,
         flash,
+        fast,
     )
     raise typer.Exit(run_file(file, options))
 

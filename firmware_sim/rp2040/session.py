@@ -33,6 +33,7 @@ class RunOptions:
     through_resets: bool = False
     native: bool = True
     flash: Path | None = None
+    fast: bool = False
 
 
 def compile_core(board: Board) -> None:
@@ -73,7 +74,7 @@ def prepare(path: Path, options: RunOptions) -> Board:
     """A board with the file loaded and everything compiled. Raises BadInputError."""
     image = load_image(path)
     sending, typing = read_uart_input(options.uart_in), read_uart_input(options.usb_in)
-    board = Board(flash=options.flash, strict=options.strict, native=options.native)
+    board = Board(flash=options.flash, strict=options.strict, native=options.native, fast=options.fast)
     board.load(image)
     board.uart0.write(sending)
     board.usb.console.write(typing)
