@@ -107,9 +107,9 @@ def memory_access(rng: random.Random, low: list[int], base: int, index: int) -> 
 
 
 def branch(rng: random.Random, block: Block, room: int, free: list[int]) -> list[int]:
-    """One branch to somewhere behind it in the block or in the NOPs that follow; BX and BLX take a `free` register."""
+    """One branch to somewhere behind it in the block or in the NOPs that follow; BX and BLX need a `free` register."""
     here, skip, kind = len(block.code), rng.randrange(room), rng.randrange(8)
-    if kind == 5 and here + 1 in block.targets:
+    if (kind == 5 and here + 1 in block.targets) or (kind > 5 and not free):
         return [NOP]
     block.targets.add(here + 2 + skip)
     if kind < 4:
@@ -141,9 +141,7 @@ def make_block(rng: random.Random) -> Block:
         else:
             block.code += arithmetic(rng, low, high)
         if rng.randrange(8) == 0:
-            following = branch(rng, block, 6, [12])
-            if following[0] >> 8 != 0x47:
-                block.code += following
+            block.code += branch(rng, block, 6, [])
     if rng.randrange(4) == 0:
         block.code += [0xC800 | base << 8 | 1 << base | rng.randrange(256)]  # LDM that loads its own base
     return block
