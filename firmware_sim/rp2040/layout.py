@@ -268,7 +268,9 @@ STATE_WORDS = ADDRESSES + ADDRESS_WORDS
     FAR_XIP_MISS,  # address, cycle -> cycles that the access waits, or the negated fault
     FAR_LOOK_PWM,  # cycle: pins that PWM slices count have changed
     FAR_ROM_FLOAT,  # core, number of the function -> 1; 0: Python serves it
-) = range(FAR, FAR + 16)
+    FAR_LOAD_INTERPOLATOR,  # core, address -> value
+    FAR_STORE_INTERPOLATOR,  # core, address, value
+) = range(FAR, FAR + 18)
 
 # --- why run() returned ---
 EXIT_END = 0

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from firmware_sim.rp2040.blocks.adc import fire_adc, read_adc, write_adc
 from firmware_sim.rp2040.blocks.camera_unit import fire_camera
 from firmware_sim.rp2040.blocks.dma_unit import read_dma, write_dma
+from firmware_sim.rp2040.blocks.interp_unit import load_interpolator, store_interpolator
 from firmware_sim.rp2040.blocks.lazy_unit import advance_blocks
 from firmware_sim.rp2040.blocks.pio_unit import read_pio, write_pio
 from firmware_sim.rp2040.blocks.pwm import fire_pwm, look_pwm, read_pwm, write_pwm
@@ -34,6 +35,7 @@ from firmware_sim.rp2040.layout import (
     FAR_ADVANCE,
     FAR_ATTEND,
     FAR_DECODE,
+    FAR_LOAD_INTERPOLATOR,
     FAR_LOAD_MULTIPLE,
     FAR_LOOK_PWM,
     FAR_MRS,
@@ -42,6 +44,7 @@ from firmware_sim.rp2040.layout import (
     FAR_READ_REGISTER,
     FAR_RETURN,
     FAR_ROM_FLOAT,
+    FAR_STORE_INTERPOLATOR,
     FAR_STORE_MULTIPLE,
     FAR_SVC,
     FAR_WRITE,
@@ -105,6 +108,8 @@ SLOW_PATHS = {
     FAR_READ_REGISTER: far_read_register,
     FAR_WRITE_REGISTER: far_write_register,
     FAR_ADVANCE: advance_blocks,
+    FAR_LOAD_INTERPOLATOR: load_interpolator,
+    FAR_STORE_INTERPOLATOR: store_interpolator,
     FAR_XIP_MISS: xip_miss,
     FAR_LOOK_PWM: look_pwm,
     FAR_ROM_FLOAT: rom_float,

@@ -338,6 +338,44 @@ def test_a_store_into_translated_code_drops_it() -> None:
     assert boards[0].registers["r3"] > 256  # rounds with several immediates
 
 
+@pytest.mark.parametrize("base", [0xD0000080, 0xD0000040, DATA, 0x40058000])
+def test_a_word_may_go_to_an_interpolator_or_to_memory(base: int) -> None:
+    """INTERP1, INTERP0, SRAM, and what is neither: store at base + 64, load at base + 96, one cycle each in the SIO."""
+    asm = Assembler()
+    asm.label("start")
+    asm.load(0, SYST_CSR)
+    asm.load(1, 1777)
+    asm.put(0x6041, 0x2107, 0x6001)  # RVR = r1; CSR = 7: an interrupt now and then
+    asm.load(0, base)
+    asm.load(1, 7 | 24 << 10 | 1 << 15 | 1 << 22)  # shift 7, mask up to bit 24, SIGNED, CLAMP
+    asm.put(0x66C1 if base != 0x40058000 else NOP)  # str r1, [r0, #108]: CTRL_LANE0 of INTERP1 for the first base
+    for bound, store in ((-500, 0x6481), (500, 0x64C1)):  # str r1, [r0, #72] and #76: BASE0, BASE1
+        asm.load(1, bound & 0xFFFFFFFF)
+        asm.put(store if base != 0x40058000 else NOP)
+    asm.put(0x2300, 0x2400)  # movs r3, #0; movs r4, #0
+    asm.label("again")
+    asm.load(2, 3000)
+    asm.label("inner")
+    asm.put(0x3B4D)  # subs r3, #77
+    asm.put(0x6403)  # str r3, [r0, #64]
+    asm.put(0x6E05)  # ldr r5, [r0, #96]
+    asm.put(0x1964)  # adds r4, r4, r5
+    asm.put(0x3A01)  # subs r2, #1
+    asm.branch("inner", 1)
+    asm.branch("again")
+    asm.label("fault")
+    asm.label("tick")
+    asm.put(0x4770)
+    image = asm.image()
+    plain, native = loaded(image, None), loaded(image, at_once)
+    for cycle in (5_000, 5_001, 77_777, 400_000):
+        assert [board.run(until_cycle=cycle).reason for board in (plain, native)] == ["max_cycles"] * 2
+        assert state(plain) == state(native)
+    gained = int(native.chip.mem.natives.reshape(-1, layout.NATIVE_ROW)[1:, enter.CYCLES_GAINED].sum())
+    assert gained > 200_000 or base == 0x40058000
+    assert plain.registers["r4"] != 0 or base != 0xD0000080
+
+
 def test_breakpoints_stop_inside_translated_code() -> None:
     image = bench.image(bench.DOT_PRODUCT)
     board = loaded(image, at_once)

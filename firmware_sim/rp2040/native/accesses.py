@@ -45,8 +45,8 @@ def _note(groups: dict[object, Group], root: object, first: int, size: int, alig
     return group
 
 
-def group_accesses(block: list[Instruction]) -> dict[int, Access]:
-    """The accesses of a block by address of the instruction."""
+def group_accesses(block: list[Instruction], alone: set[int]) -> dict[int, Access]:
+    """The accesses of a block by address of the instruction; those of `alone` are checked by themselves."""
     accesses: dict[int, Access] = {}
     groups: dict[object, Group] = {}
     known: dict[int, tuple[object, int]] = {}  # register -> (root, distance)
@@ -58,7 +58,9 @@ def group_accesses(block: list[Instruction]) -> dict[int, Access]:
         fresh = i.address
         if i.op in SIZES:
             size = SIZES[i.op]
-            if i.c == ZERO:
+            if i.address in alone:
+                accesses[fresh] = Access(Group(i.imm, i.imm + size, size), 0)
+            elif i.c == ZERO:
                 root, distance = place(i.b, fresh)
                 if (distance + i.imm) % size:
                     root, distance = object(), 0

@@ -27,6 +27,8 @@ CORE_BYTES_SHIFT = (8 * CORE_STRIDE).bit_length() - 1
 class DualWriter(FunctionWriter):
     """Writes one region for the leader or the follower."""
 
+    may_interpolate = False  # the SIO is where the cores wait for each other
+
     def __init__(self, region: Region, name: str, kind: Kind) -> None:
         super().__init__(region, name)
         self.leading = kind == "leader"

@@ -28,6 +28,7 @@ from firmware_sim.rp2040.layout import (
 )
 from firmware_sim.rp2040.native.accesses import LOADS, MULTIPLE, SIZES, STORES, Access, Group, group_accesses
 from firmware_sim.rp2040.native.instructions import Arithmetic, register
+from firmware_sim.rp2040.native.interpolated import SAVED, call_interpolator, interpolations, is_interpolator
 from firmware_sim.rp2040.native.region import CONDITIONAL, UNUSUAL, Instruction, Region
 from firmware_sim.rp2040.native.writer import REGISTERS, TYPES, Writer
 
@@ -59,6 +60,8 @@ def cost(i: Instruction) -> int:
 class FunctionWriter:
     """Writes one region."""
 
+    may_interpolate = True
+
     def __init__(self, region: Region, name: str) -> None:
         self.region = region
         self.name = name
@@ -67,6 +70,7 @@ class FunctionWriter:
         self.ways_out: set[int] = set()
         self.accesses: dict[int, Access] = {}
         self.checked: list[Group] = []
+        self.interpolated: set[int] = set()  # addresses of instructions that may use an interpolator
         self.start = ""  # name of the cycle at the begin of the block
         self.total = 0  # cycles of the block at most
         self.spent = 0  # cycles and instructions of the block so far
@@ -157,7 +161,8 @@ class FunctionWriter:
         w = self.w
         w.begin_block(f"b{address:x}")
         self.arithmetic.begin_block()
-        self.accesses, self.checked = group_accesses(block), []
+        self.interpolated = interpolations(block) if self.may_interpolate else set()
+        self.accesses, self.checked = group_accesses(block, self.interpolated), []
         self.spent = self.done = 0
         self.total = sum(cost(i) for i in block if i.op not in UNUSUAL)
         self.start = w.value("load i64, ptr %cycle")
@@ -208,7 +213,9 @@ class FunctionWriter:
             return True
         if i.op in MULTIPLE:
             return self._multiple(i)
-        if i.op in LOADS or i.op == d.OP_LDR_LITERAL:
+        if i.address in self.interpolated:
+            self._interpolate(i)
+        elif i.op in LOADS or i.op == d.OP_LDR_LITERAL:
             self._load(i)
         elif i.op in STORES:
             self._store(i)
@@ -357,6 +364,29 @@ class FunctionWriter:
         if size < 4:
             value = w.value(f"{'sext' if i.op in SIGNED else 'zext'} i{8 * size} {value} to i32")
         w.write(f"r{i.a}", value)
+
+    def _interpolate(self, i: Instruction) -> None:
+        """A word that goes to an accumulator or comes from a lane, or is in SRAM after all."""
+        w, store, n = self.w, i.op == d.OP_STR, f"{i.address:x}"
+        base = register(w, i.b)
+        address = w.value(f"add i32 {base}, {i.imm}") if i.imm else base
+        value = register(w, i.a) if store else None
+        start = self.start
+        use = is_interpolator(w, address, store)
+        w.main += [f"  br i1 {use}, label %i{n}, label %p{n}", f"i{n}:"]
+        found = call_interpolator(w, address, value)
+        sooner = w.value(f"sub i64 {start}, {SAVED}")
+        w.main += [f"  br label %m{n}", f"p{n}:"]
+        self._check_range(base, i)
+        if store:
+            self._check_page([address], i)
+            w.main.append(f"  store i32 {value}, ptr {self._pointer(address)}, align 4")
+        else:
+            plain = w.value(f"load i32, ptr {self._pointer(address)}, align 4")
+        w.main += [f"  br label %q{n}", f"q{n}:", f"  br label %m{n}", f"m{n}:"]
+        self.start = w.value(f"phi i64 [{sooner}, %i{n}], [{start}, %q{n}]")
+        if not store:
+            w.write(f"r{i.a}", w.value(f"phi i32 [{found}, %i{n}], [{plain}, %q{n}]"))
 
     def _check_page(self, addresses: list[str], i: Instruction) -> None:
         """Leave before a store to a page that holds code."""
