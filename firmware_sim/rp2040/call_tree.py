@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from firmware_sim.rp2040 import decode as d
 from firmware_sim.rp2040.compiled import entry_point, inner
-from firmware_sim.rp2040.exceptions import ENTRY_CYCLES
 from firmware_sim.rp2040.layout import SRAM_BASE, SRAM_END, IntArray
 from firmware_sim.rp2040.memory_map import memory_offset
 from firmware_sim.rp2040.record import (
@@ -29,6 +28,7 @@ from firmware_sim.rp2040.record import (
     STACKED,
     TOOK,
 )
+from firmware_sim.rp2040.shortcuts import ENTRY_CYCLES
 
 # One node: a function called from one place by one chain of callers.
 PARENT, FUNCTION, SITE, CHILD, SIBLING, SELF, CALLS, EXECUTED = range(8)  # SELF in cycles, EXECUTED instructions

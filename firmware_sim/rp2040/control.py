@@ -5,7 +5,7 @@ Everything is in the state here: `core.run` writes its locals back before it cal
 
 from __future__ import annotations
 
-from firmware_sim.rp2040.blocks.ppb import pending_exceptions
+from firmware_sim.rp2040.blocks.ppb import SYSTICK, pending_exceptions
 from firmware_sim.rp2040.compiled import far, inner
 from firmware_sim.rp2040.events import serve_events
 from firmware_sim.rp2040.exceptions import (
@@ -43,6 +43,7 @@ from firmware_sim.rp2040.layout import (
     Memory,
     State,
 )
+from firmware_sim.rp2040.shortcuts import ENTRY_CYCLES, enter_from_thread, sleep_until_systick
 
 SLEEPDEEP, SEVONPEND = 1 << 2, 1 << 4
 
@@ -77,6 +78,8 @@ def look_at_core(S: State, mem: Memory, core: int, now: int) -> None:
 @inner
 def interrupt(S: State, mem: Memory, core: int, number: int) -> None:
     """Take an exception; one of higher priority that comes while the registers are stacked takes it over."""
+    if S[NEXT_EVENT] > S[core + CYCLES] + ENTRY_CYCLES and enter_from_thread(S, core, number):
+        return
     if handler_address(S, mem, core, number):
         exc_return = stack(S, mem, core)
         if exc_return:
@@ -110,6 +113,11 @@ def attend(state: int, core: int, fault: int, address: int, _d: int) -> int:
         take_fault(S, mem, core, fault, address)
     while True:
         now = present(S)
+        if sleep_until_systick(S, now):
+            simple = S[NEXT_EVENT] > S[CYCLES] + ENTRY_CYCLES and enter_from_thread(S, 0, SYSTICK)
+            if simple and S[NEXT_EVENT] > S[CYCLES]:
+                return 1 if S[CYCLES] < S[END] and S[CYCLES] < S[SLICE] else 0
+            continue
         serve_events(S, now)
         look_at_core(S, mem, 0, now)
         look_at_core(S, mem, CORE_STRIDE, now)

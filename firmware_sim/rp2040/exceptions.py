@@ -5,7 +5,8 @@ The core's registers must be in the state array (not in locals of the loop) when
 
 from __future__ import annotations
 
-from firmware_sim.rp2040.blocks.ppb import SVCALL, highest_pending, lowest_bit
+from firmware_sim.rp2040.bits import lowest_bit
+from firmware_sim.rp2040.blocks.ppb import SVCALL, highest_pending
 from firmware_sim.rp2040.blocks.xip import xip_wait
 from firmware_sim.rp2040.bus import forget_code
 from firmware_sim.rp2040.compiled import far, inner
@@ -58,12 +59,10 @@ from firmware_sim.rp2040.layout import (
     State,
 )
 from firmware_sim.rp2040.memory_map import memory_offset
+from firmware_sim.rp2040.shortcuts import ENTRY_CYCLES, FRAME_BYTES, RETURN_CYCLES, return_to_thread
 
-ENTRY_CYCLES = 15  # Cortex-M0+ TRM 3.6.1: worst-case latency with zero wait states
-RETURN_CYCLES = 11  # with the 2 of BX: 13 from the return instruction to the interrupted one; docs/decisions/0041
 TAIL_CYCLES = 6  # entry without stacking the eight words
 HARDFAULT = 3
-FRAME_BYTES = 32
 SLEEP_ON_EXIT = 2  # SCR.SLEEPONEXIT
 
 
@@ -289,5 +288,7 @@ def far_svc(state: int, core: int, _b: int, _c: int, _d: int) -> int:
 def far_return(state: int, core: int, exc_return: int, _c: int, _d: int) -> int:
     """As return_from_exception; 1: there is more to attend to than instructions."""
     S = longs_at(state, STATE_WORDS)
+    if return_to_thread(S, core, exc_return):
+        return 0
     return_from_exception(S, memory_of(S), core, exc_return)
     return 0 if S[core + SLEEPING] == 0 and S[EXIT] == EXIT_END else 1

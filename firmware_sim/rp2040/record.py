@@ -11,7 +11,6 @@ from firmware_sim.rp2040 import decode as d
 from firmware_sim.rp2040.compiled import entry_point, inner
 from firmware_sim.rp2040.control import present
 from firmware_sim.rp2040.decode import decode
-from firmware_sim.rp2040.exceptions import FRAME_BYTES
 from firmware_sim.rp2040.flags import xpsr
 from firmware_sim.rp2040.indirect import call_run
 from firmware_sim.rp2040.layout import (
@@ -40,6 +39,7 @@ from firmware_sim.rp2040.layout import (
     State,
 )
 from firmware_sim.rp2040.memory_map import memory_offset
+from firmware_sim.rp2040.shortcuts import FRAME_BYTES
 
 # One record: the words of an instruction, or of an exception entry or sleep without one.
 CORE = 0  # 0 or 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from firmware_sim.rp2040.bits import lowest_bit
 from firmware_sim.rp2040.blocks.systick import systick_read, systick_write
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.layout import (
@@ -45,21 +46,6 @@ def pending_exceptions(S: State, core: int) -> int:
     lines = S[LINES] | S[core + OWN_LINES]
     nmi = 1 << NMI if lines & S[core + NMI_MASK] else 0
     return S[core + LATCHED] | ((lines << 16 | nmi) & ~S[core + ACTIVE])
-
-
-@inner
-def lowest_bit(bits: int) -> int:
-    """Number of the lowest set bit; `bits` is not 0 and has 48 at most."""
-    number = 0
-    if bits & 0xFFFF == 0:
-        number = 16
-        if bits & 0xFFFF0000 == 0:
-            number = 32
-    while bits >> number & 0xF == 0:
-        number += 4
-    while bits >> number & 1 == 0:
-        number += 1
-    return number
 
 
 @inner
