@@ -470,12 +470,22 @@ class Board:
             self.recorder.lose_track()
 
     def __reduce__(self) -> Any:
-        """A board travels between processes as its snapshot; hooks, breakpoints and watchpoints stay behind."""
-        return _revive, (self.snapshot(),)
+        """A board travels between processes as its snapshot and the arguments it was made with.
+
+        Hooks, breakpoints and watchpoints stay behind, and so does the flash's file, which belongs to one emulator: the
+        copy has the flash in memory.
+        """
+        arguments = {
+            "rom_version": self._rom.version,
+            "native": self.native is not None,
+            "strict": self.chip.remarks.strict,
+            "fast": bool(self.chip.S[layout.INTERLEAVING]),
+        }
+        return _revive, (self.snapshot(), arguments)
 
 
-def _revive(snapshot: BoardSnapshot) -> Board:
+def _revive(snapshot: BoardSnapshot, arguments: dict[str, Any]) -> Board:
     """A new board in the state of a snapshot."""
-    board = Board()
+    board = Board(**arguments)
     board.restore(snapshot)
     return board

@@ -46,11 +46,12 @@ MAX_DEPTH = 2048
 TREE_NODES = 0  # nodes in use
 TREE_DEPTH = 1  # [2]
 TREE_LOST = 3  # calls beyond MAX_DEPTH or MAX_NODES: their cycles are their caller's
-TREE_LOWEST_SP = 4  # [2] lowest stack pointer in SRAM
+TREE_LOWEST_SP = 4  # [2] lowest stack pointer in SRAM, since MSR last moved MSP to another stack
 TREE_HIGHEST_SP = 6  # [2]
 NODES = 16
 FRAMES = NODES + MAX_NODES * NODE_WORDS
 TREE_WORDS = FRAMES + 2 * MAX_DEPTH * FRAME_WORDS
+MSP = 8  # SYSm of MSR
 SLEEP_CYCLES = 2  # of WFI and WFE themselves
 NEAR = 1024  # bytes behind a call within which code without symbols counts as its caller's
 
@@ -197,13 +198,16 @@ def digest_one(tree: IntArray, functions: IntArray, cycles: IntArray, counts: In
     node = tree[f + NODE]
     offset = memory_offset(at)
     sp = record[SP_AFTER]
+    op = record[ENTRY] & 0xFF
     if SRAM_BASE <= sp <= SRAM_END:
+        other_stack = sp < record[SP_BEFORE] or sp > tree[TREE_HIGHEST_SP + core]
+        if kind & RAN and op == d.OP_MSR and record[ENTRY] >> 32 == MSP and other_stack:
+            tree[TREE_LOWEST_SP + core] = tree[TREE_HIGHEST_SP + core] = sp
         tree[TREE_LOWEST_SP + core] = min(tree[TREE_LOWEST_SP + core], sp)
         tree[TREE_HIGHEST_SP + core] = max(tree[TREE_HIGHEST_SP + core], sp)
     entered = kind & ENTERED and not kind & RETURNED
     entry_cost = min(ENTRY_CYCLES, took) if entered else 0
     asleep = took - entry_cost if kind & ASLEEP else 0
-    op = record[ENTRY] & 0xFF
     if kind & RAN and (op == d.OP_WFI or op == d.OP_WFE):  # the sleep begins in the instruction's own record
         asleep = max(0, took - entry_cost - SLEEP_CYCLES)
     if asleep:

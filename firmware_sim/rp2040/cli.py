@@ -26,7 +26,7 @@ def emu() -> None:
 
 @app.command()
 def run(
-    file: Annotated[Path, typer.Argument(help="ELF, UF2, or a raw binary named *.bin (loaded at 0x10000000).")],
+    file: Annotated[Path, typer.Argument(help="ELF, UF2, or a raw binary named *.bin (0x10000000) or with --address.")],
     bkpt_log: Annotated[
         bool, typer.Option("--bkpt-log", help="Record each BKPT (immediate, r0, cycle) and go on; 0 ends the run.")
     ] = False,
@@ -57,6 +57,7 @@ def run(
     flash: Annotated[
         Path | None, typer.Option(help="File that keeps the 2 MB of flash from run to run; made when it is missing.")
     ] = None,
+    address: Annotated[str | None, typer.Option(help="Where a raw binary goes, as 0x20000000.")] = None,
 ) -> None:
     """Run a firmware file, print what UART0 and its USB serial port send, and say why it stopped.
 
@@ -82,6 +83,7 @@ def run(
         not no_native,
         flash,
         fast,
+        address,
     )
     raise typer.Exit(run_file(file, options))
 

@@ -167,7 +167,9 @@ def load_image(source: str | Path | bytes, *, address: int | None = None) -> Ima
     if len(data) >= 4 and int.from_bytes(data[:4], "little") == UF2_MAGIC_0:
         return read_uf2(data)
     if raw_address is None:
-        raise BadInputError("neither an ELF nor a UF2 file; name a raw binary *.bin or give its address")
+        raise BadInputError(
+            "neither an ELF nor a UF2 file; name a raw binary *.bin or say where it goes (emu run --address)"
+        )
     if not data or not fits(raw_address, len(data)):
         raise BadInputError(f"{len(data)} bytes at 0x{raw_address:08x} are outside flash and SRAM")
     return Image("bin", ((raw_address, data),))

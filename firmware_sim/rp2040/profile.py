@@ -71,7 +71,10 @@ class LineCost:
 
 @dataclass(frozen=True)
 class StackUse:
-    """How far the stack of a core went down while the profile ran."""
+    """How far the stack of a core went down while the profile ran.
+
+    It begins anew where MSR moves MSP to another stack, as the second stage does: its own stack does not count.
+    """
 
     core: int
     highest: int

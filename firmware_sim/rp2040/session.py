@@ -34,11 +34,12 @@ class RunOptions:
     native: bool = True
     flash: Path | None = None
     fast: bool = False
+    address: str | None = None  # of a raw binary, as it was typed
 
 
 def compile_core(board: Board) -> None:
     """Compile the core or read it from the cache; the first time takes long, and stderr says so."""
-    timer = threading.Timer(QUIET_START_S, say, ["compiling the emulator core, once, ~20 s"])
+    timer = threading.Timer(QUIET_START_S, say, ["compiling the emulator core, once, ~30 s"])
     timer.daemon = True
     timer.start()
     try:
@@ -59,6 +60,14 @@ def read_uart_input(path: Path | None) -> bytes:
         raise BadInputError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+def read_address(text: str) -> int:
+    """A number as people write addresses. Raises BadInputError."""
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise BadInputError(f"{text!r} is no address: write it as 0x20000000") from None
+
+
 def write_stdout(data: bytes) -> None:
     """UART bytes to the terminal, unchanged."""
     sys.stdout.buffer.write(data)
@@ -72,7 +81,10 @@ def say(line: str) -> None:
 
 def prepare(path: Path, options: RunOptions) -> Board:
     """A board with the file loaded and everything compiled. Raises BadInputError."""
-    image = load_image(path)
+    address = None if options.address is None else read_address(options.address)
+    image = load_image(path, address=address)
+    if address is not None and image.kind != "bin":
+        raise BadInputError(f"{path} says itself where it goes: --address is for raw binaries")
     sending, typing = read_uart_input(options.uart_in), read_uart_input(options.usb_in)
     board = Board(flash=options.flash, strict=options.strict, native=options.native, fast=options.fast)
     board.load(image)

@@ -108,3 +108,14 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
 def test_help_has_an_example() -> None:
     done = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, timeout=60, check=True)
     assert "crustwatch emu run firmware.uf2" in done.stdout
+
+
+def test_a_raw_binary_goes_where_address_says(tmp_path: Path, program: Path) -> None:
+    raw = tmp_path / "raw"
+    raw.write_bytes(struct.pack("<4I", 0x20040000, 0x20000011, 0, 0) + struct.pack("<2H", 0x2007, 0xBE00))
+    assert "--address" in emu(raw).stderr
+    result = json.loads(emu(raw, "--address", "0x20000000", "--json").stdout)
+    assert (result["stop_reason"], result["r0"], result["pc"]) == ("bkpt", 7, 0x20000012)
+    for path, address, message in ((raw, "here", "is no address"), (program, "0x20000000", "for raw binaries")):
+        done = emu(path, "--address", address)
+        assert (done.returncode, message in done.stderr) == (2, True)

@@ -17,6 +17,7 @@ from unicorn import UC_ARCH_ARM, UC_MODE_THUMB, Uc, UcError, arm_const
 
 from firmware_sim.rp2040 import layout
 from firmware_sim.rp2040.chip import Chip
+from firmware_sim.rp2040.decode import OP_SBCS
 from firmware_sim.rp2040.machine import run_core
 
 INSTRUCTIONS = int(os.environ.get("CRUSTWATCH_DIFFERENTIAL_INSTRUCTIONS", "1000000"))
@@ -246,9 +247,24 @@ class Mutant(Emulated):
         super().put(address, data)
 
 
-def test_a_wrong_instruction_is_caught() -> None:
+class MutantCore(Emulated):
+    """A core whose decoded ADCS are SBCS: the code in memory is right, what is executed is not."""
+
+    def put(self, address: int, data: bytes) -> None:
+        super().put(address, data)
+        if address == CODE:
+            first = (CODE - layout.SRAM_BASE + layout.SRAM_OFFSET) // 2
+            for i in range(0, len(data), 2):
+                half = int.from_bytes(data[i : i + 2], "little")
+                if half & 0xFFC0 == 0x4140:
+                    d, m = half & 7, half >> 3 & 7
+                    self.chip.mem.decoded[first + i // 2] = OP_SBCS | d << 8 | d << 16 | m << 24
+
+
+@pytest.mark.parametrize("kind", [Mutant, MutantCore])
+def test_a_wrong_instruction_is_caught(kind: type[Emulated]) -> None:
     rng = random.Random(5)
-    reference, mutant = Reference(), Mutant()
+    reference, mutant = Reference(), kind()
 
     def compare_many() -> None:
         for _ in range(2000):

@@ -18,6 +18,7 @@ from firmware_sim.rp2040.profile_files import callgrind, coverage, lcov, speedsc
 
 PROGRAMS = Path(__file__).parent / "programs"
 CALLS = PROGRAMS / "calls.elf"
+PREBUILT = Path(__file__).parents[2] / "firmware_sim" / "firmware" / "prebuilt" / "firmware.elf"
 
 
 def profiled(path: Path = CALLS, elf: bool = True) -> tuple[Profile, Stop, Board]:
@@ -269,3 +270,13 @@ def test_command(tmp_path: Path) -> None:
     assert all(Path(file).stat().st_size for file in result["files"].values())
     done = subprocess.run([*command, "--top", "3"], capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout.splitlines()[1].split()[-2:] == ["fib", "programs/calls.c:13"]
+
+
+@pytest.mark.parametrize("path", [PROGRAMS / "echo.elf", PREBUILT], ids=["echo", "firmware"])
+def test_the_second_stages_stack_does_not_count(path: Path) -> None:
+    """They start through the second stage at 0x20041f00, which sets MSP to the first word of their vector table."""
+    profile, _, board = profiled(path)
+    (use,) = profile.stacks()
+    assert use.highest == int.from_bytes(board.read_memory(0x10000100, 4), "little") != 0x20041F00
+    assert use.bytes < 4096
+    assert (use.bytes > 0) == (path == PREBUILT)  # nobody types: echo only waits

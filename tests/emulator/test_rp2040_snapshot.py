@@ -130,3 +130,18 @@ def test_a_pickled_board_is_the_board() -> None:
     copy = pickle.loads(pickle.dumps(board))  # noqa: S301
     same(board, copy)
     assert finish(copy).reason == "bkpt"
+
+
+def test_a_pickled_board_keeps_how_it_was_made(tmp_path: Path) -> None:
+    image = tmp_path / "flash.img"
+    board = Board(flash=image, rom_version=1, native=False, strict=True, fast=True)
+    board.load(PROGRAMS / "echo.elf")
+    copy = pickle.loads(pickle.dumps(board))  # noqa: S301 the file is in use: the copy does without
+    assert (copy.native, copy.chip.remarks.strict, copy.chip.S[layout.INTERLEAVING]) == (None, True, 1)
+    assert copy.flash.path is None
+    kept = image.read_bytes()
+    assert copy.flash.read(0, 4096) == kept[:4096]
+    copy.flash.erase()
+    assert image.read_bytes() == kept
+    again = pickle.loads(pickle.dumps(copy))  # noqa: S301
+    assert again.read_memory(0, layout.ROM_SIZE) == Board(rom_version=1).read_memory(0, layout.ROM_SIZE)
