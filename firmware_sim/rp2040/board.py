@@ -426,20 +426,13 @@ class Board:
         S[base + layout.CYCLES] += 1
         S[base + layout.INSTRUCTIONS] += 1
 
-    def call_rom(self) -> str:
-        """Serve the boot ROM function that the core has reached; the reason to stop, or empty."""
-        S = self.chip.S
-        self._serve_rom(0, int(S[layout.EXIT_VALUE]), self.cycles)
-        self.chip.plan()
-        return "usb_boot" if self._asked_for_usb else ""
-
-    def _serve_rom(self, core: int, number: int, cycle: int) -> None:
-        """Run function `number` of the boot ROM for a core."""
+    def _serve_rom(self, core: int, number: int, cycle: int) -> bool:
+        """Run function `number` of the boot ROM for a core; False where the ROM is empty."""
         if not self._rom.call(core, number, cycle):
-            pc = int(self.chip.S[core + layout.PC])
-            raise BadInputError(f"the firmware jumped into the boot ROM at 0x{pc:08x}")
+            return False
         if self._asked_for_usb:
             self.chip.S[layout.EXIT], self.chip.S[layout.NEXT_EVENT] = layout.EXIT_USB_BOOT, cycle
+        return True
 
     def _usb_boot(self) -> None:
         self._asked_for_usb = True

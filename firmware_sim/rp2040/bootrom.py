@@ -23,7 +23,7 @@ FUNCTION_TABLE, DATA_TABLE, COPYRIGHT_TEXT, REVISION, FLOAT_COUNT = 0x40, 0xA0, 
 FLOAT_TABLE, DOUBLE_TABLE = 0x100, 0x180
 MARKERS = 0x800
 MARKER = 0xDE00  # permanently undefined instruction; the low byte is the function's number
-NO_FUNCTION = 0xFF
+NO_FUNCTION = 0xFF  # where the ROM is empty: a jump there faults
 COPYRIGHT = b"crustwatch emulated boot ROM\0"
 GIT_REVISION = 0x63777631
 STACK_TOP = 0x20041F00  # the ROM's stack pointer at reset
@@ -90,6 +90,8 @@ class BootRom:
     def write_image(self) -> None:
         """Put vectors, magic, tables, code and markers at address 0."""
         rom = bytearray(ROM_SIZE)
+        code_end = code.CODE_BASE + 2 * len(code.CODE)
+        rom[code_end:] = struct.pack("<H", MARKER | NO_FUNCTION) * ((ROM_SIZE - code_end) // 2)
         dead = code.LABELS["dead"] | 1
         struct.pack_into("<4I", rom, 0, STACK_TOP, self.address("restart") | 1, dead, dead)
         rom[MAGIC : MAGIC + 4] = b"Mu\x01" + bytes([self.version])
@@ -111,7 +113,6 @@ class BootRom:
         struct.pack_into(f"<{len(code.CODE)}H", rom, code.CODE_BASE, *code.CODE)
         for number in range(len(self._functions)):
             struct.pack_into("<H", rom, MARKERS + 4 * number, MARKER | number)
-        rom[-2:] = struct.pack("<H", MARKER | NO_FUNCTION)  # running off the end is not a function
         self.mem.bytes[:ROM_SIZE] = np.frombuffer(rom, np.uint8)
 
     def call(self, core: int, number: int, cycle: int) -> bool:

@@ -121,7 +121,7 @@ class Chip:
         self.warnings, self.warn = self.remarks.warnings, self.remarks.warn
         self.held: frozenset[str] = frozenset()  # names of the blocks that RESETS holds
         self.error: BaseException | None = None
-        self.serve_rom: Callable[[int, int, int], None] = lambda core, number, cycle: None  # the board's boot ROM
+        self.serve_rom: Callable[[int, int, int], bool] = lambda core, number, cycle: False  # the board's boot ROM
         self.flash_changed: Callable[[int, int], None] = lambda offset, size: None  # the board's image file
         self._now = 0  # cycle of the last call from compiled code
         self._timed: list[RegisterBlock] = []
@@ -353,9 +353,9 @@ class Chip:
                 self._serve_due(cycle)
                 return 0
             if kind == HOST_ROM:  # address: the core's slice of the state; value: the function
-                self.serve_rom(address, value, cycle)
+                served = self.serve_rom(address, value, cycle)
                 self.plan()
-                return 0
+                return 0 if served else -1
             block = self._by_base.get(address & ~0x3FFF)
             if block is None:
                 return -1

@@ -421,6 +421,7 @@ def run(S: State, mem: Memory) -> int:
                             break
                         R[a] = value & WORD
                         cycle += value >> COST_SHIFT
+                        limit = min(limit, S[NEXT_EVENT])
                 elif op == d.OP_STR:
                     address = (R[b] + R[c] + imm) & WORD
                     offset = address + SRAM_TO_OFFSET
@@ -565,6 +566,7 @@ def run(S: State, mem: Memory) -> int:
                             pc -= 2
                             break
                         cycle += value
+                        limit = min(limit, S[NEXT_EVENT])
                     R[13] = bottom & WORD
                 elif op == d.OP_STM:
                     bottom = R[a]
@@ -804,8 +806,8 @@ def run(S: State, mem: Memory) -> int:
                     write_back(R, pc, cycle, count, nz, cr, ov, line, mask, bias)
                     S[EXIT_CORE] = core
                     served = call_far(S, FAR_ROM_FLOAT, core, imm, 0, 0)
-                    if served == 0:
-                        call_host(S[HOST_ADDRESS], HOST_ROM, core, imm, cycle)
+                    if served == 0 and call_host(S[HOST_ADDRESS], HOST_ROM, core, imm, cycle) < 0:
+                        fault, fault_address = FAULT_UNDEFINED, pc
                     pc, cycle, count = R[PC], R[CYCLES], R[INSTRUCTIONS]
                     nz, cr, ov = R[NZ], R[CARRY], R[OVERFLOW]
                     if served == 0:

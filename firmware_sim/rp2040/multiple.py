@@ -12,11 +12,10 @@ from firmware_sim.rp2040.layout import (
     FAR_READ,
     FAR_WRITE,
     FAULT_UNALIGNED,
-    FAULT_UNMAPPED,
+    LOADED,
     STATE_WORDS,
     WORD,
 )
-from firmware_sim.rp2040.memory_map import memory_offset
 
 
 @inner
@@ -29,26 +28,23 @@ def access_cost(value: int) -> int:
 def load_multiple(state: int, core: int, address: int, registers: int, now: int) -> int:
     """Load the registers of a bit set from `address` on; cycles, or minus (bad address << 8 | fault).
 
-    The PC, bit 15, goes to S[core + PC] as it was read. Memory is checked before the first register changes.
+    The PC, bit 15, goes to S[core + PC] as it was read. Registers change when the last word has come.
     """
     S = longs_at(state, STATE_WORDS)
     if address & 3:
         return -(address << 8 | FAULT_UNALIGNED)
     cost, at = 1, address
-    for i in range(16):  # reading registers has effects, so only memory is tried beforehand
-        if registers >> i & 1:
-            if memory_offset(at & WORD) < 0 and at >> 28 < 4:
-                return -((at & WORD) << 8 | FAULT_UNMAPPED)
-            at += 4
-    at = address
     for i in range(16):
         if registers >> i & 1:
-            value = call_far(S, FAR_READ, core, at & WORD, 4, now)
+            value = call_far(S, FAR_READ, core, at & WORD, 4, now + cost - 1)
             if value < 0:
                 return -((at & WORD) << 8 | -value)
-            S[core + i] = value & WORD
+            S[core + LOADED + i] = value & WORD
             cost += access_cost(value)
             at += 4
+    for i in range(16):
+        if registers >> i & 1:
+            S[core + i] = S[core + LOADED + i]
     return cost
 
 
@@ -61,7 +57,7 @@ def store_multiple(state: int, core: int, address: int, registers: int, now: int
     cost, at = 1, address
     for i in range(16):
         if registers >> i & 1:
-            status = call_far(S, FAR_WRITE, core, at & WORD, S[core + i] << 3 | 4, now)
+            status = call_far(S, FAR_WRITE, core, at & WORD, S[core + i] << 3 | 4, now + cost - 1)
             if status < 0:
                 return -((at & WORD) << 8 | -status)
             cost += max(1, status - 1)

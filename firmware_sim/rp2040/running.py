@@ -182,8 +182,6 @@ class Running:
             self.reason = self.reason or REASONS.get(code, "")
         elif code == layout.EXIT_RESET and not self.wanted.stop_on_reset:
             board.warm_reset()
-        elif code == layout.EXIT_ROM_CALL:
-            self.reason = self.reason or board.call_rom()
         else:
             self.reason = self.reason or REASONS.get(code, "")
 

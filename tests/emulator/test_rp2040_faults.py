@@ -24,6 +24,14 @@ CASES = [
     ("STR unmapped", [0x6001], {0: 0x60000000}, "access to unmapped memory", 0, 0x60000000),
     ("STR APB hole", [0x6001], {0: 0x40068000}, "access to unmapped memory", 0, 0x40068000),
     ("LDM off the end of SRAM", [0xC806], {0: 0x20041FFC}, "access to unmapped memory", 0, 0x20042000),
+    (
+        "LDM off the end of the USB RAM",
+        [0xC806],
+        {0: 0x50100FFC, 1: 5, 2: 6},
+        "access to unmapped memory",
+        0,
+        0x50101000,
+    ),
     ("STR flash", [0x6001], {0: FLASH}, "write to flash", 0, FLASH),
     ("STRB flash alias", [0x7001], {0: 0x13000001}, "write to flash", 0, 0x13000001),
     ("STM flash", [0xC006], {0: FLASH + 8}, "write to flash", 0, FLASH + 8),
@@ -34,6 +42,9 @@ CASES = [
     ("BX to ARM state", [0x4700], {0: CODE + 8}, "branch to a non-Thumb address", None, CODE + 8),
     ("BX to a peripheral", [0x4700], {0: 0x40054001}, "execution from an execute-never region", None, 0x40054000),
     ("BX to SIO", [0x4700], {0: 0xD0000001}, "execution from an execute-never region", None, 0xD0000000),
+    ("BX to empty ROM", [0x4700], {0: 0x1001}, "undefined instruction", None, 0x1000),
+    ("BX to the end of the ROM", [0x4700], {0: 0x3FF1}, "undefined instruction", None, 0x3FF0),
+    ("BX behind the ROM's code", [0x4700], {0: 0x7F1}, "undefined instruction", None, 0x7F0),
     ("BX to nowhere", [0x4700], {0: 0x30000001}, "access to unmapped memory", None, 0x30000000),
 ]
 

@@ -71,6 +71,31 @@ def test_aliases(bus_probe: BusProbe, alias: int, first: int, second: int) -> No
     assert cycles_of(bus_probe.board, load, 0x10012340) == 2 + (0 if alias in (0x10, 0x12) else LINE)
 
 
+@pytest.mark.parametrize("address", [0x13000000, 0x10000000, 0x12000004])
+def test_a_word_of_ldm_waits_as_one_of_ldr(bus_probe: BusProbe, address: int) -> None:
+    board = bus_probe.board
+    loads = [0x6801, 0x6842, 0x6883, 0x68C4]  # ldr r1, [r0]; ldr r2, [r0, #4]; ...
+    singly = cycles_of(board, loads, address)
+    bus_probe.run((FLUSH, 1), (FLUSH,))
+    assert singly > 4 * 2 + 64
+    assert cycles_of(board, [0xC81E], address) == 1 + 4 + singly - 4 * 2  # ldm r0!, {r1-r4}
+    if address >> 24 == 0x10:
+        assert cycles_of(board, [0xC81E], address) == 1 + 4
+
+
+def test_ldm_that_faults_behind_a_cached_word_loads_nothing(bus_probe: BusProbe) -> None:
+    board, S = bus_probe.board, bus_probe.board.chip.S
+    cycles_of(board, [0x6801], 0x10000000)  # the line of two words
+    S[layout.XIP_OFF] = 1
+    S[1:5] = [11, 12, 13, 14]
+    board.write_memory(0x20000400, struct.pack("<2H", 0xC81E, 0xBE00))
+    S[0], S[15] = 0x10000000, 0x20000400
+    stop = board.run(max_cycles=1000)
+    assert stop.fault is not None
+    assert stop.fault.address == 0x10000008
+    assert [stop.fault.registers[f"r{i}"] for i in range(5)] == [0x10000000, 11, 12, 13, 14]
+
+
 def test_an_uncached_word_takes_about_50_cycles(bus_probe: BusProbe) -> None:
     assert 48 <= cycles_of(bus_probe.board, [0x6801], 0x13000000) <= 52
 
