@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from firmware_sim.rp2040.bits import lowest_bit
 from firmware_sim.rp2040.blocks.ppb import SVCALL, highest_pending
-from firmware_sim.rp2040.blocks.xip import xip_wait
+from firmware_sim.rp2040.blocks.xip import can_be_read, xip_wait
 from firmware_sim.rp2040.bus import forget_code
 from firmware_sim.rp2040.compiled import far, inner
 from firmware_sim.rp2040.far import longs_at, memory_of
@@ -30,6 +30,7 @@ from firmware_sim.rp2040.layout import (
     FAULT_EXCEPTION_RETURN,
     FAULT_KIND,
     FAULT_NONE,
+    FAULT_NOT_THUMB,
     FAULT_PC,
     FAULT_REGISTERS,
     FAULT_STACKING,
@@ -59,7 +60,7 @@ from firmware_sim.rp2040.layout import (
     State,
 )
 from firmware_sim.rp2040.memory_map import memory_offset
-from firmware_sim.rp2040.shortcuts import ENTRY_CYCLES, FRAME_BYTES, RETURN_CYCLES, return_to_thread
+from firmware_sim.rp2040.shortcuts import ENTRY_CYCLES, FRAME_BYTES, RETURN_CYCLES, THUMB_BIT, return_to_thread
 
 TAIL_CYCLES = 6  # entry without stacking the eight words
 HARDFAULT = 3
@@ -106,8 +107,11 @@ def record_fault(S: State, core: int, kind: int, address: int) -> None:
 
 @inner
 def handler_address(S: State, mem: Memory, core: int, number: int) -> int:
-    """Vector of an exception; 0 when no handler can run there: not Thumb, or no executable memory."""
-    vector = memory_offset((S[core + VTOR] + 4 * number) & WORD)
+    """Vector of an exception; 0 when it cannot be read or no handler can run there: not Thumb, no executable memory."""
+    address = (S[core + VTOR] + 4 * number) & WORD
+    if FLASH_BASE <= address < XIP_ALIASES_END and not can_be_read(S, address):
+        return 0
+    vector = memory_offset(address)
     if vector < 0 or not mem.words[vector >> 2] & 1:
         return 0
     target = mem.words[vector >> 2] & (WORD - 1)
@@ -151,7 +155,7 @@ def stack_and_start(S: State, mem: Memory, core: int, number: int) -> int:
 
 @inner
 def fetch_vector(S: State, mem: Memory, core: int, number: int, exc_return: int) -> None:
-    """Go to the handler of an exception that has one; a vector in flash may have to be fetched from there."""
+    """Go to the handler of an exception for which handler_address has one; a vector in flash may have to be fetched."""
     vector = (S[core + VTOR] + 4 * number) & WORD
     if FLASH_BASE <= vector < XIP_ALIASES_END:
         S[core + CYCLES] += max(0, xip_wait(S, vector, S[core + CYCLES]))
@@ -241,18 +245,16 @@ def return_from_exception(S: State, mem: Memory, core: int, exc_return: int) -> 
     update_priority(S, core)
     S[core + EVENT_REGISTER] = 1
     following = exception_to_take(S, core, False)
-    if following:
-        handler = handler_address(S, mem, core, following)
-        if handler:
-            S[core + CYCLES] += TAIL_CYCLES
-            start_handler(S, core, following, handler, exc_return)
-            return
+    if following and handler_address(S, mem, core, following):
+        S[core + CYCLES] += TAIL_CYCLES
+        fetch_vector(S, mem, core, following, exc_return)
+        return
     unstack(S, mem, core, exc_return)
 
 
 @inner
 def unstack(S: State, mem: Memory, core: int, exc_return: int) -> None:
-    """Restore the eight words of the frame; a bad stack pointer faults in the mode returned to."""
+    """Restore the eight words of the frame; a bad stack pointer and EPSR.T = 0 fault in the mode returned to."""
     if exc_return == 0xFFFFFFFD:
         S[core + OTHER_SP], S[core + SP] = S[core + SP], S[core + OTHER_SP]
         S[core + CONTROL] |= 2
@@ -272,6 +274,9 @@ def unstack(S: State, mem: Memory, core: int, exc_return: int) -> None:
     set_flags(S, core, status)
     S[core + IPSR] = status & 63
     S[core + CYCLES] += RETURN_CYCLES
+    if not status & THUMB_BIT:
+        take_fault(S, mem, core, FAULT_NOT_THUMB, S[core + PC])
+        return
     if S[core + SCR] & SLEEP_ON_EXIT and S[core + ACTIVE] == 0:
         S[core + SLEEPING] = SLEEP_WFI
 

@@ -10,7 +10,7 @@ from firmware_sim.rp2040.blocks.dma_layout import EVENT as DMA_EVENT
 from firmware_sim.rp2040.blocks.pio_layout import RUNNING
 from firmware_sim.rp2040.blocks.ppb import SYSTICK, pending_exceptions
 from firmware_sim.rp2040.blocks.systick import CLKSOURCE, ENABLE, TICKINT
-from firmware_sim.rp2040.blocks.xip import xip_wait
+from firmware_sim.rp2040.blocks.xip import can_be_read, xip_wait
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.events import next_event
 from firmware_sim.rp2040.far import memory_of
@@ -70,6 +70,7 @@ from firmware_sim.rp2040.layout import (
 ENTRY_CYCLES = 15  # Cortex-M0+ TRM 3.6.1: worst-case latency with zero wait states
 RETURN_CYCLES = 11  # with the 2 of BX: 13 from the return instruction to the interrupted one; docs/decisions/0041
 FRAME_BYTES = 32
+THUMB_BIT = 1 << 24  # EPSR.T
 SRAM_TO_OFFSET = SRAM_OFFSET - SRAM_BASE
 
 
@@ -94,6 +95,7 @@ def enter_from_thread(S: State, core: int, number: int) -> bool:
         or offset < SRAM_OFFSET
         or offset > SRAM_OFFSET + SRAM_SIZE - FRAME_BYTES
         or not (in_flash or SRAM_BASE <= vector < SRAM_END)
+        or (in_flash and not can_be_read(S, vector))
         or offset - 4 < source < offset + FRAME_BYTES
         or pages[offset >> CODE_PAGE_SHIFT] | pages[(offset + FRAME_BYTES - 4) >> CODE_PAGE_SHIFT]
     ):
@@ -108,7 +110,7 @@ def enter_from_thread(S: State, core: int, number: int) -> bool:
     words[at + 4], words[at + 5] = S[core + 12], S[core + LR]
     words[at + 6], words[at + 7] = S[core + PC], xpsr(S, core) | ((sp >> 2 & 1) << 9)
     cycle = S[core + CYCLES] + ENTRY_CYCLES
-    S[core + CYCLES] = cycle + max(0, xip_wait(S, vector, cycle)) if in_flash else cycle
+    S[core + CYCLES] = cycle + xip_wait(S, vector, cycle) if in_flash else cycle
     S[core + SP], S[core + LR], S[core + PC] = frame, 0xFFFFFFF9, handler
     S[core + IPSR] = number
     S[core + ACTIVE] = 1 << number
@@ -135,6 +137,8 @@ def return_to_thread(S: State, core: int, exc_return: int) -> bool:
         return False
     at = offset >> 2
     words = memory_of(S).words
+    if not words[at + 7] & THUMB_BIT:
+        return False
     for i in range(4):
         S[core + i] = words[at + i]
     S[core + 12], S[core + LR] = words[at + 4], words[at + 5]

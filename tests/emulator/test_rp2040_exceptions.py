@@ -115,3 +115,74 @@ def test_a_vector_in_flash_is_fetched_through_the_cache() -> None:
     stop = board.run(max_cycles=500)
     assert stop.cycles == 4 + ENTRY + line + 4 + RETURN
     assert line == 64
+
+
+def vectors_in_flash(board: Board, *numbers: int) -> None:
+    """A vector table at 0x10000100 with the handlers in SRAM, used from now on."""
+    table = [0] * 48
+    for number in numbers:
+        table[number] = (HANDLER + 32 * number) | 1
+    board.write_memory(0x10000100, struct.pack("<48I", *table))
+    board.chip.S[layout.VTOR] = 0x10000100
+
+
+def test_tail_chaining_fetches_a_vector_in_flash_through_the_cache() -> None:
+    board = board_with([NOP] * 4, {IRQ0: mark(4, 1), IRQ0 + 1: mark(4, 2), IRQ0 + 2: mark(4, 3)})
+    vectors_in_flash(board, IRQ0, IRQ0 + 1, IRQ0 + 2)
+    S = board.chip.S
+    S[layout.ENABLED] |= 7 << IRQ0
+    S[layout.LATCHED] = 7 << IRQ0
+    line = int(S[layout.XIP_LINE_CYCLES])
+    stop = board.run(max_cycles=500)
+    assert board.registers["r4"] == 0x123
+    assert stop.cycles == 4 + ENTRY + line + 4 + TAIL + 4 + TAIL + line + 4 + RETURN  # two vectors a line
+    assert (S[layout.XIP_ACCESSES], S[layout.XIP_HITS]) == (3, 1)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_vector_in_flash_that_cannot_be_read(cached: bool) -> None:
+    board = board_with([0x6801, NOP, NOP], {IRQ0: mark(4, 1), 3: mark(4, 2)})  # ldr r1, [r0]
+    vectors_in_flash(board, 3, IRQ0)
+    S = board.chip.S
+    S[0] = 0x10000100 + 4 * IRQ0
+    if cached:
+        board.step()
+        S[0] = BASE
+    S[layout.XIP_OFF] = 1
+    S[layout.ENABLED] |= 1 << IRQ0
+    S[layout.LATCHED] = 1 << IRQ0
+    stop = board.run(max_cycles=500)
+    if cached:
+        assert (stop.reason, stop.fault, board.registers["r4"]) == ("bkpt", None, 1)
+    else:
+        assert stop.reason == "lockup"  # HardFault's vector cannot be read either
+        assert stop.fault is not None
+        assert stop.fault.kind == "exception without a usable handler"
+        assert stop.fault.address == 0x10000100 + 4 * IRQ0
+        assert board.registers["r4"] == 0
+
+
+def test_a_return_to_arm_state_faults_where_it_returns_to() -> None:
+    # The handler clears T in the stacked xPSR: movs r5, #0; str r5, [sp, #28].
+    board = board_with([NOP] * 4, {IRQ0: [0x2500, 0x9507], 3: [*mark(4, 2), BKPT]})
+    S = board.chip.S
+    S[layout.ENABLED] |= 1 << IRQ0
+    S[layout.LATCHED] = 1 << IRQ0
+    stop = board.run(max_cycles=500)
+    assert (stop.reason, board.registers["r4"]) == ("bkpt", 2)
+    assert stop.fault is not None
+    assert (stop.fault.kind, stop.fault.pc, stop.fault.handled) == ("branch to a non-Thumb address", CODE, True)
+    assert struct.unpack("<8I", board.read_memory(board.registers["sp"], 32))[6] == CODE
+    assert S[layout.IPSR] == 3
+
+
+def test_push_to_a_register_acts_before_the_next_instruction_as_str_does() -> None:
+    trigger = 0x40058000  # WATCHDOG.CTRL, bit 31
+    counts = []
+    for code, base in (([0x6008], 1), ([0xC101], 1), ([0xB401], 13)):  # str r0, [r1]; stmia r1!, {r0}; push {r0}
+        board = board_with([*code, *[0x3401] * 20], {})
+        S = board.chip.S
+        S[0], S[base] = 1 << 31, trigger + (4 if base == 13 else 0)
+        assert board.run(max_cycles=1000).reason == "reset"
+        counts.append((board.registers["r4"], board.cycles))
+    assert counts == [counts[0]] * 3

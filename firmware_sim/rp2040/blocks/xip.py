@@ -73,6 +73,13 @@ def is_cached(S: State, address: int) -> bool:
 
 
 @inner
+def can_be_read(S: State, address: int) -> bool:
+    """Whether a read of the flash would give data now: it is on, or the line is in the cache."""
+    looks_up = address & NO_LOOKUP == 0 and S[XIP_CTRL] & XIP_EN != 0
+    return S[XIP_OFF] == 0 or (looks_up and is_cached(S, address))
+
+
+@inner
 def xip_wait(S: State, address: int, now: int) -> int:
     """Cycles that a read of the flash at the cycle `now` waits beyond the usual two; negative: the fault."""
     if address & NO_LOOKUP == 0 and S[XIP_CTRL] & XIP_EN:
