@@ -53,18 +53,33 @@ from firmware_sim.rp2040.memory_map import memory_offset
 from firmware_sim.rp2040.native.enter import drop_native
 
 DPRAM_CONTROL = 0x100  # endpoint and buffer control words come first in the USB RAM
+NO_UNIT = 50  # its words of UNIT_READ and UNIT_WRITE stay 0
 COST_MEMORY, COST_SIO, COST_APB_READ, COST_APB_WRITE = 2, 1, 4, 5
 
 
 @inner
+def has_registers(address: int) -> bool:
+    """Whether registers that DMA and cores share may be there: APB, AHB-Lite, and the windows of XIP_CTRL, XIP_SSI."""
+    return address >> 29 == 2 or address >> 14 == 0x14000000 >> 14 or address >> 14 == 0x18000000 >> 14
+
+
+@inner
 def unit_index(address: int) -> int:
-    """Place of an address in S[UNIT_READ] and S[UNIT_WRITE]: 32 APB blocks, 16 of AHB-Lite, XIP_CTRL, XIP_SSI."""
-    top = address >> 28
-    if top == 4:
+    """Place of an address in S[UNIT_READ] and S[UNIT_WRITE]: 32 APB blocks, 16 of AHB-Lite, XIP_CTRL, XIP_SSI.
+
+    Blocks have 16 KB; nothing repeats behind them.
+    """
+    if address >> 19 == 0x40000000 >> 19:
         return (address >> 14) & 31
-    if top == 5:
+    if address >> 24 == 0x50 and address & 0xFC000 == 0:
         return 32 + ((address >> 20) & 15)
-    return 48 + ((address >> 27) & 1)
+    return NO_UNIT if address >> 29 == 2 else 48 + ((address >> 27) & 1)
+
+
+@inner
+def xip_sram_closed(S: State, address: int) -> bool:
+    """Whether an address belongs to the cache's memory while that serves as the cache, or has no power."""
+    return XIP_SRAM_BASE <= address < XIP_SRAM_BASE + XIP_SRAM_SIZE and S[XIP_CTRL] & (XIP_EN | XIP_POWER_DOWN) != 0
 
 
 @inner
@@ -135,7 +150,7 @@ def bus_read(S: State, mem: Memory, core: int, address: int, size: int, now: int
         if wait < 0:
             return wait
         cost += wait
-    if XIP_SRAM_BASE <= address < XIP_SRAM_BASE + XIP_SRAM_SIZE and S[XIP_CTRL] & (XIP_EN | XIP_POWER_DOWN):
+    if xip_sram_closed(S, address):
         return -FAULT_UNMAPPED
     if offset >= 0:
         if size == 4:
@@ -151,7 +166,7 @@ def bus_read(S: State, mem: Memory, core: int, address: int, size: int, now: int
         cost = COST_SIO
     elif address >> 12 == 0xE000E:
         value = ppb_read(S, core, address & 0xFFC, now)
-    elif top in (4, 5) or address >> 26 == 0x14000000 >> 26 or address >> 26 == 0x18000000 >> 26:
+    elif has_registers(address):
         if is_lazy(address):
             advance(S, now)
         S[ACCESS_CORE] = core
@@ -204,7 +219,7 @@ def bus_write(S: State, mem: Memory, core: int, address: int, size: int, value: 
         if address >> 24 == FLASH_BASE >> 24:
             drop_line(S, address)
         return COST_MEMORY
-    if XIP_SRAM_BASE <= address < XIP_SRAM_BASE + XIP_SRAM_SIZE and S[XIP_CTRL] & (XIP_EN | XIP_POWER_DOWN):
+    if xip_sram_closed(S, address):
         return -FAULT_UNMAPPED
     if address < ROM_SIZE:
         return -FAULT_ROM_WRITE
@@ -224,7 +239,7 @@ def bus_write(S: State, mem: Memory, core: int, address: int, size: int, value: 
     if address >> 12 == 0xE000E:
         S[NEXT_EVENT] = now
         return COST_MEMORY if ppb_write(S, core, address & 0xFFC, wide, now) >= 0 else -FAULT_UNMAPPED
-    if top in (4, 5) or address >> 26 == 0x14000000 >> 26 or address >> 26 == 0x18000000 >> 26:
+    if has_registers(address):
         if is_lazy(address):
             advance(S, now)
         S[ACCESS_CORE] = core

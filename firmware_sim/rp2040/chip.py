@@ -142,7 +142,7 @@ class Chip:
         self.plls = [Pll(name, S, report, changed, now, warn, self.xosc) for name in ("PLL_SYS", "PLL_USB")]
         self.clocks.sources = {"ROSC": self.rosc, "XOSC": self.xosc}
         self.clocks.sources |= {pll.name: pll for pll in self.plls}
-        self.watchdog = Watchdog(S, report, changed, lambda: self.now)
+        self.watchdog = Watchdog(S, report, changed, now, warn)
         self.vreg = Vreg("VREG_AND_CHIP_RESET", VREG, S, report)
         self.restart = Restart(self)
         self.rtc = Rtc(S, report, lambda: self.clocks.hz("RTC"), now)

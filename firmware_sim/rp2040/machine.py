@@ -8,7 +8,7 @@ import numba
 
 from firmware_sim.rp2040.blocks.lazy import advance
 from firmware_sim.rp2040.blocks.pins import pins_lines, pins_update
-from firmware_sim.rp2040.blocks.systick import systick_schedule
+from firmware_sim.rp2040.blocks.systick import systick_runs, systick_schedule, systick_set_value, systick_value
 from firmware_sim.rp2040.blocks.timer import timer_next, timer_rebase, timer_schedule
 from firmware_sim.rp2040.blocks.uart_unit import host_is_clear, host_sends
 from firmware_sim.rp2040.compiled import entry_point
@@ -36,11 +36,17 @@ def run_core(S: State, mem: Memory, core: int) -> int:
 def set_clocks(S: State, sys_hz: int, peri_hz: int, tick_hz: int, cycle: int) -> None:
     """Change frequencies at `cycle`; TIMER and SysTick lose no fraction of a tick."""
     timer_rebase(S, cycle)
+    ran = systick_runs(S, 0), systick_runs(S, CORE_STRIDE)
+    values = systick_value(S, 0, cycle), systick_value(S, CORE_STRIDE, cycle)
     S[CLK_SYS_HZ], S[CLK_PERI_HZ], S[TICK_HZ] = sys_hz, peri_hz, tick_hz
     timer_schedule(S, cycle)
     S[EVENT_AT + EVENT_TIMER] = timer_next(S)
-    systick_schedule(S, 0)
-    systick_schedule(S, CORE_STRIDE)
+    for i in range(2):
+        core = i * CORE_STRIDE
+        if systick_runs(S, core) == ran[i]:
+            systick_schedule(S, core)
+        else:  # the tick that it counts has stopped or begins
+            systick_set_value(S, core, values[i], cycle)
     S[NEXT_EVENT] = cycle
 
 

@@ -454,3 +454,20 @@ def test_the_command_prints_and_types_over_usb(example_elf: Callable[..., Path],
     assert done.returncode == 0, done.stderr
     done = subprocess.run([*command, "--json"], capture_output=True, check=True)
     assert json.loads(done.stdout)["usb"] == "usb console ready\r\nyou said: from a file\r\n"
+
+
+def test_a_buffer_ends_with_the_memory() -> None:
+    """A length that reaches behind the 4 KB: the rest is neither sent nor received."""
+    bench = Bench()
+    bench.connect()
+    at = layout.DPRAM_OFFSET + layout.DPRAM_SIZE
+    behind = bench.chip.mem.bytes[at : at + 1024].copy()
+    bench.word(0x08, 1 << 31 | 0xFC0)
+    bench.word(0x0C, 1 << 31 | 0xFC0)
+    bench.half(1, 0, 0, block.FULL | block.AVAILABLE | 1023)
+    kind, _, data = bench.block.take_in(1)
+    assert (kind, len(data)) == ("data", 64)
+    bench.half(1, 1, 0, block.AVAILABLE | 1023)
+    assert bench.block.give_out(1, 0, b"\x5a" * 100) == "ack"
+    assert bench.half(1, 1, 0) & 0x3FF == 64
+    assert (bench.chip.mem.bytes[at : at + 1024] == behind).all()

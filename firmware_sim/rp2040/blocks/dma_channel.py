@@ -81,7 +81,8 @@ def timer_requests(S: State, timer: int, cycle: int) -> int:
     x, y = S[TIMER + timer] >> 16, S[TIMER + timer] & 0xFFFF
     if x == 0 or y == 0:
         return 0
-    return (cycle - S[TIMER_BASE + timer]) * min(x, y) // y
+    elapsed, x = cycle - S[TIMER_BASE + timer], min(x, y)
+    return elapsed // y * x + elapsed % y * x // y  # the product of both would leave 64 bits after days
 
 
 @inner
@@ -90,7 +91,8 @@ def timer_cycle(S: State, timer: int, count: int) -> int:
     x, y = S[TIMER + timer] >> 16, S[TIMER + timer] & 0xFFFF
     if x == 0 or y == 0:
         return NEVER
-    return S[TIMER_BASE + timer] + (count * y + min(x, y) - 1) // min(x, y)
+    x = min(x, y)
+    return S[TIMER_BASE + timer] + count // x * y + (count % x * y + x - 1) // x
 
 
 @inner

@@ -67,7 +67,7 @@ from firmware_sim.rp2040.blocks.dma_layout import (
 )
 from firmware_sim.rp2040.blocks.dma_sniffer import sniff, swap_bytes
 from firmware_sim.rp2040.blocks.xip import xip_wait
-from firmware_sim.rp2040.bus import DPRAM_CONTROL, lane, replicate, write_memory
+from firmware_sim.rp2040.bus import DPRAM_CONTROL, has_registers, lane, replicate, write_memory, xip_sram_closed
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.far import call_far
 from firmware_sim.rp2040.layout import (
@@ -107,12 +107,6 @@ def dma_next_address(control: int, address: int, increment: int, ring: int) -> i
 
 
 @inner
-def has_registers(address: int) -> bool:
-    """Whether the DMA can reach registers there: APB, AHB-Lite, XIP; not the cores' own SIO and PPB."""
-    return address >> 29 == 2 or address >> 26 == 0x14000000 >> 26 or address >> 26 == 0x18000000 >> 26
-
-
-@inner
 def is_flash(address: int) -> bool:
     """Whether a read goes through the XIP."""
     return FLASH_BASE <= address < XIP_ALIASES_END
@@ -136,7 +130,7 @@ def dma_issue(S: State, mem: Memory, channel: int, cycle: int) -> None:
     if offset >= 0:
         wait = xip_wait(S, address, cycle) if is_flash(address) else bank_access(S, address, cycle)
         cost += wait
-        if wait < 0:
+        if wait < 0 or xip_sram_closed(S, address):
             value = -1
         elif size == 4:
             value = mem.words[offset >> 2] & WORD
@@ -144,7 +138,7 @@ def dma_issue(S: State, mem: Memory, channel: int, cycle: int) -> None:
             value = mem.halves[offset >> 1] & 0xFFFF
         else:
             value = mem.bytes[offset] & 0xFF
-    elif has_registers(address):
+    elif has_registers(address):  # not the cores' own SIO and PPB
         if address >> 28 == 4:
             cost = APB_READ_CYCLES
         value = call_far(S, FAR_READ_REGISTER, address & ~3, cycle, 0, 0)
@@ -182,7 +176,7 @@ def dma_issue(S: State, mem: Memory, channel: int, cycle: int) -> None:
 @inner
 def dma_store(S: State, mem: Memory, address: int, size: int, value: int, cycle: int) -> bool:
     """Write for the DMA; False on a bus error."""
-    if address < ROM_SIZE or is_flash(address):
+    if address < ROM_SIZE or is_flash(address) or xip_sram_closed(S, address):
         return False
     offset = memory_offset(address)
     if offset >= 0:

@@ -27,6 +27,12 @@ EXCEPTION = 15
 
 
 @inner
+def systick_runs(S: State, core: int) -> bool:
+    """Whether it counts: enabled, and the watchdog ticks when CLKSOURCE is 0."""
+    return S[core + SYST_CSR] & ENABLE != 0 and (S[core + SYST_CSR] & CLKSOURCE != 0 or S[TICK_HZ] > 0)
+
+
+@inner
 def systick_step(S: State, core: int) -> int:
     """Cycles of one count: 1, or the watchdog's tick when CLKSOURCE is 0."""
     if S[core + SYST_CSR] & CLKSOURCE or S[TICK_HZ] == 0:
@@ -37,7 +43,7 @@ def systick_step(S: State, core: int) -> int:
 @inner
 def systick_value(S: State, core: int, now: int) -> int:
     """SYST_CVR at the cycle `now`."""
-    if not S[core + SYST_CSR] & ENABLE:
+    if not systick_runs(S, core):
         return S[core + SYST_VALUE]
     counts = (now - S[core + SYST_ZERO]) // systick_step(S, core)
     if counts <= 0:
@@ -48,7 +54,7 @@ def systick_value(S: State, core: int, now: int) -> int:
 @inner
 def systick_schedule(S: State, core: int) -> None:
     """Set the cycle at which the counter reaches zero next."""
-    if S[core + SYST_CSR] & ENABLE and S[core + SYST_LOADED] > 0:
+    if systick_runs(S, core) and S[core + SYST_LOADED] > 0:
         S[core + SYST_EVENT] = S[core + SYST_ZERO] + (S[core + SYST_LOADED] + 1) * systick_step(S, core)
     else:
         S[core + SYST_EVENT] = NEVER

@@ -1,6 +1,8 @@
 """TIMER: 64-bit microsecond counter with four alarms, computed from the cycle count. RP2040 datasheet 4.6.
 
 us(t) = TIMER_BASE_US + ((t - TIMER_BASE_CYCLE) * TICK_HZ + TIMER_PHASE) // CLK_SYS_HZ
+
+Whole seconds are taken out before anything is multiplied: the products would leave 64 bits after 20 hours.
 """
 
 from __future__ import annotations
@@ -39,20 +41,28 @@ DBGPAUSE, PAUSE, INTR, INTE, INTF, INTS = 0x2C, 0x30, 0x34, 0x38, 0x3C, 0x40
 
 
 @inner
+def timer_scaled(S: State, now: int) -> tuple[int, int]:
+    """Counts since the base, and what remains in units of TIMER_PHASE."""
+    hz, elapsed = S[CLK_SYS_HZ], now - S[TIMER_BASE_CYCLE]
+    scaled = elapsed % hz * S[TICK_HZ] + S[TIMER_PHASE]
+    return elapsed // hz * S[TICK_HZ] + scaled // hz, scaled % hz
+
+
+@inner
 def timer_us(S: State, now: int) -> int:
     """The 64-bit count at the cycle `now`."""
     if S[TIMER_PAUSE]:
         return S[TIMER_BASE_US]
-    return S[TIMER_BASE_US] + ((now - S[TIMER_BASE_CYCLE]) * S[TICK_HZ] + S[TIMER_PHASE]) // S[CLK_SYS_HZ]
+    return S[TIMER_BASE_US] + timer_scaled(S, now)[0]
 
 
 @inner
 def timer_rebase(S: State, now: int) -> None:
-    """Make `now` the base, losing no fraction: before a clock changes, and now and then against overflow."""
+    """Make `now` the base, losing no fraction: before a clock changes, or the count."""
     if not S[TIMER_PAUSE]:
-        scaled = (now - S[TIMER_BASE_CYCLE]) * S[TICK_HZ] + S[TIMER_PHASE]
-        S[TIMER_BASE_US] += scaled // S[CLK_SYS_HZ]
-        S[TIMER_PHASE] = scaled % S[CLK_SYS_HZ]
+        counts, phase = timer_scaled(S, now)
+        S[TIMER_BASE_US] += counts
+        S[TIMER_PHASE] = phase
     S[TIMER_BASE_CYCLE] = now
 
 
@@ -64,8 +74,10 @@ def timer_schedule(S: State, now: int) -> None:
         if S[TIMER_ARMED] >> alarm & 1 and S[TICK_HZ] > 0 and not S[TIMER_PAUSE]:
             us = timer_us(S, now)
             target = us + ((S[TIMER_ALARM + alarm] - us) & WORD)
-            needed = (target - S[TIMER_BASE_US]) * S[CLK_SYS_HZ] - S[TIMER_PHASE]
-            S[TIMER_EVENT + alarm] = max(now, S[TIMER_BASE_CYCLE] + (needed + S[TICK_HZ] - 1) // S[TICK_HZ])
+            tick, counts = S[TICK_HZ], target - S[TIMER_BASE_US]
+            needed = counts % tick * S[CLK_SYS_HZ] - S[TIMER_PHASE]
+            cycles = counts // tick * S[CLK_SYS_HZ] + (needed + tick - 1) // tick
+            S[TIMER_EVENT + alarm] = max(now, S[TIMER_BASE_CYCLE] + cycles)
 
 
 @inner

@@ -10,7 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from firmware_sim.rp2040.layout import CLK_SYS_HZ, DPRAM_OFFSET, NEVER, PIN_FUNCTION, USB_LISTENS, WRITTEN, State
+from firmware_sim.rp2040.layout import (
+    CLK_SYS_HZ,
+    DPRAM_OFFSET,
+    DPRAM_SIZE,
+    NEVER,
+    PIN_FUNCTION,
+    USB_LISTENS,
+    WRITTEN,
+    State,
+)
 from firmware_sim.rp2040.layout import Memory as ChipMemory
 from firmware_sim.rp2040.registers import Register, RegisterBlock
 
@@ -206,7 +215,8 @@ class Usb(RegisterBlock):
         half = int(self.mem.words[endpoint.word]) >> endpoint.shift
         if not self.ready(number, 0) or self._stalls(number, 0, half):
             return self._refuse(number, 0, endpoint, half), 0, b""
-        data = bytes(self.mem.bytes[endpoint.buffer : endpoint.buffer + (half & LENGTH)])
+        end = min(endpoint.buffer + (half & LENGTH), DPRAM_OFFSET + DPRAM_SIZE)
+        data = bytes(self.mem.bytes[endpoint.buffer : end])
         self.values["SIE_STATUS"] |= ACK_REC
         self._complete(number, 0, endpoint, half & ~(FULL | AVAILABLE | SELECT))
         return "data", 1 if half & PID else 0, data
@@ -221,7 +231,7 @@ class Usb(RegisterBlock):
             self.values["SIE_STATUS"] |= DATA_SEQ_ERROR
             self.settle()
             return "ack"
-        data = data[: half & LENGTH]
+        data = data[: min(half & LENGTH, DPRAM_OFFSET + DPRAM_SIZE - endpoint.buffer)]
         self.mem.bytes[endpoint.buffer : endpoint.buffer + len(data)] = list(data)
         self._complete(number, 1, endpoint, half & ~(AVAILABLE | SELECT | LENGTH) | FULL | len(data))
         return "ack"

@@ -35,9 +35,11 @@ class Watchdog(RegisterBlock):
         report: Callable[[str, int], None],
         changed: Callable[[int], None],
         now: Callable[[], int],
+        warn: Callable[[str], None],
     ) -> None:
         self._changed = changed
         self._now = now
+        self._warn = warn
         super().__init__("WATCHDOG", REGISTERS, S, report)
 
     def reset(self) -> None:
@@ -89,6 +91,9 @@ class Watchdog(RegisterBlock):
         if name == "CTRL" and value & TRIGGER:
             self.values["CTRL"] &= ~TRIGGER
             self._bite(REASON_FORCE, cycle)
+        ticks = self.values["TICK"] & (TICK_ENABLE | TICK_CYCLES) == TICK_ENABLE
+        if ticks and (name in ("TICK", "LOAD") or (name == "CTRL" and value & ENABLE)):
+            self._warn("WATCHDOG.TICK.CYCLES is 0: the tick is taken to be 1 MHz, on the chip it stands still")
         if name == "TICK":
             self._changed(cycle)
         if name == "LOAD":
