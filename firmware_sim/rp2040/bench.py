@@ -80,7 +80,8 @@ def dual_speed(cycles: int, repeats: int, *, fast: bool) -> float:
     S, core1 = board.chip.S, CORE_STRIDE
     S[INTERLEAVING] = int(fast)
     S[core1 + PC], S[core1 + SP], S[core1 + VTOR], S[core1 + SLEEPING] = second + CODE, STACK + 0x1000, second, 0
-    board.run(max_cycles=100_000)
+    for _ in range(WARM_UP_RUNS):
+        board.run(max_cycles=cycles)
     results = []
     for _ in range(repeats):
         start, before = seconds(), int(S[CYCLE_COUNT] + S[core1 + CYCLE_COUNT])

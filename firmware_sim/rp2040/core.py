@@ -50,6 +50,7 @@ from firmware_sim.rp2040.layout import (
     FAR_SVC,
     FAR_WRITE,
     FAST_SINCE,
+    FAST_STALLS,
     FAULT_NOT_THUMB,
     FAULT_UNDEFINED,
     FLASH_BASE,
@@ -89,6 +90,7 @@ FLASH_TO_OFFSET = FLASH_OFFSET - FLASH_BASE
 WINDOW = 256  # cycles for which one core leads
 EXACT = 0  # value of S[INTERLEAVING]
 WARM_UP = 1 << 16  # cycles of both cores in exact order before the leader may run ahead
+IDLE_TURNS = 8  # turns without an instruction, then the leader does not run ahead: cannot happen, so it is counted
 EVERY = -1  # mask: look at each instruction
 
 
@@ -115,6 +117,7 @@ def run(S: State, mem: Memory) -> int:
     S[EXIT] = EXIT_END
     S[NEXT_EVENT] = 0  # the host may have planned something
     stepped = False
+    idle = moved = 0
     while True:
         if call_far(S, FAR_ATTEND, core, fault, fault_address, 0) == 0 or stepped:
             return S[EXIT]
@@ -161,6 +164,12 @@ def run(S: State, mem: Memory) -> int:
         need = 0  # cycle that the leader must reach before the follower's next access can be judged
         while True:  # one turn of one core
             turn_is_over = False
+            if ahead:
+                idle = idle + 1 if count + count2 == moved else 0
+                moved = count + count2
+                if idle > IDLE_TURNS:
+                    ahead = 0
+                    S[FAST_STALLS] += 1
             while cycle < limit:
                 if (pc ^ line) & mask:
                     if tracked:

@@ -240,8 +240,9 @@ PIN_HISTORY_ENTRIES = 64
 PIN_HISTORY_COUNT = PIN_HISTORY + 2 * PIN_HISTORY_ENTRIES  # changes so far
 OWNERS = PIN_HISTORY_COUNT + 1  # [SRAM pages] which core has read (1, 4) and written (2, 8) it; fast mode
 OWNER_PAGES = SRAM_SIZE >> CODE_PAGE_SHIFT
+FAST_STALLS = OWNERS + OWNER_PAGES  # how often both cores waited for each other in fast mode: to be 0
 # Addresses in this process; a snapshot is restored without them.
-ADDRESSES = OWNERS + OWNER_PAGES
+ADDRESSES = FAST_STALLS + 1
 FAR = ADDRESSES  # [64] functions called through `call_far`, FAR_*
 UNIT_READ = ADDRESSES + 64  # [64] by `bus.unit_index`: functions that serve the registers of a block, or 0: Python does
 UNIT_WRITE = ADDRESSES + 128  # [64]

@@ -8,6 +8,9 @@ import pytest
 
 from firmware_sim.rp2040 import Board, banks, layout
 from firmware_sim.rp2040.compiled import OPTIONS
+from firmware_sim.rp2040.native.enter import CYCLES_OF_TWO
+from firmware_sim.rp2040.native.translator import Sampling, Translator
+from firmware_sim.rp2040.native.worker import translate
 from shared.jit import jit
 
 BASE = 0x20000000
@@ -18,7 +21,7 @@ ALONE = ROUNDS * (PAIRS * 6 + 3) - 1  # cycles of a loop
 CODE0, CODE1 = 0x20040000, 0x20041000
 
 
-def two_loops(data0: int, data1: int, *, code1: int = CODE1) -> Board:
+def two_loops(data0: int, data1: int, *, code1: int = CODE1, rounds: int = ROUNDS) -> Board:
     """Both cores load the words at their data address again and again."""
     loop = [0xC878, 0x3810] * PAIRS + [0x3A01, 0xD100 | (0xFE - 2 * PAIRS - 1), 0xBE00]
     table = struct.pack("<64I", BASE + 0x10000, CODE0 | 1, *[0] * 62)
@@ -27,8 +30,8 @@ def two_loops(data0: int, data1: int, *, code1: int = CODE1) -> Board:
     for code in (CODE0, code1):
         board.write_memory(code, struct.pack(f"<{len(loop)}H", *loop))
     S, core1 = board.chip.S, layout.CORE_STRIDE
-    S[0], S[2], S[layout.PC] = data0, ROUNDS, CODE0
-    S[core1 + 0], S[core1 + 2], S[core1 + layout.PC] = data1, ROUNDS, code1
+    S[0], S[2], S[layout.PC] = data0, rounds, CODE0
+    S[core1 + 0], S[core1 + 2], S[core1 + layout.PC] = data1, rounds, code1
     S[core1 + layout.SP], S[core1 + layout.SLEEPING] = BASE + 0x18000, 0
     return board
 
@@ -67,6 +70,36 @@ def test_code_in_the_same_bank_contends_too() -> None:
         board.run(max_cycles=1000)
         assert S[core1 + layout.CYCLES] - S[core1 + layout.INSTRUCTIONS] == waits  # all take one cycle
         assert S[layout.CYCLES] == S[layout.INSTRUCTIONS] == 40
+
+
+@pytest.mark.parametrize(
+    ("data0", "data1", "code1"),
+    [
+        (BASE + 0x20000, BASE + 0x30004, 0x20040100),
+        (0x20040800, 0x20041800, 0x20040100),
+        (0x21000000, 0x21000100, CODE1),
+    ],
+)
+def test_fast_mode_waits_for_banks_as_the_exact_one(data0: int, data1: int, code1: int) -> None:
+    """Interpreted and translated. In the unstriped alias nothing is translated."""
+    ends = []
+    for kind in ("exact", "interpreted", "translated"):
+        board = two_loops(data0, data1, code1=code1, rounds=5000)
+        board.chip.S[layout.INTERLEAVING] = kind != "exact"
+        if kind == "translated":
+            board.native = Translator(
+                board.chip,
+                lambda region, kind, done: done(region, kind, translate(region, kind)),
+                Sampling(first_cycles=211, last_cycles=977, samples=16, least=1),
+            )
+        assert board.run(max_cycles=240_000).reason == "max_cycles"
+        S = board.chip.S
+        assert S[layout.FAST_STALLS] == 0
+        kept = [*range(layout.PC + 1), layout.CYCLES, layout.INSTRUCTIONS]
+        ends.append([S[core : core + 64][kept].tolist() for core in (0, layout.CORE_STRIDE)])
+    assert ends[0] == ends[1] == ends[2]
+    gained = board.chip.mem.natives.reshape(-1, layout.NATIVE_ROW)[1:, CYCLES_OF_TWO].sum()
+    assert gained > 100_000 or data0 == 0x21000000
 
 
 def test_a_core_alone_waits_for_nobody() -> None:

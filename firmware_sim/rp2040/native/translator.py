@@ -82,7 +82,7 @@ class Translator:
         self._planned: dict[Region, int] = {}  # and how often it was dropped
         self._covered: set[int] = set()  # addresses in planned regions
         self._finished: deque[tuple[Region, Kind, int]] = deque()
-        self.two_cores = False  # translate for two cores as well: not yet, see decision 0046
+        self.two_cores = True  # translate for two cores as well, in fast mode
         self._codes: dict[Region, dict[Kind, int]] = {}  # what was asked for: 0 until it is made
         self.installed: dict[Region, Installed] = {}
         self._drops = 0
@@ -125,9 +125,11 @@ class Translator:
             and not S[layout.SLEEPING]
             and not S[layout.CORE_STRIDE + layout.SLEEPING]
         ):
+            at = {int(S[core + layout.PC]) for core in (0, layout.CORE_STRIDE)}
             for region in self.installed:
-                self._order(region, "leader")
-                self._order(region, "follower")
+                if at & region.code.keys():
+                    self._order(region, "leader")
+                    self._order(region, "follower")
         self._fresh += 1
         if self._fresh >= sampling.samples:
             self._fresh = 0
