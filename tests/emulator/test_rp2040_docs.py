@@ -49,7 +49,7 @@ def commands() -> list[str]:
 
 def test_every_command_works(folder: Path) -> None:
     lines = commands()
-    assert len(lines) == 9
+    assert len(lines) == 10
     for line in lines:
         if " bench " in line:
             continue  # measures for half a minute; test_rp2040_cli.py knows it
