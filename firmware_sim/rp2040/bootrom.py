@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from firmware_sim.rp2040.layout import CARRY, CORE_STRIDE, CYCLES, LR, NZ, OVERFLOW, PC, ROM_SIZE, WORD, Memory, State
+from firmware_sim.rp2040.layout import CARRY, CYCLES, LR, NZ, OVERFLOW, PC, ROM_SIZE, WORD, Memory, State
 from firmware_sim.rp2040.rom import code
 from firmware_sim.rp2040.rom.flash_functions import FlashFunctions
 from firmware_sim.rp2040.rom.float_tables import ENTRIES, VERSION_1_ENTRIES
@@ -27,7 +27,6 @@ NO_FUNCTION = 0xFF  # where the ROM is empty: a jump there faults
 COPYRIGHT = b"crustwatch emulated boot ROM\0"
 GIT_REVISION = 0x63777631
 STACK_TOP = 0x20041F00  # the ROM's stack pointer at reset
-WAIT_FOR_VECTOR = code.LABELS["wait_for_vector"]
 # Codes of the function table whose functions are Thumb code.
 CODE_FUNCTIONS = {
     "P3": "popcount32",
@@ -141,8 +140,3 @@ class BootRom:
             S[core + CYCLES] += cycles
 
         return run
-
-
-def core_number(core: int) -> int:
-    """0 or 1 from the index of a core's slice."""
-    return core // CORE_STRIDE

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MAX_PACKET_BYTES = 16384
-START, END, ESCAPE, REPEAT = b"$", b"#", 0x7D, 0x2A
+START, END, ESCAPE = b"$", b"#", 0x7D
 ACK, NACK, INTERRUPT = b"+", b"-", b"\x03"
 ESCAPED = b"#$*}"
 

@@ -52,7 +52,7 @@ COST_SHIFT = 32  # loads return value | cycles << COST_SHIFT
 NEVER = 1 << 62  # cycle of an event that is not scheduled
 
 # --- memory: byte offsets of the parts in the one buffer (RP2040 datasheet 2.2, "Address Map") ---
-ROM_BASE, ROM_SIZE, ROM_OFFSET = 0x00000000, 0x4000, 0
+ROM_SIZE, ROM_OFFSET = 0x4000, 0  # at address 0
 SRAM_BASE, SRAM_SIZE, SRAM_OFFSET = 0x20000000, 0x42000, 0x4000
 SRAM_STRIPED_SIZE = 0x40000  # banks 0-3; the two 4 KB banks follow
 SRAM_UNSTRIPED_BASE = 0x21000000  # bank 0 first, then bank 1, ...

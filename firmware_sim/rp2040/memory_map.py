@@ -34,7 +34,7 @@ class Block(NamedTuple):
     name: str
 
 
-# Everything with registers; "numba" blocks are dispatched in bus.py, the others in Python by name.
+# Everything with registers. Which of them compiled code serves and which Python does: units.py and chip.py.
 BLOCKS = (
     Block(0x14000000, 0x4000, "XIP_CTRL"),
     Block(0x18000000, 0x4000, "XIP_SSI"),

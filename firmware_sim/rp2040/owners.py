@@ -1,6 +1,6 @@
 """Which core has read and written which page of the SRAM: what the leader of two cores must not run ahead of.
 
-Fast interleaving (decision 0043): the leader runs up to a window of cycles before the follower. It waits for the
+Fast interleaving (decision 0046): the leader runs up to a window of cycles before the follower. It waits for the
 follower before a register, before flash that is not in the cache, and before a page that the other core has written, or
 has read when the leader writes. What both cores only read may be read at any time.
 """

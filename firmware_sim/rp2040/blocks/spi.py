@@ -17,7 +17,7 @@ from firmware_sim.rp2040.registers import Register, RegisterBlock
 
 DEPTH = 8
 SPI0_IRQ, DREQ_SPI0_TX = 18, 16
-SPO, SPH = 1 << 6, 1 << 7  # SSPCR0
+SPH = 1 << 7  # SSPCR0
 LBM, SSE, MS, SOD = 1, 2, 4, 8  # SSPCR1
 TFE, TNF, RNE, RFF, BSY = 1, 2, 4, 8, 16  # SSPSR
 ROR, RT, RX, TX = 1, 2, 4, 8  # interrupts

@@ -24,7 +24,6 @@ from firmware_sim.rp2040.layout import Memory as ChipMemory
 from firmware_sim.rp2040.registers import Register, RegisterBlock
 
 USBCTRL_IRQ = 5
-USB_HZ = 48_000_000
 # SIE_STATUS
 VBUS_DETECTED, LINE_STATE_J, SUSPENDED, RESUME, CONNECTED = 1 << 0, 1 << 2, 1 << 4, 1 << 11, 1 << 16
 SETUP_REC, TRANS_COMPLETE, BUS_RESET, ACK_REC, DATA_SEQ_ERROR = 1 << 17, 1 << 18, 1 << 19, 1 << 30, 1 << 31
