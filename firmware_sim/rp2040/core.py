@@ -201,7 +201,7 @@ def run(S: State, mem: Memory) -> int:
                                 log_bank(S, core, bank_of(pc), at)
                                 cycle = at
                             line = -1 if region == SINGLE_ENTRY else (pc & -4) | 1  # never equal to pc
-                        e = decoded[(pc + bias) >> 1]
+                        e = decoded[((pc + bias) & WORD) >> 1]
                         if e & 0xFF == d.OP_NATIVE:
                             if ahead:
                                 R[PC], R[CYCLES], R[INSTRUCTIONS] = pc, cycle, count
@@ -261,9 +261,9 @@ def run(S: State, mem: Memory) -> int:
                                 fault, fault_address = -wait, pc
                                 break
                             cycle += wait
-                        e = decoded[(pc + bias) >> 1]
+                        e = decoded[((pc + bias) & WORD) >> 1]
                 else:
-                    e = decoded[(pc + bias) >> 1]
+                    e = decoded[((pc + bias) & WORD) >> 1]
                 op = e & 0xFF
                 a, b, c, imm = (e >> 8) & 31, (e >> 16) & 31, (e >> 24) & 31, e >> 32
                 pc += 2
