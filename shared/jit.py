@@ -78,6 +78,22 @@ def _source_file(name: str, root: Path) -> Path | None:
     return None
 
 
+@functools.cache
+def _text(path: Path) -> str:
+    """A source, read once a process: the kernels of many modules share their imports."""
+    return path.read_text("utf-8")
+
+
+@functools.cache
+def _neighbours(path: Path, top: str, root: Path) -> frozenset[Path]:
+    """Files below `root` of the modules of the package `top` that a source imports."""
+    names = {name for name in _imported(_text(path)) if name.split(".")[0] == top}
+    files = {name: file for name in names if (file := _source_file(name, root))}
+    # `from a.b import c` with a module a.b.c says nothing about what a/b/__init__.py defines.
+    whole = {name for name in files if any(other.startswith(f"{name}.") for other in files)}
+    return frozenset(file for name, file in files.items() if name not in whole or file.name != "__init__.py")
+
+
 def _sources(module: str) -> list[Path]:
     """Files of `module` and of everything it imports from its top-level package, directly or not, sorted."""
     parts = module.split(".")
@@ -85,11 +101,7 @@ def _sources(module: str) -> list[Path]:
     root = own.parents[len(parts) - 1]
     waiting, found = [own], {own}
     while waiting:
-        names = {name for name in _imported(waiting.pop().read_text("utf-8")) if name.split(".")[0] == parts[0]}
-        files = {name: file for name in names if (file := _source_file(name, root))}
-        # `from a.b import c` with a module a.b.c says nothing about what a/b/__init__.py defines.
-        whole = {name for name in files if any(other.startswith(f"{name}.") for other in files)}
-        new = {file for name, file in files.items() if name not in whole or file.name != "__init__.py"} - found
+        new = _neighbours(waiting.pop(), parts[0], root) - found
         found |= new
         waiting += new
     return sorted(found)
@@ -103,7 +115,7 @@ def _kernel_folder(module: str) -> Path | None:
     """
     digest = hashlib.sha256()
     for source in _sources(module):
-        digest.update(source.read_bytes())
+        digest.update(_text(source).encode("utf-8"))
     folder = cache_folder() / "kernels" / f"{module}-{digest.hexdigest()[:16]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)

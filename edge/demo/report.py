@@ -55,12 +55,16 @@ class Report:
         }
 
 
+KEPT = ("sure", "budget")
+"""Reasons of final verdicts for which the cloud was never asked."""
+
+
 def make_report(observer: Observer, truths: Mapping[str, str | None], data: str) -> Report:
     """Figures of a run; `truths` has every bake that was handed to the gateway, by name, with its label if known."""
     seen = list(observer.bakes.values())
     finals = [(bake, bake.final) for bake in seen if bake.final is not None]
     judged = [(final, truth) for _, final in finals if (truth := truths.get(final.bake)) is not None]
-    escalated = [final for _, final in finals if not final.edge.sure]
+    escalated = [final for _, final in finals if final.reason not in KEPT]
     edge_ms = [final.edge.inference_ms for _, final in finals]
     cloud_s = [final.cloud.provenance.seconds for _, final in finals if final.cloud and final.cloud.provenance]
     e2e_s = [bake.e2e_s for bake in seen if bake.e2e_s is not None]

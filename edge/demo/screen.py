@@ -24,6 +24,9 @@ PICTURE_COLUMNS = 124
 REFRESH_S = 0.25
 TIMES = ("device", "cloud", "total")  # inference, worker's seconds, last frame to final verdict
 
+DECISIONS = {"sure": "sure", "policy": "unfamiliar", "audit": "audited"}
+"""Words for the reason of a bake's first verdict; every other one is an escalation."""
+
 
 class Cells(NamedTuple):
     """One bake in words."""
@@ -134,7 +137,7 @@ class Screen:
         return Cells(
             bake=seen.first.bake,
             edge=f"{edge.label} {edge.probability:.2f}",
-            decision="sure" if edge.sure else "escalated",
+            decision=DECISIONS.get(seen.first.reason, "escalated"),
             verdict=_verdict(final, seen),
             times=(
                 f"{edge.inference_ms:.0f} ms",

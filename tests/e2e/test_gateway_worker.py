@@ -101,6 +101,8 @@ def test_a_worker_of_another_task_is_no_cloud_link(broker: EmbeddedBroker, devic
 class FailingDevice:
     """The device, unplugged for its first attempts."""
 
+    takes_scene = False
+
     def __init__(self, device: Device, failures: int) -> None:
         self.name, self.kind, self.hello = device.name, device.kind, device.hello
         self._device = device
