@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,9 @@ from firmware_sim.firmware.examples import build_example
 from firmware_sim.rp2040 import Board
 from firmware_sim.rp2040.blocks.resets import SUBSYSTEMS
 from shared.errors import MissingPartError
+
+# A suite started in the background ignores Ctrl-C, and its children would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
