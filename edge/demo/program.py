@@ -27,8 +27,9 @@ from edge.demo.worker_process import WorkerProcess
 from edge.devices import open_device
 from edge.devices.model import DEFAULT_MODEL
 from edge.gateway.config import GatewayConfig
+from edge.gateway.link import client_config
 from edge.gateway.outbox import Outbox, OutboxConfig
-from edge.gateway.service import Gateway, client_config
+from edge.gateway.service import Gateway
 from edge.gateway.sources import SourceBake, SourceItem, open_path
 from edge.gateway.sources.rendered import RenderedBakes
 from edge.gateway.threads import in_thread

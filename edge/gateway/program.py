@@ -17,8 +17,9 @@ from edge.devices import Device, open_device
 from edge.devices.model import DEFAULT_MODEL
 from edge.gate import load_gate
 from edge.gateway.config import GatewayConfig
+from edge.gateway.link import client_config
 from edge.gateway.outbox import Outbox
-from edge.gateway.service import Gateway, client_config
+from edge.gateway.service import Gateway
 from edge.gateway.sources import SourceItem, open_path
 from edge.gateway.sources.rendered import RenderedBakes
 from edge.gateway.threads import in_thread

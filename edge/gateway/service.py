@@ -1,4 +1,4 @@
-"""The gateway's program: takes bakes from a source, has them classified, and runs courier and announcer."""
+"""The gateway: takes bakes from a source, has them classified, and hands what is found to its link."""
 
 from __future__ import annotations
 
@@ -15,33 +15,20 @@ from numpy.typing import NDArray
 from edge.budget.spending import Budget
 from edge.devices import Device
 from edge.gateway import verdicts
-from edge.gateway.announcer import Announcer
 from edge.gateway.config import GatewayConfig
-from edge.gateway.counters import Counters
-from edge.gateway.courier import Courier
+from edge.gateway.link import Link
 from edge.gateway.outbox import Outbox
 from edge.gateway.sources import Skipped, SourceBake, SourceItem
 from edge.watch.guard import Guard
-from shared import __version__
 from shared.clip import ClipFrame, encode_clip
 from shared.clock import NowUs, system_now_us
-from shared.errors import CrustwatchError, DeviceError
+from shared.errors import DeviceError
 from shared.images import encode_jpeg, encode_snapshot
-from shared.messages import BakeVerdict, Classification, GatewayStats, GatewayStatus, LineVerdict, encode
-from shared.mqtt import BrokerAddress, MqttClient, MqttConfig, Will
+from shared.messages import BakeVerdict, Classification, GatewayStats, LineVerdict
+from shared.mqtt import MqttClient
 from shared.resize import square_resize
 
 log = logging.getLogger(__name__)
-
-
-def client_config(address: BrokerAddress, config: GatewayConfig, device: str) -> MqttConfig:
-    """The MQTT client of a gateway: its will says offline."""
-    gone = encode(GatewayStatus("offline", __version__, device))
-    return MqttConfig(
-        address=address,
-        client_id=f"cw-gateway-{config.line.site}-{config.line.gateway}",
-        will=Will(config.line.status, gone),
-    )
 
 
 def new_id() -> bytes:
@@ -67,76 +54,35 @@ class Gateway:
     ) -> None:
         self._config = config
         self._device = device
-        self._outbox = outbox
-        self._client = client
         self._now_us = now_us
         self._make_id = make_id
         self._rng = random.Random()
         self._skipped = skipped or (lambda item: log.warning("skipped %s: %s", item.name, item.reason))
-        self.counters = Counters()
         self._guard = guard or Guard()
         self._budget = budget
-        self._progress = asyncio.Event()  # set when the outbox may have become emptier
-        info = device.hello()
-        self._announcer = Announcer(config, outbox, client, device.kind, self.stats, self._progress.set)
-        self._courier = Courier(
-            config, outbox, client, info.model_sha256, self.counters, now_us, self._changed, self._learned
+        self._link = Link(
+            config,
+            outbox,
+            client,
+            device=device.kind,
+            model=device.hello().model_sha256,
+            guard=self._guard,
+            now_us=now_us,
+            learned=self._learned,
         )
+        self.counters = self._link.counters
 
     def stats(self) -> GatewayStats:
         """The counters as they stand."""
-        return self.counters.stats(self._outbox.backlog(), self._courier.cloud_link, self._guard)
+        return self._link.stats()
 
     async def run(self, source: AsyncIterator[SourceItem]) -> GatewayStats:
         """Serve until the source has ended and every bake has its final verdict published.
 
         Bakes that an earlier run left in the outbox are carried on with. Raises what the device or source raises.
         """
-        connections = asyncio.Event()
-        self._client.on_up = connections.set
-        self._client.on_down = lambda reason: self._courier.disconnected()
-        if self._client.connected:
-            connections.set()
-        await self._courier.subscribe()
-        self._outbox.forget(self._now_us())
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                running = [
-                    tasks.create_task(work, name=f"gateway {name}")
-                    for name, work in (
-                        ("introduction", self._introduce(connections)),
-                        ("sending", self._courier.send()),
-                        ("receiving", self._courier.receive()),
-                        ("deadlines", self._courier.expire()),
-                        ("verdicts", self._announcer.publish_verdicts()),
-                        ("figures", self._announcer.publish_figures()),
-                    )
-                ]
-                await self._take_in(source)
-                while not self._outbox.is_idle():
-                    self._progress.clear()
-                    await self._progress.wait()
-                for task in running:
-                    task.cancel()
-        except* CrustwatchError as group:
-            raise group.exceptions[0] from None
-        finally:
-            await self._announcer.take_leave()
+        await self._link.serve(lambda: self._take_in(source))
         return self.stats()
-
-    async def _introduce(self, connections: asyncio.Event) -> None:
-        while True:
-            await connections.wait()
-            connections.clear()
-            self._courier.reconnected()
-            try:
-                await self._announcer.introduce()
-            except CrustwatchError as error:
-                log.warning("%s", error)
-
-    def _changed(self) -> None:
-        self._announcer.verdict_waits()
-        self._progress.set()
 
     def _learned(self, earlier: LineVerdict, cloud: BakeVerdict) -> None:
         if self._budget is not None and cloud.provenance is not None:
@@ -147,7 +93,7 @@ class Gateway:
     async def _take_in(self, source: AsyncIterator[SourceItem]) -> None:
         with ThreadPoolExecutor(1, thread_name_prefix="device") as device_thread:
             while True:
-                await self._wait_for_room()
+                await self._link.wait_for_room()
                 try:
                     item = await anext(source)
                 except StopAsyncIteration:
@@ -157,11 +103,6 @@ class Gateway:
                     self._skipped(item)
                 else:
                     await self._inspect(item, device_thread)
-
-    async def _wait_for_room(self) -> None:
-        while self._config.max_backlog is not None and self._outbox.backlog() >= self._config.max_backlog:
-            self._progress.clear()
-            await self._progress.wait()
 
     async def _inspect(self, bake: SourceBake, device_thread: ThreadPoolExecutor) -> None:
         config = self._config
@@ -178,29 +119,21 @@ class Gateway:
         self.counters.audited += ruling.decision == "audit"
         self.counters.unfamiliar += ruling.decision == "policy"
         if ruling.decision == "sure":
-            self._outbox.accept_final(config.camera, verdict)
-            self.counters.finals += 1
+            self._link.decide(verdict)
         else:
             clip = await asyncio.to_thread(pack, bake, taken_us, config.jpeg_quality)
             if self._budget is not None and not self._budget.admits(edge, len(clip), now_us):
-                self._outbox.accept_final(config.camera, verdicts.edge_final(verdict, "budget", now_us))
-                self.counters.finals += 1
+                self._link.decide(verdicts.edge_final(verdict, "budget", now_us))
                 self.counters.over_budget += 1
                 await self._shown(key)
                 return
             priority = "high" if edge.label in config.task.critical else config.task.escalation.priority
-            deadline_us = taken_us + config.deadline_us
-            held = self._outbox.accept_unsure(config.camera, verdict, clip, priority, deadline_us, self._now_us())
-            self.counters.escalated += 1
-            self.counters.finals += not held
-            self._courier.accepted()
+            self._link.escalate(verdict, clip, priority, taken_us + config.deadline_us)
         await self._shown(key)
 
     async def _shown(self, key: NDArray[np.uint8]) -> None:
         """Count the bake and publish its key frame uint8 [H, W, 3]."""
-        self.counters.bakes += 1
-        self._announcer.show(await asyncio.to_thread(encode_snapshot, key, self._config.snapshot_bytes))
-        self._changed()
+        self._link.inspected(await asyncio.to_thread(encode_snapshot, key, self._config.snapshot_bytes))
 
     async def _classified(self, seen: NDArray[np.uint8], device_thread: ThreadPoolExecutor) -> Classification:
         """The device's word on a frame uint8 [H, W, 3]; while the device fails, the bake waits for it."""

@@ -21,8 +21,9 @@ from cloud.worker.service import Worker, WorkerConfig
 from cloud.worker.service import client_config as worker_client
 from edge.devices import Device
 from edge.gateway.config import GatewayConfig
+from edge.gateway.link import client_config
 from edge.gateway.outbox import Outbox, OutboxConfig
-from edge.gateway.service import Gateway, client_config
+from edge.gateway.service import Gateway
 from edge.gateway.sources import SourceBake, SourceItem
 from shared.broker import EmbeddedBroker, Kind, mosquitto
 from shared.messages import (
