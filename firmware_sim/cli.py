@@ -54,7 +54,7 @@ def _print_layers(layers: tuple[LayerReport, ...]) -> None:
 
 TfliteArgument = Annotated[Path, typer.Argument(help="A full-int8 .tflite file.", metavar="MODEL.tflite")]
 ClockOption = Annotated[int, typer.Option("--clock", help="clk_sys in MHz.")]
-CoresOption = Annotated[int, typer.Option("--cores", min=1, max=2, help="Cores that compute; 1 so far.")]
+CoresOption = Annotated[int, typer.Option("--cores", min=1, max=2, help="Cores that compute.")]
 
 
 @app.command()
@@ -119,7 +119,10 @@ def bench(
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
         return
-    typer.echo(f"{found.model} on the emulated RP2040, {found.cores} core at {found.clock_mhz} MHz (emulated figures)")
+    typer.echo(
+        f"{found.model} on the emulated RP2040, {found.cores} core{'s' * (found.cores > 1)} at "
+        f"{found.clock_mhz} MHz (emulated figures)"
+    )
     typer.echo(f"  {found.ms:.1f} ms, {found.cycles:,} cycles, {found.macs:,} MACs, {found.cycles_per_mac} cycles each")
     typer.echo(f"  flash {found.flash_bytes:,} bytes, SRAM {found.sram_bytes:,}, stack {found.stack_bytes}")
     _print_layers(found.layers)
@@ -148,19 +151,20 @@ def verify(
     inputs: Annotated[int, typer.Option("--inputs", min=1, help="Inputs to compare.")] = 100,
     chip_inputs: Annotated[int, typer.Option("--chip-inputs", min=0, help="How many also run on the chip.")] = 3,
     seed: Annotated[int, typer.Option("--seed", help="Of the random inputs.")] = 0,
+    cores: CoresOption = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Compare output bytes with LiteRT's reference kernels: numpy reference, C on this machine, emulated chip.
 
     Exit code 1 when any differ.
 
-    Example: crustwatch firmware verify edge/models/pizza/model.tflite --inputs 1000
+    Example: crustwatch firmware verify edge/models/pizza/model.tflite --inputs 1000 --cores 2
     """
     import msgspec
 
     from firmware_sim.firmware.measure_model import verify_model
 
-    found = verify_model(tflite, inputs, chip_inputs=chip_inputs, seed=seed)
+    found = verify_model(tflite, inputs, chip_inputs=chip_inputs, seed=seed, cores=cores)
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
     else:

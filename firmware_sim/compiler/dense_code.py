@@ -97,19 +97,28 @@ class Assembly:
         self._literal_at = None
 
 
-def dense_code(name: str, weights: Signed, forms: Requantisation, constants: NDArray[np.int64]) -> Assembly:
+def dense_code(
+    name: str,
+    weights: Signed,
+    forms: Requantisation,
+    constants: NDArray[np.int64],
+    channels: tuple[int, int] | None = None,
+) -> Assembly:
     """The function `name`: void (const int32_t *window, int8_t *first, int8_t *second, int32_t *exact).
 
     `weights` int8 [O, K]; `constants` int64 [O]: the output of channels without weights. The sums of the channels
-    whose form is exact go to `exact`, first and second pixel's, channel by channel.
+    whose form is exact go to `exact`, first and second pixel's, channel by channel. `channels`: only the first of these
+    to before the second.
     """
     code = Assembly()
     code.lines += [f'    .section .text.{name}, "ax"', f"    .global {name}", f"    .type {name}, %function"]
     code.lines += ["    .balign 4", "    .thumb_func", f"{name}:"]
     _prologue(code)
-    empty = ~weights.any(axis=1)  # [O]
-    exact_index = {int(c): i for i, c in enumerate(np.flatnonzero(forms.form == EXACT))}
-    live = [int(c) for c in np.flatnonzero(~empty)]
+    begin, end = channels or (0, len(weights))
+    mine = (np.arange(len(weights)) >= begin) & (np.arange(len(weights)) < end)  # [O]
+    empty = mine & ~weights.any(axis=1)  # [O]
+    exact_index = {int(c): i for i, c in enumerate(np.flatnonzero(mine & (forms.form == EXACT)))}
+    live = [int(c) for c in np.flatnonzero(mine & ~empty)]
     for at in range(0, len(live), 2):
         group = live[at : at + 2]
         code.place_pool(name, 14 * weights.shape[1] + 200)

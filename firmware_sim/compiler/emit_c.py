@@ -87,11 +87,13 @@ def emit_model(graph: Graph, sha256: bytes, arena: ArenaPlan, placed: Placement,
         lines += array(f"static const uint16_t tau_q15[{graph.labels}]", gate.tau_q15)
     lines += [
         f"static int8_t arena[{arena.bytes}] __attribute__((aligned(4)));",
+        f"static struct nn_work work[{placed.cores}];",
         "",
         "const struct nn_model nn_model = {",
         f"    .input_h = {height}, .input_w = {width}, .input_c = {channels},",
         f"    .labels = {graph.labels if gate is not None else 0},",
-        f"    .layer_count = {len(layers)},",
+        f"    .layer_count = {len(layers)}, .cores = {placed.cores},",
+        "    .work = {" + ", ".join(f"&work[{core}]" for core in range(placed.cores)) + "},",
         f"    .input_bytes = {graph.input_tensor.bytes}, .output_bytes = {graph.output_tensor.bytes},",
         "    .arena = arena,",
         f"    .arena_bytes = {arena.bytes},",
@@ -112,7 +114,7 @@ def placed_layers(graph: Graph, arena: ArenaPlan, placed: Placement) -> list[Lay
     for position, operator in enumerate(graph.operators):
         section = IN_FLASH if position in placed.in_flash else IN_SRAM
         made = placed.generated.get(position)
-        layers += layers_of(position, operator, graph, arena, section, made.generated if made else None)
+        layers += layers_of(position, operator, graph, arena, section, made.generated if made else None, placed.cores)
     return layers
 
 

@@ -31,8 +31,10 @@ from firmware_sim.compiler.graph import (
     Window,
 )
 from firmware_sim.compiler.prover import AddForm, Requantisation, prove_add
+from firmware_sim.compiler.split import split_of
 
 WORK_WORDS = 1536  # nn.h, NN_WORK_WORDS
+WORK_SUMS = 128  # nn.h, NN_WORK_SUMS
 VALUES_A_LINE = 24
 IN_SRAM, IN_FLASH = "", '__attribute__((section(".flash_tables")))'
 Fields = dict[str, int | str]
@@ -41,11 +43,12 @@ ON_HOST = "#ifndef __ARM_ARCH_6M__"
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """A convolution as generated code: the function's name, its proof, the channels without one."""
+    """A convolution as generated code: its functions' names, one a part, its proof, the channels without one."""
 
-    name: str
+    names: tuple[str, ...]
     forms: Requantisation
     exact: NDArray[np.int64]
+    begin: int  # first channel of the second core's function; 0: one function for all channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,7 @@ def layers_of(
     arena: ArenaPlan,
     section: str,
     generated: Generated | GeneratedDepthwise | None = None,
+    cores: int = 1,
 ) -> list[LayerText]:
     """The layers of `operator`: one, none for RESHAPE, one an input for CONCATENATION. Weights go to `section`."""
     if isinstance(operator, Reshape):
@@ -204,7 +208,21 @@ def layers_of(
         rows, depth = into.elements // operator.weights.shape[3], operator.weights.shape[3]
         fields |= {"in_h": 1, "in_w": rows, "in_c": depth, "out_h": 1, "out_w": rows}
     fields |= {"input_offset": arena.offsets.get(operator.input, 0), "output_offset": arena.offsets[operator.output]}
+    if cores == 2:
+        fields |= _split_fields(kernel, fields, operator, generated)
     return [LayerText(kernel, tables, fields)]
+
+
+def _split_fields(
+    kernel: str, fields: Fields, operator: Operator, generated: Generated | GeneratedDepthwise | None
+) -> Fields:
+    """What each core computes of a layer (nn.h, split)."""
+    if isinstance(generated, Generated) and generated.begin:
+        return {"split": generated.begin, "by_channels": 1}
+    height, width, channels = (int(fields[name]) for name in ("out_h", "out_w", "out_c"))
+    keeps = kernel != "generated_conv_2d" and not (isinstance(operator, Mean) and 2 in operator.axes)
+    found = split_of(kernel, height, width, channels, keeps_channels=keeps)
+    return {} if found is None else {"split": found.begin, "by_channels": int(found.by_channels)}
 
 
 def _generated_tables(position: int, operator: Conv2D, generated: Generated) -> list[str]:
@@ -217,7 +235,8 @@ def _generated_tables(position: int, operator: Conv2D, generated: Generated) -> 
         )
     ]
     return [
-        f"void {generated.name}(const int32_t *, int8_t *, int8_t *, int32_t *); /* {forms.verdict()} */",
+        f"/* {forms.verdict()} */",
+        *(f"void {name}(const int32_t *, int8_t *, int8_t *, int32_t *);" for name in generated.names),
         *(array(f"static const uint16_t exact_{position}[{len(exact)}]", exact) if len(exact) else []),
         ON_HOST,
         *array(f"static const int8_t twin_{position}[{operator.weights.size}]", operator.weights.ravel()),
@@ -231,7 +250,7 @@ def _generated_tables(position: int, operator: Conv2D, generated: Generated) -> 
         ON_HOST,
         f"    .forms = forms_{position}, .weights = twin_{position},",
         "#else",
-        f"    .code = {generated.name},",
+        f"    .code = {{{', '.join(generated.names)}}},",
         "#endif",
         "};",
         "",

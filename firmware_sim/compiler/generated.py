@@ -12,12 +12,15 @@ from firmware_sim.compiler.depthwise_code import NO_VARIANT, Geometry, channels_
 from firmware_sim.compiler.emit_layers import WORK_WORDS, Generated, GeneratedDepthwise, kernel_of
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, Operator
 from firmware_sim.compiler.prover import EXACT, prove, staircase_of
+from firmware_sim.compiler.split import PACK_CYCLES, balanced
 
 MAX_EXACT = 64  # pair.h, PAIR_SUMS: two sums a channel
 PAIR_CYCLES, PAIR_OUTPUT_CYCLES = 3.6, 55.0  # of the kernels on pairs, a MAC and an output (decision 0091)
 PAIR_DEPTHWISE_CYCLES = 100.0  # of the kernels on pairs, an output, packing left out
 CHANNEL_BYTES = 12  # nn.h, struct nn_depthwise_channel
+ODD_PAIRS = 64  # with fewer pairs of pixels than these, an odd one that one core has alone counts
 PLAIN_CYCLES = 15.0  # a MAC of the plain kernels
+ROW_CYCLES, ROW_OUTPUT_CYCLES = 3.5, 40.0  # of generated code, a weight and an output of a pair of pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class Candidate:
     bytes: int  # of SRAM, less the tables of bias and factors that it replaces
 
 
-def candidate(position: int, operator: Conv2D, graph: Graph) -> Candidate | None:
+def candidate(position: int, operator: Conv2D, graph: Graph, cores: int) -> Candidate | None:
     """Generated code of a CONV_2D or FULLY_CONNECTED; None when its window does not fit the work area."""
     taps = operator.weights[0].size
     if taps > WORK_WORDS:
@@ -43,16 +46,32 @@ def candidate(position: int, operator: Conv2D, graph: Graph) -> Candidate | None
     name = f"layer_{position}_code"
     rows: NDArray[np.int8] = operator.weights.reshape(len(operator.weights), -1)  # [O, K]
     constants = stairs.value(np.zeros((len(rows), 1), np.int64))[:, 0]  # [O]
-    assembly = dense_code(name, rows, forms, constants)
+    whole = dense_code(name, rows, forms, constants)
+    assembly: tuple[Assembly, ...] = (whole,)
     pixels = graph.tensors[operator.output].elements // len(rows)
+    pairs, begin = (pixels + 1) // 2, 0
+    cycles = float(pairs * whole.cycles)
+    if cores == 2:
+        packing = PACK_CYCLES * taps
+        cycles = -(-pairs // 2) * (packing + whole.cycles)
+        if pairs % 2 and pairs < ODD_PAIRS and len(rows) > 1:
+            begin = balanced((np.count_nonzero(rows, axis=1) * ROW_CYCLES + ROW_OUTPUT_CYCLES).tolist())
+            ranges = ((0, begin), (begin, len(rows)))
+            parts = [dense_code(f"{name}_{i}", rows, forms, constants, part) for i, part in enumerate(ranges)]
+            shared = pairs * (packing + max(code.cycles for code in parts))
+            assembly = tuple(parts) if shared < cycles else assembly
+            begin = begin if shared < cycles else 0
+            cycles = min(cycles, shared)
     instead = (
         PLAIN_CYCLES * rows.size if operator.rescale.once else PAIR_CYCLES * rows.size + PAIR_OUTPUT_CYCLES * len(rows)
     )
-    saved = pixels * instead - (pixels + 1) // 2 * assembly.cycles
-    return Candidate(Generated(name, forms, exact), (assembly,), saved, assembly.bytes - 9 * len(rows))
+    saved = pixels * instead / cores - cycles
+    names = tuple(f"{name}_{i}" for i in range(2)) if begin else (name,)
+    size = sum(code.bytes for code in assembly) - 9 * len(rows)
+    return Candidate(Generated(names, forms, exact, begin), assembly, saved, size)
 
 
-def depthwise_candidate(position: int, operator: DepthwiseConv2D, graph: Graph) -> Candidate | None:
+def depthwise_candidate(position: int, operator: DepthwiseConv2D, graph: Graph, cores: int) -> Candidate | None:
     """Generated code of a 3x3 DEPTHWISE_CONV_2D on pairs; None for other windows."""
     window = operator.window
     if kernel_of(operator, graph) != "depthwise_conv_2d" or (window.height, window.width) != (3, 3):
@@ -65,10 +84,14 @@ def depthwise_candidate(position: int, operator: DepthwiseConv2D, graph: Graph) 
     variants = sorted({channel.variant for channel in numbers} - {NO_VARIANT})
     code = {variant: depthwise_code(f"layer_{position}_code_{variant}", variant, geometry) for variant in variants}
     pairs = (height + 1) // 2 * width
-    saved = sum(
-        2 * pairs * PAIR_DEPTHWISE_CYCLES - pairs * code[channel.variant].cycles
-        for channel in numbers
-        if channel.variant != NO_VARIANT
+    saved = (
+        1
+        / cores
+        * sum(
+            2 * pairs * PAIR_DEPTHWISE_CYCLES - pairs * code[channel.variant].cycles
+            for channel in numbers
+            if channel.variant != NO_VARIANT
+        )
     )
     names = {variant: f"layer_{position}_code_{variant}" for variant in variants}
     generated = GeneratedDepthwise(names, forms, numbers)
@@ -76,13 +99,13 @@ def depthwise_candidate(position: int, operator: DepthwiseConv2D, graph: Graph) 
     return Candidate(generated, tuple(code.values()), saved, size - (9 * channels if generated.complete else 0))
 
 
-def _candidate(position: int, operator: Operator, graph: Graph) -> Candidate | None:
+def _candidate(position: int, operator: Operator, graph: Graph, cores: int) -> Candidate | None:
     if isinstance(operator, Conv2D):
-        return candidate(position, operator, graph)
-    return depthwise_candidate(position, operator, graph) if isinstance(operator, DepthwiseConv2D) else None
+        return candidate(position, operator, graph, cores)
+    return depthwise_candidate(position, operator, graph, cores) if isinstance(operator, DepthwiseConv2D) else None
 
 
-def candidates(graph: Graph) -> dict[int, Candidate]:
+def candidates(graph: Graph, cores: int) -> dict[int, Candidate]:
     """The layers that are faster as generated code, by operator position."""
-    made = ((position, _candidate(position, operator, graph)) for position, operator in enumerate(graph.operators))
+    made = ((i, _candidate(i, operator, graph, cores)) for i, operator in enumerate(graph.operators))
     return {position: found for position, found in made if found is not None and found.saved_cycles > 0}

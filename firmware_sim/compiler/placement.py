@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from firmware_sim.compiler.arena import ArenaPlan
-from firmware_sim.compiler.emit_layers import WORK_WORDS, weight_rows
+from firmware_sim.compiler.emit_layers import WORK_SUMS, WORK_WORDS, weight_rows
 from firmware_sim.compiler.generated import Candidate, candidates
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Dequantize, Graph, Lookup, Operator, Reshape, Softmax
 from shared.errors import BadInputError
@@ -13,9 +13,10 @@ from shared.errors import BadInputError
 RAM_BYTES = 256 * 1024  # firmware.ld, ram; the stack lies elsewhere
 FLASH_BYTES = 2 * 1024 * 1024
 FIXED_BYTES = 28 * 1024  # code, the kernels' work area, vectors, buffers: what a build without weights takes
-LAYER_BYTES = 112  # struct nn_layer
+LAYER_BYTES = 120  # struct nn_layer
 CHANNEL_BYTES = 9  # bias, multiplier, shift
 FLASH_CYCLES = 8.0  # a byte that the XIP cache misses: a line of 8 in 64 (boot2_quad.S)
+WORK_BYTES = 4 * (WORK_WORDS + WORK_SUMS)  # struct nn_work, of the second core; the first's is in FIXED_BYTES
 CACHED_BYTES = 12 * 1024  # of the 16 KB; the rest is for everything else
 
 
@@ -26,6 +27,7 @@ class Placement:
     in_flash: frozenset[int]
     generated: dict[int, Candidate]  # by operator position
     ram_bytes: int
+    cores: int
 
     def assembly(self) -> str:
         """The text of model_code.S."""
@@ -36,13 +38,18 @@ class Placement:
         return "\n".join(head + lines) + "\n"
 
 
-def place(graph: Graph, arena: ArenaPlan, origin: str, *, ram_bytes: int = RAM_BYTES) -> Placement:
+def place(graph: Graph, arena: ArenaPlan, origin: str, *, cores: int = 1, ram_bytes: int = RAM_BYTES) -> Placement:
     """Generated code, then weights into SRAM, what saves most a byte first, until it is full; the rest in flash.
 
     Of weights, those of layers with many pixels: a tile of pixels streams them once. BadInputError when what must lie
     in SRAM does not fit.
     """
-    used = FIXED_BYTES + arena.bytes + sum(_table_bytes(operator) for operator in graph.operators)
+    used = (
+        FIXED_BYTES
+        + (cores - 1) * WORK_BYTES
+        + arena.bytes
+        + sum(_table_bytes(operator) for operator in graph.operators)
+    )
     used += sum(values.size for values in graph.constants.values())
     flash = used - arena.bytes + sum(_weight_bytes(operator) for operator in graph.operators)
     if used > ram_bytes:
@@ -52,20 +59,20 @@ def place(graph: Graph, arena: ArenaPlan, origin: str, *, ram_bytes: int = RAM_B
             f"{origin}: needs {flash} bytes of flash, {flash - FLASH_BYTES} more than there are: "
             f"fewer or narrower layers would make it fit"
         )
-    in_sram, generated = _fill(graph, ram_bytes - used)
+    in_sram, generated = _fill(graph, ram_bytes - used, cores)
     used += sum(_weight_bytes(graph.operators[i]) for i in in_sram) + sum(made.bytes for made in generated.values())
     coded = {i for i in generated if isinstance(graph.operators[i], Conv2D)}  # their weights are in the code
     weighted = {i for i, operator in enumerate(graph.operators) if _weight_bytes(operator)}
-    return Placement(frozenset(weighted - in_sram - coded), generated, used)
+    return Placement(frozenset(weighted - in_sram - coded), generated, used, cores)
 
 
-def _fill(graph: Graph, room: int) -> tuple[set[int], dict[int, Candidate]]:
+def _fill(graph: Graph, room: int, cores: int) -> tuple[set[int], dict[int, Candidate]]:
     """Operators whose weights go to SRAM, and those that become generated code: always the step that saves most a byte.
 
     A layer begins with its weights in flash; a step puts them into SRAM, or makes code of it, or code of weights that
     are in SRAM already.
     """
-    found = candidates(graph)
+    found = candidates(graph, cores)
     in_sram: set[int] = set()
     generated: dict[int, Candidate] = {}
     while True:

@@ -102,7 +102,7 @@ def build_host_library(
     """
     library = directory / "firmware.so"
     flags = ["-O2", "-shared", "-fPIC", "-fvisibility=hidden"]
-    _compile(model_c, directory, library, ["host/host_port.c"], flags)
+    _compile(model_c, directory, library, ["host/host_port.c", "host/host_second_core.c"], flags)
     return HostFirmware(library, height, width, channels, labels)
 
 
@@ -111,7 +111,13 @@ def build_host_program(model_c: str, directory: Path) -> Path:
     sanitizers. Returns the program. Raises as `build_host_library`.
     """
     program = directory / "firmware-pipe"
-    _compile(model_c, directory, program, ["host/host_port.c", "host/pipe.c"], ["-O1", *_SANITIZERS])
+    _compile(
+        model_c,
+        directory,
+        program,
+        ["host/host_port.c", "host/host_second_core.c", "host/pipe.c"],
+        ["-O1", *_SANITIZERS],
+    )
     return program
 
 
@@ -132,26 +138,28 @@ class HostModel:
         return out
 
 
-def build_host_model(tflite: bytes, directory: Path) -> HostModel:
+def build_host_model(tflite: bytes, directory: Path, *, cores: int = 1) -> HostModel:
     """Compile the network of a `.tflite` file below `directory` and load it. Raises as `build_host_library`."""
     graph = read_graph(tflite)
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=directory, suffix=".so", delete=False) as file:
         library = Path(file.name)  # never the same name twice: a loaded library stays loaded
     flags = ["-O2", "-shared", "-fPIC", "-fvisibility=hidden"]
-    _compile(model_c(graph, tflite), directory, library, ["host/host_model.c"], flags, ())
+    _compile(
+        model_c(graph, tflite, cores), directory, library, ["host/host_model.c", "host/host_second_core.c"], flags, ()
+    )
     return HostModel(library, graph)
 
 
-def build_model_program(tflite: bytes, directory: Path) -> Path:
+def build_model_program(tflite: bytes, directory: Path, *, cores: int = 1) -> Path:
     """Compile the network as a filter from inputs to outputs, with address and undefined-behaviour sanitizers."""
     program = directory / "model-pipe"
-    sources = ["host/host_model.c", "host/model_pipe.c"]
-    _compile(model_c(read_graph(tflite), tflite), directory, program, sources, ["-O1", *_SANITIZERS], ())
+    sources = ["host/host_model.c", "host/host_second_core.c", "host/model_pipe.c"]
+    _compile(model_c(read_graph(tflite), tflite, cores), directory, program, sources, ["-O1", *_SANITIZERS], ())
     return program
 
 
-def model_c(graph: Graph, tflite: bytes) -> str:
+def model_c(graph: Graph, tflite: bytes, cores: int = 1) -> str:
     """The C text of a network without gate."""
     arena = plan(graph)
-    return emit_model(graph, hashlib.sha256(tflite).digest(), arena, place(graph, arena, "model")).c
+    return emit_model(graph, hashlib.sha256(tflite).digest(), arena, place(graph, arena, "model", cores=cores)).c

@@ -41,6 +41,7 @@ class Verification(msgspec.Struct, frozen=True):
     """How many outputs of how many inputs differ from LiteRT's reference kernels."""
 
     model: str
+    cores: int
     inputs: int
     mismatches: int  # inputs whose output has a byte that differs, in any of the three below
     reference_mismatches: int  # numpy
@@ -73,7 +74,9 @@ def bench_model(path: Path, *, clock_mhz: int = 125, cores: int = 1) -> Bench:
     )
 
 
-def verify_model(path: Path, inputs: int, *, chip_inputs: int = CHIP_INPUTS, seed: int = 0) -> Verification:
+def verify_model(
+    path: Path, inputs: int, *, chip_inputs: int = CHIP_INPUTS, seed: int = 0, cores: int = 1
+) -> Verification:
     """Compare numpy reference, host C and emulated chip with LiteRT's reference kernels. Raises as `build_model`."""
     if inputs < 1:
         raise BadInputError("verify needs at least one input")
@@ -82,11 +85,11 @@ def verify_model(path: Path, inputs: int, *, chip_inputs: int = CHIP_INPUTS, see
     wanted = litert_outputs(data, x)
     with tempfile.TemporaryDirectory() as folder:
         reference = np.concatenate([run_batch(graph, x[at : at + BATCH]) for at in range(0, inputs, BATCH)])
-        host = build_host_model(data, Path(folder) / "host").run(x)
+        host = build_host_model(data, Path(folder) / "host", cores=cores).run(x)
         count = min(inputs, chip_inputs)
         on_chip = wanted[:0]
         if count:
-            build_model(path, Path(folder))
+            build_model(path, Path(folder), cores=cores)
             chip = ChipModel(Path(folder) / "firmware.elf", graph)
             picked = np.unique(np.linspace(0, inputs - 1, count).astype(int))
             on_chip = np.stack([chip.run(x[i]) for i in picked])
@@ -97,6 +100,7 @@ def verify_model(path: Path, inputs: int, *, chip_inputs: int = CHIP_INPUTS, see
     wrong_chip = int(_differ(on_chip, chip_wanted).sum())
     return Verification(
         model=str(path),
+        cores=cores,
         inputs=inputs,
         mismatches=int((wrong_reference | wrong_host).sum()) + wrong_chip,
         reference_mismatches=int(wrong_reference.sum()),

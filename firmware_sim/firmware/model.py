@@ -66,13 +66,13 @@ def build_model(path: Path, out: Path, *, clock_mhz: int = 125, cores: int = 1) 
     Raises BadInputError for a bad model or clock, MissingPartError without the compiler, CrustwatchError when it does
     not build.
     """
-    if cores != 1:
-        raise BadInputError(f"--cores {cores}: the kernels run on one core so far")
+    if cores not in (1, 2):
+        raise BadInputError(f"--cores {cores}: an RP2040 has 1 or 2")
     clock = clock_flags(clock_mhz)
     data, graph = read_model(path)
     require_compiler()
     arena = plan(graph)
-    placed = place(graph, arena, str(path))
+    placed = place(graph, arena, str(path), cores=cores)
     out.mkdir(parents=True, exist_ok=True)
     write_sources(out, emit_model(graph, hashlib.sha256(data).digest(), arena, placed))
     run_make(out, ["PROGRAM=runner", f"CLOCK={clock}"])
@@ -96,7 +96,7 @@ def _layer_reports(graph: Graph, arena: ArenaPlan, placed: Placement) -> Iterato
     macs = [count for _, count in graph.macs_by_operator()]
     for position, operator in enumerate(graph.operators):
         made = placed.generated.get(position)
-        for layer in layers_of(position, operator, graph, arena, "", made.generated if made else None):
+        for layer in layers_of(position, operator, graph, arena, "", made.generated if made else None, placed.cores):
             coded = made is not None and isinstance(operator, Conv2D)
             weights = "code" if coded else "flash" if position in placed.in_flash else "sram"
             yield LayerReport(

@@ -49,11 +49,11 @@ def test_random_networks_give_litert_s_bytes(seed: int, layers: int) -> None:
 
 @needs_compiler
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.integers(0, 2**31), st.integers(0, 7))
-def test_random_networks_give_litert_s_bytes_in_c(folder: Path, seed: int, layers: int) -> None:
+@given(st.integers(0, 2**31), st.integers(0, 7), st.integers(1, 2))
+def test_random_networks_give_litert_s_bytes_in_c(folder: Path, seed: int, layers: int, cores: int) -> None:
     data = legal_network(seed, layers)
     x = random_inputs(data, INPUTS, seed)
-    same_bytes(build_host_model(data, folder).run(x), litert_outputs(data, x))
+    same_bytes(build_host_model(data, folder, cores=cores).run(x), litert_outputs(data, x))
 
 
 @needs_compiler
@@ -62,7 +62,8 @@ def test_random_networks_under_the_sanitizers(folder: Path, seed: int) -> None:
     data = legal_network(seed, 8)
     x = random_inputs(data, INPUTS, seed)
     graph = read_graph(data)
-    done = subprocess.run([build_model_program(data, folder)], input=x.tobytes(), capture_output=True, check=False)
+    program = build_model_program(data, folder, cores=1 + seed % 2)
+    done = subprocess.run([program], input=x.tobytes(), capture_output=True, check=False)
     assert done.stderr == b""
     same_bytes(np.frombuffer(done.stdout, graph.output_tensor.dtype).reshape(INPUTS, -1), litert_outputs(data, x))
 

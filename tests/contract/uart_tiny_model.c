@@ -28,11 +28,14 @@ static const uint16_t gate_lut[NN_GATE_LUT_SIZE] = {32768, 16384, 8192, 4096, 20
                                                     128,   64,    32,   16,   8,    4,    2,   1};
 static const uint16_t tau_q15[4] = {16384, 16384, 65535, 0};
 static int8_t arena[776] __attribute__((aligned(4)));
+static struct nn_work work;
 
 const struct nn_model nn_model = {
     .input_h = 16, .input_w = 16, .input_c = 3,
     .labels = 4,
     .layer_count = 2,
+    .cores = 1,
+    .work = {&work},
     .input_bytes = 16 * 16 * 3,
     .output_bytes = 4,
     .arena = arena,

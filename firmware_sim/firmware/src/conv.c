@@ -6,10 +6,6 @@
 #include "pair.h"
 #include "requantise.h"
 
-/* Shared with depthwise.c: one kernel runs at a time. */
-int32_t pair_words[NN_WORK_WORDS];
-int32_t pair_sums[PAIR_SUMS];
-
 /* An output pixel of the tile under way, and where its window begins in the input. */
 struct cursor {
     uint32_t out_x;
@@ -85,46 +81,47 @@ static void pack(const struct nn_layer *layer, const int8_t *input, const struct
 }
 
 void conv_pack_tile(const struct nn_layer *layer, const int8_t *input, uint32_t pixel, uint32_t pairs, uint32_t count,
-                    uint32_t size)
+                    uint32_t size, int32_t *words)
 {
     /* The windows of a pointwise layer are the pixels themselves, one behind the other. */
     bool pointwise = layer->kernel_h == 1 && layer->kernel_w == 1 && layer->stride_h == 1 && layer->stride_w == 1 &&
                      size == layer->in_c;
     if (pointwise && count == 2 * pairs) {
-        pack_row(pair_words, input + pixel * size, input + (pixel + pairs) * size, pairs * size);
+        pack_row(words, input + pixel * size, input + (pixel + pairs) * size, pairs * size);
         return;
     }
     struct cursor first = cursor_at(layer, pixel), second = cursor_at(layer, pixel + pairs);
     for (uint32_t i = 0; i < pairs; i++) {
-        pack(layer, input, &first, pairs + i < count ? &second : &first, pair_words + i * size);
+        pack(layer, input, &first, pairs + i < count ? &second : &first, words + i * size);
         advance(layer, &first);
         advance(layer, &second);
     }
 }
 
-void conv_2d(const struct nn_layer *layer, int8_t *arena)
+void conv_2d(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
     const int8_t *input = arena + layer->input_offset;
-    int8_t *out = arena + layer->output_offset;
     uint32_t size = ((uint32_t)layer->kernel_h * layer->kernel_w * layer->in_c + 3u) & ~3u;
-    uint32_t channels = layer->out_c, left = (uint32_t)layer->out_h * layer->out_w, pixel = 0;
-    uint32_t most = NN_WORK_WORDS / size < PAIR_SUMS / 2 ? NN_WORK_WORDS / size : PAIR_SUMS / 2;
+    uint32_t channels = layer->out_c, pixel = part->pixel, left = part->pixel_end - pixel;
+    uint32_t most = NN_WORK_WORDS / size < NN_WORK_SUMS / 2 ? NN_WORK_WORDS / size : NN_WORK_SUMS / 2;
+    int8_t *out = arena + layer->output_offset + pixel * channels;
+    int32_t *words = part->work->words, *sums = part->work->sums;
     while (left) {
         uint32_t pairs = (left + 1) / 2 < most ? (left + 1) / 2 : most;
         uint32_t count = left < 2 * pairs ? left : 2 * pairs;
-        conv_pack_tile(layer, input, pixel, pairs, count, size);
+        conv_pack_tile(layer, input, pixel, pairs, count, size, words);
         struct requantisation channel = {
             .zero_point = layer->output_zero_point,
             .low = layer->act_min,
             .high = layer->act_max,
         };
-        const int8_t *weights = layer->weights;
-        for (uint32_t c = 0; c < channels; c++, weights += size) {
-            pair_dots(pair_words, weights, size, pairs, pair_sums);
+        const int8_t *weights = layer->weights + part->channel * size;
+        for (uint32_t c = part->channel; c < part->channel_end; c++, weights += size) {
+            pair_dots(words, weights, size, pairs, sums);
             channel.bias = layer->bias[c];
             channel.multiplier = layer->multiplier[c];
             channel.shift = layer->shift[c];
-            requantise_sums(&channel, pair_sums, count, out + c, channels);
+            requantise_sums(&channel, sums, count, out + c, channels);
         }
         pixel += count;
         left -= count;

@@ -19,6 +19,7 @@ struct plane {
     const int8_t *weights; /* out_c bytes apart */
     int32_t weights_3x3[9];
     struct requantisation requantisation;
+    struct nn_work *work;
 };
 
 /* A row of the channel's input: `step` bytes from pixel to pixel. Above and below the input all are the zero point. */
@@ -39,7 +40,7 @@ static struct row input_row(const struct plane *plane, int32_t y)
 static void pack(const struct plane *plane, int32_t y, uint32_t rows)
 {
     const struct nn_layer *layer = plane->layer;
-    int32_t *out = pair_words;
+    int32_t *out = plane->work->words;
     int32_t distance = (int32_t)(plane->half * layer->stride_h);
     int32_t outside = pair(layer->input_zero_point, layer->input_zero_point);
     uint32_t left = layer->pad_left, behind = plane->width - left;
@@ -82,6 +83,7 @@ static void output_rows(const struct plane *plane, const int32_t *packed, uint32
 {
     const struct nn_layer *layer = plane->layer;
     uint32_t step = layer->out_c, below = row + plane->half;
+    int32_t *sums = plane->work->sums;
     struct pair_rows window = {
         .x = packed + x * layer->stride_w,
         .width = plane->width,
@@ -91,15 +93,15 @@ static void output_rows(const struct plane *plane, const int32_t *packed, uint32
     };
     for (uint32_t i = 0; i < rows; i++, window.x += layer->stride_h * plane->width) {
         if (layer->kernel_h == 3 && layer->kernel_w == 3)
-            pair_slide_3x3(&window, columns, pair_sums + i * columns);
+            pair_slide_3x3(&window, columns, sums + i * columns);
         else
-            slide_any(plane, &window, columns, pair_sums + i * columns);
+            slide_any(plane, &window, columns, sums + i * columns);
     }
     int8_t *first = plane->output + (row * layer->out_w + x) * step;
-    requantise_sums(&plane->requantisation, pair_sums, rows * columns, first, step);
+    requantise_sums(&plane->requantisation, sums, rows * columns, first, step);
     uint32_t second_rows = layer->out_h - below < rows ? layer->out_h - below : rows; /* of an odd number one less */
     int8_t *second = first + plane->half * layer->out_w * step;
-    requantise_sums(&plane->requantisation, pair_sums + rows * columns, second_rows * columns, second, step);
+    requantise_sums(&plane->requantisation, sums + rows * columns, second_rows * columns, second, step);
 }
 
 /* What generated code is told of a channel: w[9], m, b, k, distance. */
@@ -167,12 +169,12 @@ static void channel(const struct plane *plane, const struct nn_depthwise_channel
 {
     const struct nn_layer *layer = plane->layer;
     uint32_t stride = layer->stride_h, width = layer->out_w;
-    uint32_t columns = width < PAIR_SUMS / 2 ? width : PAIR_SUMS / 2, most = PAIR_SUMS / 2 / columns;
+    uint32_t columns = width < NN_WORK_SUMS / 2 ? width : NN_WORK_SUMS / 2, most = NN_WORK_SUMS / 2 / columns;
     /* Output rows whose input rows fit the work area at once; nn.h promises one. */
     uint32_t band = (NN_WORK_WORDS / plane->width - layer->kernel_h) / stride + 1;
     for (uint32_t row = 0; row < plane->half; row += band) {
         uint32_t left = plane->half - row < band ? plane->half - row : band;
-        const int32_t *packed = pair_words;
+        const int32_t *packed = plane->work->words;
         pack(plane, (int32_t)(row * stride) - layer->pad_top, (left - 1) * stride + layer->kernel_h);
         if (coded != NULL && coded->variant != NN_NO_VARIANT) {
             code_rows(plane, coded, packed, row, left);
@@ -186,18 +188,19 @@ static void channel(const struct plane *plane, const struct nn_depthwise_channel
     }
 }
 
-void depthwise_conv_2d(const struct nn_layer *layer, int8_t *arena)
+void depthwise_conv_2d(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
     struct plane plane = {
         .layer = layer,
         .half = (layer->out_h + 1u) / 2u,
         .width = (layer->out_w - 1u) * layer->stride_w + layer->kernel_w,
+        .work = part->work,
         .requantisation = {.zero_point = layer->output_zero_point, .low = layer->act_min, .high = layer->act_max},
     };
     bool is_3x3 = layer->kernel_h == 3 && layer->kernel_w == 3;
     if (layer->depthwise != NULL)
         interpolator_set(layer->depthwise->shift, layer->act_min, layer->act_max);
-    for (uint32_t c = 0; c < layer->out_c; c++) {
+    for (uint32_t c = part->channel; c < part->channel_end; c++) {
         plane.input = arena + layer->input_offset + c / layer->depth_multiplier;
         plane.output = arena + layer->output_offset + c;
         plane.weights = layer->weights + c;

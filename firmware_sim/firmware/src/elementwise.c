@@ -3,52 +3,55 @@
 
 #include "interpolator.h"
 #include "kernels.h"
+#include "part.h"
 #include "requantise.h"
 
-static uint32_t elements(const struct nn_layer *layer)
-{
-    return (uint32_t)layer->out_h * layer->out_w * layer->out_c;
-}
-
-void pad(const struct nn_layer *layer, int8_t *arena)
+void pad(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
     const int8_t *input = arena + layer->input_offset;
     int8_t *output = arena + layer->output_offset;
     uint32_t channels = layer->in_c, row = layer->in_w * channels, out_row = (uint32_t)layer->out_w * layer->out_c;
-    memset(output, layer->output_zero_point, layer->out_h * out_row);
-    output += layer->pad_top * out_row + (uint32_t)layer->pad_left * layer->out_c + layer->pad_before;
-    for (uint32_t y = 0; y < layer->in_h; y++, input += row, output += out_row) {
+    for (uint32_t pixel = part->pixel, y = pixel / layer->out_w; pixel < part->pixel_end; pixel += layer->out_w, y++) {
+        int8_t *to = output + y * out_row;
+        memset(to, layer->output_zero_point, out_row);
+        if (y < layer->pad_top || y >= layer->pad_top + (uint32_t)layer->in_h)
+            continue;
+        to += (uint32_t)layer->pad_left * layer->out_c + layer->pad_before;
+        const int8_t *from = input + (y - layer->pad_top) * row;
         if (layer->out_c == channels) {
-            memcpy(output, input, row);
+            memcpy(to, from, row);
             continue;
         }
         for (uint32_t x = 0; x < layer->in_w; x++)
-            memcpy(output + x * layer->out_c, input + x * channels, channels);
+            memcpy(to + x * layer->out_c, from + x * channels, channels);
     }
 }
 
-void copy(const struct nn_layer *layer, int8_t *arena)
+void copy(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
     const int8_t *input = arena + layer->input_offset;
     int8_t *output = arena + layer->output_offset;
+    (void)part;
     uint32_t rows = layer->steps[0][0], bytes = layer->steps[0][1], step = layer->steps[0][2];
     for (uint32_t i = 0; i < rows; i++)
         memcpy(output + i * step, input + i * bytes, bytes);
 }
 
-void lookup(const struct nn_layer *layer, int8_t *arena)
+void lookup(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
     const int8_t *input = arena + layer->input_offset;
     int8_t *out = arena + layer->output_offset;
-    for (uint32_t i = 0, count = elements(layer); i < count; i++)
+    struct run run = run_of(layer, part);
+    for (uint32_t i = run.begin; i < run.end; i++)
         out[i] = layer->weights[(uint8_t)input[i]];
 }
 
-void dequantize(const struct nn_layer *layer, int8_t *arena)
+void dequantize(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
     const int8_t *input = arena + layer->input_offset;
     int8_t *out = arena + layer->output_offset;
-    for (uint32_t i = 0, count = elements(layer); i < count; i++)
+    struct run run = run_of(layer, part);
+    for (uint32_t i = run.begin; i < run.end; i++)
         memcpy(out + 4 * i, layer->bias + (uint8_t)input[i], 4);
 }
 
@@ -70,13 +73,14 @@ static int32_t saturated(int32_t step)
     return step < -512 ? -512 : step > 512 ? 512 : step;
 }
 
-void quantize(const struct nn_layer *layer, int8_t *arena)
+void quantize(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
     const int8_t *input = arena + layer->input_offset;
     int8_t *out = arena + layer->output_offset;
     float scale;
     memcpy(&scale, layer->multiplier, sizeof scale);
-    for (uint32_t i = 0, count = elements(layer); i < count; i++) {
+    struct run run = run_of(layer, part);
+    for (uint32_t i = run.begin; i < run.end; i++) {
         float value;
         memcpy(&value, input + 4 * i, sizeof value);
         int32_t step = saturated(rounded(value / scale));
@@ -108,31 +112,35 @@ static struct operand operand(const struct nn_layer *layer, const int8_t *arena,
     };
 }
 
-static inline int32_t value_at(const struct operand *from, uint32_t y, uint32_t x, uint32_t c)
+static inline int32_t value_at(const struct operand *from, struct place place, uint32_t c)
 {
-    return from->values[y * from->steps[0] + x * from->steps[1] + c * from->steps[2]] - from->zero_point;
+    return from->values[place.y * from->steps[0] + place.x * from->steps[1] + c * from->steps[2]] - from->zero_point;
 }
 
-void add(const struct nn_layer *layer, int8_t *arena)
+void add(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
     struct operand a = operand(layer, arena, 0), b = operand(layer, arena, 1);
-    int8_t *out = arena + layer->output_offset;
+    int8_t *out = arena + layer->output_offset + part->pixel * layer->out_c;
     const int32_t *multiplier = layer->multiplier;
     const int8_t *shift = layer->shift;
-    for (uint32_t y = 0; y < layer->out_h; y++)
-        for (uint32_t x = 0; x < layer->out_w; x++)
-            for (uint32_t c = 0; c < layer->out_c; c++) {
-                int32_t sum = common_scale(value_at(&a, y, x, c), multiplier[0], shift[0]) +
-                              layer->sign * common_scale(value_at(&b, y, x, c), multiplier[1], shift[1]);
-                sum = requantise(sum, multiplier[2], shift[2]);
-                *out++ = clamp(sum + layer->output_zero_point, layer->act_min, layer->act_max);
-            }
+    struct place place = place_of(layer, part->pixel);
+    for (uint32_t pixel = part->pixel; pixel < part->pixel_end; pixel++, out += layer->out_c) {
+        for (uint32_t c = part->channel; c < part->channel_end; c++) {
+            int32_t sum = common_scale(value_at(&a, place, c), multiplier[0], shift[0]) +
+                          layer->sign * common_scale(value_at(&b, place, c), multiplier[1], shift[1]);
+            sum = requantise(sum, multiplier[2], shift[2]);
+            out[c] = clamp(sum + layer->output_zero_point, layer->act_min, layer->act_max);
+        }
+        next_place(layer, &place);
+    }
 }
 
-void proven_add(const struct nn_layer *layer, int8_t *arena)
+void proven_add(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
-    const int8_t *a = arena + layer->input_offset, *b = arena + layer->input2_offset;
-    int8_t *out = arena + layer->output_offset, *end = out + elements(layer);
+    struct run run = run_of(layer, part);
+    const int8_t *a = arena + layer->input_offset + run.begin, *b = arena + layer->input2_offset + run.begin;
+    int8_t *out = arena + layer->output_offset, *end = out + run.end;
+    out += run.begin;
     int32_t m1 = layer->multiplier[0], m2 = layer->multiplier[1], c = layer->multiplier[2];
     uint32_t shift = layer->once;
     interpolator_set(shift, layer->act_min, layer->act_max);
@@ -142,15 +150,17 @@ void proven_add(const struct nn_layer *layer, int8_t *arena)
     }
 }
 
-void mul(const struct nn_layer *layer, int8_t *arena)
+void mul(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
     struct operand a = operand(layer, arena, 0), b = operand(layer, arena, 1);
-    int8_t *out = arena + layer->output_offset;
-    for (uint32_t y = 0; y < layer->out_h; y++)
-        for (uint32_t x = 0; x < layer->out_w; x++)
-            for (uint32_t c = 0; c < layer->out_c; c++) {
-                int32_t product = value_at(&a, y, x, c) * value_at(&b, y, x, c);
-                product = requantise(product, layer->multiplier[0], layer->shift[0]);
-                *out++ = clamp(product + layer->output_zero_point, layer->act_min, layer->act_max);
-            }
+    int8_t *out = arena + layer->output_offset + part->pixel * layer->out_c;
+    struct place place = place_of(layer, part->pixel);
+    for (uint32_t pixel = part->pixel; pixel < part->pixel_end; pixel++, out += layer->out_c) {
+        for (uint32_t c = part->channel; c < part->channel_end; c++) {
+            int32_t product = value_at(&a, place, c) * value_at(&b, place, c);
+            product = requantise(product, layer->multiplier[0], layer->shift[0]);
+            out[c] = clamp(product + layer->output_zero_point, layer->act_min, layer->act_max);
+        }
+        next_place(layer, &place);
+    }
 }

@@ -9,9 +9,10 @@
 
 #ifdef __ARM_ARCH_6M__
 
-static void run_code(const struct nn_layer *layer, const int32_t *window, int8_t *first, int8_t *second, int32_t *exact)
+static void run_code(const struct nn_layer *layer, const struct nn_part *part, const int32_t *window, int8_t *first,
+                     int8_t *second)
 {
-    layer->generated->code(window, first, second, exact);
+    layer->generated->code[layer->by_channels ? part->core : 0](window, first, second, part->work->sums);
 }
 
 #else
@@ -40,11 +41,13 @@ static int8_t twin_output(const struct nn_layer *layer, const struct nn_form *fo
 }
 
 /* The plain C twin of the generated code: pixel by pixel, no pairs. */
-static void run_code(const struct nn_layer *layer, const int32_t *window, int8_t *first, int8_t *second, int32_t *exact)
+static void run_code(const struct nn_layer *layer, const struct nn_part *part, const int32_t *window, int8_t *first,
+                     int8_t *second)
 {
     uint32_t taps = (uint32_t)layer->kernel_h * layer->kernel_w * layer->in_c;
-    const int8_t *w = layer->generated->weights;
-    for (uint32_t c = 0; c < layer->out_c; c++, w += taps) {
+    const int8_t *w = layer->generated->weights + part->channel * taps;
+    int32_t *exact = part->work->sums;
+    for (uint32_t c = part->channel; c < part->channel_end; c++, w += taps) {
         int32_t low = 0, high = 0;
         for (uint32_t i = 0; i < taps; i++) {
             int32_t x = (int16_t)(window[i] & 0xffff);
@@ -64,37 +67,42 @@ static void run_code(const struct nn_layer *layer, const int32_t *window, int8_t
 
 #endif
 
-/* The channels without a proven cheap form. */
-static void finish_exact(const struct nn_layer *layer, const int32_t *sums, int8_t *first, int8_t *second)
+/* The part's channels without a proven cheap form. */
+static void finish_exact(const struct nn_layer *layer, const struct nn_part *part, int8_t *first, int8_t *second)
 {
     const struct nn_generated *generated = layer->generated;
-    for (uint32_t i = 0; i < generated->exact_count; i++, sums += 2) {
+    const int32_t *sums = part->work->sums;
+    for (uint32_t i = 0; i < generated->exact_count; i++) {
         uint32_t c = generated->exact_channels[i];
+        if (c < part->channel || c >= part->channel_end)
+            continue;
         int8_t *out[2] = {first + c, second + c};
         for (uint32_t pixel = 0; pixel < 2; pixel++) {
             int32_t sum = layer->bias[c] + sums[pixel], multiplier = layer->multiplier[c], shift = layer->shift[c];
             sum = layer->once ? requantise_once(sum, multiplier, shift) : requantise(sum, multiplier, shift);
             *out[pixel] = clamp(sum + layer->output_zero_point, layer->act_min, layer->act_max);
         }
+        sums += 2;
     }
 }
 
-void generated_conv_2d(const struct nn_layer *layer, int8_t *arena)
+void generated_conv_2d(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
     const int8_t *input = arena + layer->input_offset;
-    int8_t *out = arena + layer->output_offset;
     uint32_t size = (uint32_t)layer->kernel_h * layer->kernel_w * layer->in_c, channels = layer->out_c;
-    uint32_t left = (uint32_t)layer->out_h * layer->out_w, pixel = 0, most = NN_WORK_WORDS / size;
+    uint32_t pixel = part->pixel, left = part->pixel_end - pixel, most = NN_WORK_WORDS / size;
+    int8_t *out = arena + layer->output_offset + pixel * channels;
+    int32_t *words = part->work->words;
     interpolator_set(layer->generated->shift, layer->act_min, layer->act_max);
     while (left) {
         uint32_t pairs = (left + 1) / 2 < most ? (left + 1) / 2 : most;
         uint32_t count = left < 2 * pairs ? left : 2 * pairs;
-        conv_pack_tile(layer, input, pixel, pairs, count, size);
+        conv_pack_tile(layer, input, pixel, pairs, count, size, words);
         for (uint32_t i = 0; i < pairs; i++) {
             int8_t *first = out + i * channels, *second = pairs + i < count ? first + pairs * channels : first;
-            run_code(layer, pair_words + i * size, first, second, pair_sums);
+            run_code(layer, part, words + i * size, first, second);
             if (layer->generated->exact_count != 0)
-                finish_exact(layer, pair_sums, first, second);
+                finish_exact(layer, part, first, second);
         }
         pixel += count;
         left -= count;

@@ -3,6 +3,7 @@
 #include "capture.h"
 #include "clocks.h"
 #include "nn.h"
+#include "second_core.h"
 #include "sensor.h"
 #include "service.h"
 #include "stack.h"
@@ -52,6 +53,8 @@ int main(void)
 {
     clocks_start();
     uart_start();
+    if (nn_model.cores > 1)
+        second_core_start(&nn_model);
     service_init(&service, &nn_model, &port);
     for (;;) {
         take_bytes(&service);

@@ -2,6 +2,8 @@
 
 #include <stddef.h>
 
+#include "second_core.h"
+
 void network_shift_range(const struct nn_model *model)
 {
     typedef uint32_t __attribute__((may_alias)) word;
@@ -14,11 +16,31 @@ void network_shift_range(const struct nn_model *model)
         frame[i] ^= 0x80;
 }
 
+struct nn_part network_part(const struct nn_model *model, const struct nn_layer *layer, uint32_t core)
+{
+    struct nn_part part = {
+        .pixel_end = (uint32_t)layer->out_h * layer->out_w,
+        .channel_end = layer->out_c,
+        .core = core,
+        .work = model->work[core],
+    };
+    uint32_t *begin = layer->by_channels ? &part.channel : &part.pixel;
+    uint32_t *end = layer->by_channels ? &part.channel_end : &part.pixel_end;
+    if (layer->split)
+        *(core ? begin : end) = layer->split;
+    return part;
+}
+
 const int8_t *network_run(const struct nn_model *model, void (*between_layers)(void *context), void *context)
 {
     for (uint32_t i = 0; i < model->layer_count; i++) {
         const struct nn_layer *layer = &model->layers[i];
-        layer->run(layer, model->arena);
+        struct nn_part part = network_part(model, layer, 0);
+        if (layer->split)
+            second_core_begin(layer);
+        layer->run(layer, model->arena, &part);
+        if (layer->split)
+            second_core_wait();
         if (between_layers != NULL)
             between_layers(context);
     }

@@ -26,6 +26,23 @@
  * (out_w - 1) * stride_w + kernel_w elements of a DEPTHWISE_CONV_2D fit in it, an element a word. */
 #define NN_WORK_WORDS 1536
 
+/* Sums that wait for requantisation: first pixels, then second pixels. */
+#define NN_WORK_SUMS 128
+
+/* What a kernel works in; each core has its own. */
+struct nn_work {
+    int32_t words[NN_WORK_WORDS]; /* packed windows or rows */
+    int32_t sums[NN_WORK_SUMS];
+};
+
+/* What a core computes of a layer: the outputs of some pixels (y * out_w + x), or of some channels of all pixels. */
+struct nn_part {
+    uint32_t pixel, pixel_end;
+    uint32_t channel, channel_end;
+    uint32_t core; /* 0 or 1 */
+    struct nn_work *work;
+};
+
 /* What the C twin of generated code works from (firmware_sim/compiler/prover.py says what the forms compute). */
 struct nn_form {
     uint8_t form; /* 0 exact, 1 F1, 2 F2, 3 F2x, 4 to 6 the same with ties away from zero */
@@ -35,12 +52,13 @@ struct nn_form {
 
 /* A convolution as generated code (firmware_sim/compiler/dense_code.py), which knows weights and requantisation. */
 struct nn_generated {
-    /* All output channels of two pixels: `window` has a word a tap, first pixel + (second << 16); the outputs go to
-     * `first` and `second`, the sums of the channels in `exact_channels`, without bias, to `exact`, two a channel. */
-    void (*code)(const int32_t *window, int8_t *first, int8_t *second, int32_t *exact);
+    /* Two pixels, all output channels or those of a core's part: `window` has a word a tap, first pixel + (second << 16);
+     * the outputs go to `first` and `second`, the sums of the channels in `exact_channels`, without bias, to `exact`, two
+     * a channel. [1] is the second core's. */
+    void (*code[2])(const int32_t *window, int8_t *first, int8_t *second, int32_t *exact);
     uint8_t shift; /* the last one, which the interpolator does before it clamps to act_min, act_max */
     uint16_t exact_count;
-    const uint16_t *exact_channels;
+    const uint16_t *exact_channels; /* ascending */
     const struct nn_form *forms; /* [out_c], and */
     const int8_t *weights;       /* [out_c][taps]: of the twin, NULL on the chip */
     int32_t after;
@@ -62,9 +80,17 @@ struct nn_depthwise {
     } *channels; /* [out_c] */
 };
 
+struct nn_layer;
+
+/* A kernel computes `part` of a layer; `arena` is the model's. */
+typedef void nn_kernel(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part);
+
 struct nn_layer {
-    /* The kernel, one of kernels.h. `arena` is the model's. */
-    void (*run)(const struct nn_layer *layer, int8_t *arena);
+    nn_kernel *run; /* one of kernels.h */
+
+    /* Where the second core's part begins: a pixel, or a channel if `by_channels`. 0: the first core computes all. */
+    uint32_t split;
+    uint8_t by_channels;
 
     /* Window, for convolutions and pools; strides >= 1; dilation is always 1. MEAN: how many values along height and
      * width each mean takes, and along channels depth_multiplier. */
@@ -128,7 +154,9 @@ struct nn_model {
     uint16_t input_h, input_w, input_c; /* the input; of the serial service a frame, stored as int8 x - 128 */
     uint16_t labels;                    /* of the serial service: 1 to NN_MAX_LABELS logits, int8 [1][1][labels] */
     uint16_t layer_count;
+    uint8_t cores;         /* 1 or 2 */
     uint32_t input_bytes, output_bytes;
+    struct nn_work *work[2]; /* of each core */
     int8_t *arena;          /* 4-byte aligned, defined zeroed by the generated file, so that it costs no flash */
     uint32_t arena_bytes;   /* its size; the offsets below and in the layers index it */
     uint32_t input_offset;  /* of the first layer's input */

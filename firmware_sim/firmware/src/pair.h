@@ -19,13 +19,6 @@ static inline int32_t pair(int32_t first, int32_t second)
     return (int32_t)((uint32_t)first + ((uint32_t)second << 16));
 }
 
-/* Packed windows or rows, one kernel's at a time. */
-extern int32_t pair_words[NN_WORK_WORDS];
-
-/* Sums that wait for requantisation: first pixels, then second pixels. */
-#define PAIR_SUMS 128u
-extern int32_t pair_sums[PAIR_SUMS];
-
 /* For each of `pairs` >= 1 windows of `size` words at `x`: its dot product with the weights `w`, int8[size]; `size` is a
  * multiple of 4 and `w` aligned to 4. sums[i] is the first pixel's sum of window i, sums[pairs + i] the second's. */
 void pair_dots(const int32_t *x, const int8_t *w, uint32_t size, uint32_t pairs, int32_t *sums);

@@ -1,5 +1,6 @@
 /* Convolutions without a trick: any weight, any window, both ways of rounding. */
 #include "kernels.h"
+#include "part.h"
 #include "requantise.h"
 
 /* The part of a window that lies inside the input: rows top to bottom - 1, columns left to right - 1. */
@@ -37,53 +38,55 @@ static int8_t finish(const struct nn_layer *layer, int32_t sum, uint32_t channel
     return clamp(sum + layer->output_zero_point, layer->act_min, layer->act_max);
 }
 
-void plain_conv_2d(const struct nn_layer *layer, int8_t *arena)
+void plain_conv_2d(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
     const int8_t *input = arena + layer->input_offset;
-    int8_t *out = arena + layer->output_offset;
+    int8_t *out = arena + layer->output_offset + part->pixel * layer->out_c;
     uint32_t depth = layer->in_c, size = ((uint32_t)layer->kernel_h * layer->kernel_w * depth + 3u) & ~3u;
-    for (uint32_t out_y = 0; out_y < layer->out_h; out_y++)
-        for (uint32_t out_x = 0; out_x < layer->out_w; out_x++) {
-            struct inside at = inside_of(layer, out_y, out_x);
-            const int8_t *row = layer->weights;
-            for (uint32_t channel = 0; channel < layer->out_c; channel++, row += size) {
-                int32_t sum = layer->bias[channel], missed = 0;
-                const int8_t *w = row;
-                for (int32_t y = at.y; y < at.y + layer->kernel_h; y++)
-                    for (int32_t x = at.x; x < at.x + layer->kernel_w; x++, w += depth) {
-                        if (y < at.top || y >= at.bottom || x < at.left || x >= at.right) {
-                            for (uint32_t c = 0; c < depth; c++)
-                                missed += w[c];
-                            continue;
-                        }
-                        const int8_t *tap = input + ((uint32_t)y * layer->in_w + (uint32_t)x) * depth;
+    struct place place = place_of(layer, part->pixel);
+    for (uint32_t pixel = part->pixel; pixel < part->pixel_end; pixel++, out += layer->out_c) {
+        struct inside at = inside_of(layer, place.y, place.x);
+        const int8_t *row = layer->weights + part->channel * size;
+        for (uint32_t channel = part->channel; channel < part->channel_end; channel++, row += size) {
+            int32_t sum = layer->bias[channel], missed = 0;
+            const int8_t *w = row;
+            for (int32_t y = at.y; y < at.y + layer->kernel_h; y++)
+                for (int32_t x = at.x; x < at.x + layer->kernel_w; x++, w += depth) {
+                    if (y < at.top || y >= at.bottom || x < at.left || x >= at.right) {
                         for (uint32_t c = 0; c < depth; c++)
-                            sum += tap[c] * w[c];
+                            missed += w[c];
+                        continue;
                     }
-                *out++ = finish(layer, sum + outside(layer, missed), channel);
-            }
+                    const int8_t *tap = input + ((uint32_t)y * layer->in_w + (uint32_t)x) * depth;
+                    for (uint32_t c = 0; c < depth; c++)
+                        sum += tap[c] * w[c];
+                }
+            out[channel] = finish(layer, sum + outside(layer, missed), channel);
         }
+        next_place(layer, &place);
+    }
 }
 
-void plain_depthwise_conv_2d(const struct nn_layer *layer, int8_t *arena)
+void plain_depthwise_conv_2d(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
     const int8_t *input = arena + layer->input_offset;
-    int8_t *out = arena + layer->output_offset;
-    for (uint32_t out_y = 0; out_y < layer->out_h; out_y++)
-        for (uint32_t out_x = 0; out_x < layer->out_w; out_x++) {
-            struct inside at = inside_of(layer, out_y, out_x);
-            for (uint32_t channel = 0; channel < layer->out_c; channel++) {
-                uint32_t source = channel / layer->depth_multiplier;
-                int32_t sum = layer->bias[channel], missed = 0;
-                const int8_t *w = layer->weights + channel;
-                for (int32_t y = at.y; y < at.y + layer->kernel_h; y++)
-                    for (int32_t x = at.x; x < at.x + layer->kernel_w; x++, w += layer->out_c) {
-                        if (y < at.top || y >= at.bottom || x < at.left || x >= at.right)
-                            missed += *w;
-                        else
-                            sum += input[((uint32_t)y * layer->in_w + (uint32_t)x) * layer->in_c + source] * *w;
-                    }
-                *out++ = finish(layer, sum + outside(layer, missed), channel);
-            }
+    int8_t *out = arena + layer->output_offset + part->pixel * layer->out_c;
+    struct place place = place_of(layer, part->pixel);
+    for (uint32_t pixel = part->pixel; pixel < part->pixel_end; pixel++, out += layer->out_c) {
+        struct inside at = inside_of(layer, place.y, place.x);
+        for (uint32_t channel = part->channel; channel < part->channel_end; channel++) {
+            uint32_t source = channel / layer->depth_multiplier;
+            int32_t sum = layer->bias[channel], missed = 0;
+            const int8_t *w = layer->weights + channel;
+            for (int32_t y = at.y; y < at.y + layer->kernel_h; y++)
+                for (int32_t x = at.x; x < at.x + layer->kernel_w; x++, w += layer->out_c) {
+                    if (y < at.top || y >= at.bottom || x < at.left || x >= at.right)
+                        missed += *w;
+                    else
+                        sum += input[((uint32_t)y * layer->in_w + (uint32_t)x) * layer->in_c + source] * *w;
+                }
+            out[channel] = finish(layer, sum + outside(layer, missed), channel);
         }
+        next_place(layer, &place);
+    }
 }

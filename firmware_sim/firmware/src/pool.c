@@ -1,5 +1,6 @@
 /* AVERAGE_POOL_2D, MAX_POOL_2D and MEAN. */
 #include "kernels.h"
+#include "part.h"
 #include "requantise.h"
 
 /* Where a window meets the input: rows top to bottom - 1, columns left to right - 1. */
@@ -19,60 +20,65 @@ static struct area area_of(const struct nn_layer *layer, int32_t out_y, int32_t 
     };
 }
 
-void average_pool_2d(const struct nn_layer *layer, int8_t *arena)
+void average_pool_2d(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
     const int8_t *input = arena + layer->input_offset;
-    int8_t *out = arena + layer->output_offset;
-    for (int32_t out_y = 0; out_y < layer->out_h; out_y++)
-        for (int32_t out_x = 0; out_x < layer->out_w; out_x++) {
-            struct area area = area_of(layer, out_y, out_x);
-            int32_t count = (area.bottom - area.top) * (area.right - area.left);
-            for (uint32_t channel = 0; channel < layer->in_c; channel++) {
-                int32_t sum = 0;
-                for (int32_t y = area.top; y < area.bottom; y++)
-                    for (int32_t x = area.left; x < area.right; x++)
-                        sum += input[((uint32_t)y * layer->in_w + (uint32_t)x) * layer->in_c + channel];
-                sum = (sum > 0 ? sum + count / 2 : sum - count / 2) / count; /* truncates toward zero, as TFLite */
-                *out++ = clamp(sum, layer->act_min, layer->act_max);
-            }
+    int8_t *out = arena + layer->output_offset + part->pixel * layer->out_c;
+    struct place place = place_of(layer, part->pixel);
+    for (uint32_t pixel = part->pixel; pixel < part->pixel_end; pixel++, out += layer->out_c) {
+        struct area area = area_of(layer, (int32_t)place.y, (int32_t)place.x);
+        int32_t count = (area.bottom - area.top) * (area.right - area.left);
+        for (uint32_t channel = part->channel; channel < part->channel_end; channel++) {
+            int32_t sum = 0;
+            for (int32_t y = area.top; y < area.bottom; y++)
+                for (int32_t x = area.left; x < area.right; x++)
+                    sum += input[((uint32_t)y * layer->in_w + (uint32_t)x) * layer->in_c + channel];
+            sum = (sum > 0 ? sum + count / 2 : sum - count / 2) / count; /* truncates toward zero, as TFLite */
+            out[channel] = clamp(sum, layer->act_min, layer->act_max);
         }
+        next_place(layer, &place);
+    }
 }
 
-void max_pool_2d(const struct nn_layer *layer, int8_t *arena)
+void max_pool_2d(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
     const int8_t *input = arena + layer->input_offset;
-    int8_t *out = arena + layer->output_offset;
-    for (int32_t out_y = 0; out_y < layer->out_h; out_y++)
-        for (int32_t out_x = 0; out_x < layer->out_w; out_x++) {
-            struct area area = area_of(layer, out_y, out_x);
-            for (uint32_t channel = 0; channel < layer->in_c; channel++) {
-                int32_t largest = INT8_MIN;
-                for (int32_t y = area.top; y < area.bottom; y++)
-                    for (int32_t x = area.left; x < area.right; x++) {
-                        int32_t value = input[((uint32_t)y * layer->in_w + (uint32_t)x) * layer->in_c + channel];
-                        largest = value > largest ? value : largest;
-                    }
-                *out++ = clamp(largest, layer->act_min, layer->act_max);
-            }
+    int8_t *out = arena + layer->output_offset + part->pixel * layer->out_c;
+    struct place place = place_of(layer, part->pixel);
+    for (uint32_t pixel = part->pixel; pixel < part->pixel_end; pixel++, out += layer->out_c) {
+        struct area area = area_of(layer, (int32_t)place.y, (int32_t)place.x);
+        for (uint32_t channel = part->channel; channel < part->channel_end; channel++) {
+            int32_t largest = INT8_MIN;
+            for (int32_t y = area.top; y < area.bottom; y++)
+                for (int32_t x = area.left; x < area.right; x++) {
+                    int32_t value = input[((uint32_t)y * layer->in_w + (uint32_t)x) * layer->in_c + channel];
+                    largest = value > largest ? value : largest;
+                }
+            out[channel] = clamp(largest, layer->act_min, layer->act_max);
         }
+        next_place(layer, &place);
+    }
 }
 
 /* Each axis is either kept, with a window of one, or taken whole. */
-void mean(const struct nn_layer *layer, int8_t *arena)
+void mean(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
     const int8_t *input = arena + layer->input_offset;
-    int8_t *out = arena + layer->output_offset;
+    int8_t *out = arena + layer->output_offset + part->pixel * layer->out_c;
     uint32_t high = layer->kernel_h, wide = layer->kernel_w, deep = layer->depth_multiplier;
     int32_t count = (int32_t)(high * wide * deep);
-    for (uint32_t y = 0; y < layer->in_h; y += high)
-        for (uint32_t x = 0; x < layer->in_w; x += wide)
-            for (uint32_t channel = 0; channel < layer->in_c; channel += deep) {
-                int32_t sum = -count * layer->input_zero_point;
-                for (uint32_t i = y; i < y + high; i++)
-                    for (uint32_t j = x; j < x + wide; j++)
-                        for (uint32_t k = channel; k < channel + deep; k++)
-                            sum += input[(i * layer->in_w + j) * layer->in_c + k];
-                sum = requantise(sum, layer->multiplier[0], layer->shift[0]);
-                *out++ = clamp(sum + layer->output_zero_point, INT8_MIN, INT8_MAX);
-            }
+    struct place place = place_of(layer, part->pixel);
+    for (uint32_t pixel = part->pixel; pixel < part->pixel_end; pixel++, out += layer->out_c) {
+        uint32_t y = place.y * high, x = place.x * wide;
+        for (uint32_t channel = part->channel; channel < part->channel_end; channel++) {
+            int32_t sum = -count * layer->input_zero_point;
+            for (uint32_t i = y; i < y + high; i++)
+                for (uint32_t j = x; j < x + wide; j++)
+                    for (uint32_t k = channel * deep; k < (channel + 1) * deep; k++)
+                        sum += input[(i * layer->in_w + j) * layer->in_c + k];
+            sum = requantise(sum, layer->multiplier[0], layer->shift[0]);
+            out[channel] = clamp(sum + layer->output_zero_point, INT8_MIN, INT8_MAX);
+        }
+        next_place(layer, &place);
+    }
 }

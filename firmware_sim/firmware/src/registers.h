@@ -86,6 +86,13 @@
 #define UART0_ICR 0x40034044u
 #define UART0_IRQ 20u
 
+/* FIFOs between the cores (2.3.1.4) */
+#define SIO_FIFO_ST 0xd0000050u
+#define SIO_FIFO_VLD (1u << 0)
+#define SIO_FIFO_RDY (1u << 1)
+#define SIO_FIFO_WR 0xd0000054u
+#define SIO_FIFO_RD 0xd0000058u
+
 /* Interpolator 1 of each core (2.3.1.6) */
 #define SIO_INTERP1_ACCUM0 0xd00000c0u
 #define SIO_INTERP1_BASE0 0xd00000c8u

@@ -5,6 +5,7 @@
 
 #include "clocks.h"
 #include "network.h"
+#include "second_core.h"
 #include "stack.h"
 
 #define RUNNER_MAX_LAYERS 256
@@ -38,6 +39,8 @@ static void wait(void)
 int main(void)
 {
     clocks_start();
+    if (nn_model.cores > 1)
+        second_core_start(&nn_model);
     mailbox.input = network_frame(&nn_model);
     for (;;) {
         wait();

@@ -66,11 +66,11 @@ static void softmax_row(const struct nn_layer *layer, const int8_t *x, int8_t *o
     }
 }
 
-void softmax(const struct nn_layer *layer, int8_t *arena)
+void softmax(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
     const int8_t *input = arena + layer->input_offset;
     int8_t *out = arena + layer->output_offset;
-    uint32_t rows = (uint32_t)layer->in_h * layer->in_w, row = layer->in_c;
-    for (uint32_t i = 0; i < rows; i++)
+    uint32_t row = layer->in_c;
+    for (uint32_t i = part->pixel; i < part->pixel_end; i++)
         softmax_row(layer, input + i * row, out + i * row);
 }
