@@ -10,6 +10,7 @@ cw/1/<site>/<gateway>/<setting>/set|state settings and their present values
 cw/1/req/<task>/<priority>/<site>/<gateway>   clip, QoS 1
 cw/1/rsp/<site>/<gateway>                     Response, QoS 1
 cw/1/worker/<id>/status                       WorkerStatus, retained, will
+homeassistant/device/crustwatch_<site>_<gateway>/config   discovery, retained
 ```
 """
 
@@ -22,6 +23,8 @@ from shared.errors import BadInputError
 
 ROOT = "cw/1"
 RESERVED = frozenset({"req", "rsp", "worker"})  # second-level words that no site may be called
+RESERVED_GATEWAYS = frozenset({"status", "stats"})  # cw/1/rsp/<site>/status would pass for a state topic
+DISCOVERY_PREFIX = "homeassistant"  # its default
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
@@ -43,6 +46,8 @@ class Line(NamedTuple):
         """A line with checked names. Raises BadInputError."""
         if site in RESERVED:
             raise BadInputError(f"site {site!r} is a reserved word: {', '.join(sorted(RESERVED))}")
+        if gateway in RESERVED_GATEWAYS:
+            raise BadInputError(f"gateway {gateway!r} is a reserved word: {', '.join(sorted(RESERVED_GATEWAYS))}")
         return cls(check_name(site, "site"), check_name(gateway, "gateway"))
 
     @property
@@ -86,6 +91,15 @@ class Line(NamedTuple):
         """Where workers answer this gateway."""
         return f"{ROOT}/rsp/{self.site}/{self.gateway}"
 
+    @property
+    def object_id(self) -> str:
+        """Home Assistant's name for this line."""
+        return f"crustwatch_{self.site}_{self.gateway}"
+
+    def discovery(self, prefix: str = DISCOVERY_PREFIX) -> str:
+        """Home Assistant's discovery message, retained."""
+        return f"{prefix}/device/{self.object_id}/config"
+
 
 class RequestTopic(NamedTuple):
     """The parts of a request's topic."""
@@ -112,6 +126,17 @@ def shared_requests(task: str, group: str = "workers") -> str:
 def worker_status(worker: str) -> str:
     """WorkerStatus, retained, will."""
     return f"{ROOT}/worker/{check_name(worker, 'worker')}/status"
+
+
+STATE_FILTERS = (
+    f"{ROOT}/+/+/status",  # gateways and workers
+    f"{ROOT}/+/+/stats",
+    f"{ROOT}/+/+/+/verdict",
+    f"{ROOT}/+/+/+/event",
+    f"{ROOT}/+/+/+/snapshot",
+    f"{ROOT}/+/+/+/state",
+)
+"""What dashboards read: everything but requests and answers."""
 
 
 def worker_status_filter() -> str:

@@ -19,7 +19,7 @@ from edge.certification.certificate import (
     sign,
     table_digest,
 )
-from edge.certification.keys import default_key_file, load_or_create_key
+from edge.certification.keys import default_key_file
 from edge.certification.path import threshold_path
 from edge.certification.procedure import Certified, certify, check_sample
 from edge.certification.promises import default_promises, parse_promises
@@ -32,6 +32,7 @@ from edge.learning.progress import TerminalReporter
 from shared.cache_folder import cache_folder
 from shared.errors import BadInputError
 from shared.intervals import wilson
+from shared.pki.keys import load_or_create_key
 from shared.task import Task, load_task
 
 TUNING_SHARE = 0.25  # of the sample: learns the path of thresholds; the rest certifies

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 
 from edge.gateway.config import GatewayConfig
-from edge.gateway.discovery import discovery_payload, discovery_topic
+from edge.gateway.discovery import discovery_payload
 from edge.gateway.outbox import Outbox
 from shared import __version__
 from shared.errors import CrustwatchError
@@ -60,7 +60,7 @@ class Announcer:
         status = GatewayStatus("online", __version__, self._device)
         payload = discovery_payload(line, config.camera, config.task, self._device)
         await self._client.publish(line.status, encode(status), retain=True)
-        await self._client.publish(discovery_topic(config.discovery_prefix, line), payload, retain=True)
+        await self._client.publish(line.discovery(config.discovery_prefix), payload, retain=True)
         self.verdict_waits()
 
     async def take_leave(self) -> None:

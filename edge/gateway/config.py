@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from edge.gateway.outbox import OutboxConfig
 from shared.mqtt.backoff import Backoff
 from shared.task import Task
-from shared.topics import Line
+from shared.topics import DISCOVERY_PREFIX, Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class GatewayConfig:
     jpeg_quality: int = 85
     snapshot_bytes: int = 30_000  # cap of the retained picture, so that dashboards on thin links stay quick
     stats_interval_s: float = 1.0  # at most so often
-    discovery_prefix: str = "homeassistant"
+    discovery_prefix: str = DISCOVERY_PREFIX
     outbox: OutboxConfig = field(default_factory=OutboxConfig)
 
     @property

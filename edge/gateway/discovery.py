@@ -15,11 +15,6 @@ from shared.task import Task
 from shared.topics import Line
 
 
-def discovery_topic(prefix: str, line: Line) -> str:
-    """`<prefix>/device/<object id>/config`."""
-    return f"{prefix}/device/{_object_id(line)}/config"
-
-
 def discovery_payload(line: Line, camera: str, task: Task, device: str) -> bytes:
     """The device with its components: verdict, who decided, confidence, problem, rate, backlog, link, picture."""
     verdict, stats = line.verdict(camera), line.stats
@@ -91,10 +86,10 @@ def discovery_payload(line: Line, camera: str, task: Task, device: str) -> bytes
         },
     }
     for key, component in components.items():
-        component["unique_id"] = f"{_object_id(line)}_{camera}_{key}"
+        component["unique_id"] = f"{line.object_id}_{camera}_{key}"
     payload = {
         "device": {
-            "identifiers": [_object_id(line)],
+            "identifiers": [line.object_id],
             "name": f"{task.title} {line.site}/{line.gateway}",
             "manufacturer": "crustwatch",
             "model": f"gateway, {device}",
@@ -108,7 +103,3 @@ def discovery_payload(line: Line, camera: str, task: Task, device: str) -> bytes
         "components": components,
     }
     return msgspec.json.encode(payload)
-
-
-def _object_id(line: Line) -> str:
-    return f"crustwatch_{line.site}_{line.gateway}"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from edge.certification.certificate import load_certificate, table_digest
 from edge.devices.device import Device
 from edge.gate.gate_file import load_gate
 from edge.watch.guard import Guard, Promised
 from edge.watch.reference import REFERENCE, load_reference
-from shared.errors import BadInputError, MissingPartError
+from shared.errors import BadInputError
 from shared.task import Task
 
 AUDIT_SHARE = 0.02  # of the sure bakes, while there is a certificate
@@ -28,18 +29,12 @@ def open_guard(
     """A guard for `device`, which runs the model in folder `model`.
 
     With a certificate its thresholds are set on the device. `signer` is the base64 public key that must have signed it.
-    Raises BadInputError when the certificate is for another model or gate, forged or damaged, MissingPartError when the
-    package that checks signatures is not installed.
+    Raises BadInputError when the certificate is for another model or gate, forged or damaged.
     """
     gate = load_gate(model / "gate.json", len(task.labels))
     reference = load_reference(model / REFERENCE) if (model / REFERENCE).exists() else None
     if certificate is None:
         return Guard(reference=reference, logit_scale=gate.logit_scale, audit_share=audit_share or 0.0, state=state)
-    try:
-        from edge.certification.certificate import load_certificate, table_digest
-    except ImportError:
-        raise MissingPartError("a certificate needs cryptography: pip install cryptography==50.0.2") from None
-
     promised = load_certificate(certificate, signer).certificate
     actual = (hashlib.sha256((model / "model.tflite").read_bytes()).hexdigest(), table_digest(gate), task.labels)
     if (promised.model_sha256, promised.gate_table_sha256, promised.labels) != actual:

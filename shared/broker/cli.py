@@ -1,4 +1,4 @@
-"""`crustwatch broker`: the embedded broker on its own."""
+"""`crustwatch broker`: the embedded broker on its own, and the configuration of a site's broker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 @app.callback()
 def broker() -> None:
-    """Run the embedded MQTT broker (mosquitto when installed, else iotcore), on loopback only."""
+    """Run the embedded MQTT broker on loopback, or configure a mosquitto with TLS for a site."""
 
 
 @app.command()
@@ -42,3 +42,39 @@ def run(
         while not stop.wait(2.0):
             if not embedded.is_alive() and not stop.is_set():
                 raise CrustwatchError(f"{embedded.kind} stopped answering on {embedded.address}")
+
+
+@app.command()
+def config(
+    out: Annotated[Path, typer.Option(help="Folder for mosquitto.conf, its access rules, certificate and key.")],
+    pki: Annotated[
+        Path, typer.Option(envvar="CRUSTWATCH_PKI", help="Folder of the authority (crustwatch pki init).")
+    ] = Path("pki"),
+    listen: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",  # noqa: S104
+    port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port; there is only TLS.")] = 8883,
+    data: Annotated[Path | None, typer.Option(help="Folder for what the broker keeps; OUT/data without.")] = None,
+    user: Annotated[str, typer.Option(help="Whom mosquitto becomes when root starts it.")] = "mosquitto",
+    max_connections: Annotated[int, typer.Option(min=1, help="Clients at a time.")] = 2000,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Write a complete mosquitto configuration: TLS 1.3, client certificates, access rules for each identity, limits.
+
+    Run it again, and send mosquitto SIGHUP, after `crustwatch pki issue` or `revoke`.
+
+    Example: crustwatch broker config --pki pki --out /etc/mosquitto/crustwatch
+    """
+    import json as json_module
+
+    from shared.broker.site import CONFIGURATION, SiteBroker, write_site
+    from shared.pki.authority import Authority, utc_now
+
+    site = SiteBroker(listen, port, user, max_connections)
+    holders = write_site(Authority(pki), out, site, utc_now(), data)
+    path = out / CONFIGURATION
+    if json:
+        typer.echo(json_module.dumps({"configuration": str(path), "identities": [str(holder) for holder in holders]}))
+        return
+    typer.echo(f"{path}: TLS on {listen}:{port} for {len(holders)} identities")
+    for holder in holders:
+        typer.echo(f"  {holder}")
+    typer.echo(f"start it with: mosquitto -c {path}")

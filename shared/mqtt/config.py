@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shared.mqtt.address import BrokerAddress
@@ -23,6 +25,7 @@ class MqttConfig:
     address: BrokerAddress
     client_id: str
     will: Will | None = None
+    tls_context: Callable[[], ssl.SSLContext] | None = None  # asked at each connection: a renewed certificate counts
     keepalive_s: int = 15  # a broker declares a silent client dead after 1.5 times this
     connect_timeout_s: float = 5.0  # TCP, TLS and CONNACK each
     receive_maximum: int = 16  # QoS 1 messages that the broker may send ahead of our acknowledgements

@@ -16,6 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties as PahoProperties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from shared.errors import BadInputError
 from shared.mqtt.config import MqttConfig
 from shared.mqtt.errors import LinkDownError, RefusedError
 from shared.mqtt.message import Incoming, Properties
@@ -25,6 +26,18 @@ MAX_IN_FLIGHT = 64  # our unacknowledged QoS 1 publications; paho queues the res
 NO_MATCHING_SUBSCRIBERS = 0x10
 _FAILURE = 0x80  # reason codes from here on are errors (MQTT 5, 2.4)
 _HOUSEKEEPING_S = 1.0  # how often keep-alive is looked after
+
+
+class _TlsSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails: paho forgets it then."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """As SSLSocket's."""
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
 
 
 class Connection:
@@ -60,7 +73,12 @@ class Connection:
         if address.username is not None:
             client.username_pw_set(address.username, address.password)
         if address.tls:
-            client.tls_set_context(ssl.create_default_context())
+            try:
+                context = (self._config.tls_context or ssl.create_default_context)()
+            except BadInputError as error:  # half of a renewed pair: the next attempt finds both
+                raise LinkDownError(f"no TLS to the broker at {address}: {error}") from None
+            context.sslsocket_class = _TlsSocket
+            client.tls_set_context(context)
         if self._config.will is not None:
             client.will_set(self._config.will.topic, self._config.will.payload, qos=1, retain=True)
         client.on_connect = self._on_connect
@@ -90,7 +108,8 @@ class Connection:
         if self._accepted.done():
             self._accepted.result()
         else:
-            raise LinkDownError(f"the broker at {address} closed the connection: {self._lost.result()}")
+            hint = "; is this certificate expired, revoked or of another site?" if address.tls else ""
+            raise LinkDownError(f"the broker at {address} closed the connection: {self._lost.result()}{hint}")
 
     def _dial(self) -> None:
         """The blocking part, in a thread; the loop takes the socket over when it returns."""

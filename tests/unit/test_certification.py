@@ -25,13 +25,13 @@ from edge.certification.certificate import (
     save_certificate,
     sign,
 )
-from edge.certification.keys import load_or_create_key
 from edge.certification.path import threshold_path
 from edge.certification.procedure import certify, check_sample, passes
 from edge.certification.promises import parse_promises
 from edge.gate.integer import NEVER_ALONE, GateTable, exponential_table
 from shared.errors import BadInputError
 from shared.intervals import wilson
+from shared.pki.keys import load_or_create_key
 from shared.task import load_task
 
 TASK = load_task("pizza")

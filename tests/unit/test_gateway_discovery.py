@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from edge.gateway.discovery import discovery_payload, discovery_topic
+from edge.gateway.discovery import discovery_payload
 from shared.messages import BakeVerdict, Classification, GatewayStats, LineVerdict, encode
 from shared.task import load_task
 from shared.topics import Line
@@ -40,7 +40,7 @@ ROOT_KEYS = {
 
 
 def test_the_topic_is_one_that_home_assistant_listens_to() -> None:
-    assert re.fullmatch(r"homeassistant/device/[a-zA-Z0-9_-]+/config", discovery_topic("homeassistant", LINE))
+    assert re.fullmatch(r"homeassistant/device/[a-zA-Z0-9_-]+/config", LINE.discovery("homeassistant"))
 
 
 def test_device_and_origin_are_complete() -> None:

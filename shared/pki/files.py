@@ -1,0 +1,60 @@
+"""Names of the files of an authority and of an identity, and writing them so that a reader never sees half of one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cryptography import x509
+
+from shared.errors import BadInputError
+
+CA_CERTIFICATE = "ca.pem"
+CA_KEY = "ca.key"
+CRL = "crl.pem"
+CERTIFICATE = "cert.pem"
+KEY = "key.pem"
+MAX_PEM_BYTES = 4 * 1024 * 1024  # a revocation list of 50,000 entries
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a small file. Raises BadInputError."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_PEM_BYTES + 1)
+    except OSError as error:
+        raise BadInputError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(text) > MAX_PEM_BYTES:
+        raise BadInputError(f"{path}: more than {MAX_PEM_BYTES} bytes, so neither certificate nor revocation list")
+    return text
+
+
+def read_certificate(path: Path) -> x509.Certificate:
+    """One certificate in PEM. Raises BadInputError."""
+    try:
+        return x509.load_pem_x509_certificate(read_file(path))
+    except ValueError as error:
+        raise BadInputError(f"{path}: not a certificate in PEM: {str(error)[:120]}") from None
+
+
+def read_crl(path: Path) -> x509.CertificateRevocationList:
+    """A revocation list in PEM. Raises BadInputError."""
+    try:
+        return x509.load_pem_x509_crl(read_file(path))
+    except ValueError as error:
+        raise BadInputError(f"{path}: not a revocation list in PEM: {str(error)[:120]}") from None
+
+
+def replace_file(path: Path, text: bytes, mode: int = 0o644) -> None:
+    """Write `path` whole or not at all. Raises BadInputError."""
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.unlink(missing_ok=True)
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise BadInputError(f"{path}: cannot be written: {error.strerror}") from None
