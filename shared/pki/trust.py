@@ -105,7 +105,7 @@ class Trust:
             certificate = x509.load_der_x509_certificate(der)
             if certificate.issuer != self._ca.subject:
                 raise DistrustError("the certificate is of another authority")
-            self._public.verify(certificate.signature, certificate.tbs_certificate_bytes)
+            certificate.verify_directly_issued_by(self._ca)
             uses = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
             basic = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
             key = certificate.public_key()
@@ -113,7 +113,7 @@ class Trust:
             raise DistrustError("the certificate is not signed by this site's authority") from None
         except DistrustError:
             raise
-        except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion, x509.ExtensionNotFound) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.ExtensionNotFound) as error:
             raise DistrustError(f"not a certificate: {str(error)[:120]}") from None
         if basic.ca or ExtendedKeyUsageOID.CLIENT_AUTH not in uses or not isinstance(key, Ed25519PublicKey):
             raise DistrustError("the certificate is for another purpose")
