@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tflite-env demo test lint format bench bench-emu bench-gate firmware picture probe-bakery lock clean
+.PHONY: help setup tflite-env demo test lint format bench bench-emu bench-gate fuzz firmware picture probe-bakery lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -52,6 +52,15 @@ bench: setup ## Everything that takes long: figures of emulator, firmware and re
 	@$(BIN)/crustwatch render --count 20 --seed 1 --out "$$(mktemp -d)/bakes"
 	@CRUSTWATCH_DIFFERENTIAL_INSTRUCTIONS=100000000 $(BIN)/python -m pytest -q tests/emulator/test_rp2040_differential.py
 
+fuzz: setup .venv-fuzz/.installed ## Fuzz every parser with atheris: 10,000,000 executions in all (an hour)
+	@.venv-fuzz/bin/python tests/fuzz/campaign.py --executions $(or $(EXECUTIONS),10000000)
+
+.venv-fuzz/.installed: constraints.txt
+	@test -x .venv-fuzz/bin/python || $(PYTHON) -m venv .venv-fuzz
+	@.venv-fuzz/bin/pip --disable-pip-version-check --quiet install -c constraints.txt atheris==3.0.0 \
+	  ai-edge-litert cryptography flatbuffers msgspec numpy paho-mqtt pillow pyelftools pyserial
+	@touch $@
+
 bench-emu: setup ## Measure the emulator: one core, both cores, asleep, start-up (a minute)
 	@$(BIN)/crustwatch emu bench
 
@@ -80,5 +89,5 @@ lock: ## Write constraints.txt anew from what .venv holds
 	  $(BIN)/pip --disable-pip-version-check freeze --exclude-editable | sed 's/+cpu$$//' | sort -f; } > constraints.txt
 
 clean: ## Remove .venv and caches
-	@rm -rf $(VENV) .venv-tflite .probe .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .venv-tflite .venv-fuzz .fuzz .probe .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

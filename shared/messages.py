@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeVar
 import msgspec
 
 from shared.errors import BadInputError
+from shared.json_text import NOT_JSON
 
 SCHEMA = "1.0"  # the MQTT 5 user property `schema` of requests and responses
 
@@ -155,5 +156,5 @@ def decode(payload: bytes, kind: type[Message], origin: str, max_bytes: int = 65
         raise BadInputError(f"{origin}: {len(payload)} bytes, at most {max_bytes} are accepted")
     try:
         return msgspec.json.decode(payload, type=kind)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except NOT_JSON as error:
         raise BadInputError(f"{origin}: not a {kind.__name__}: {error}") from None

@@ -115,7 +115,7 @@ def parse_task(text: str, origin: str) -> Task:
     """Read a task from TOML text; `origin` names the file in errors. Raises BadInputError."""
     try:
         task = msgspec.convert(tomllib.loads(text), Task)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except (ValueError, RecursionError, msgspec.ValidationError) as error:
         raise BadInputError(f"{origin}: not a task file: {error}") from None
     _check(task, origin)
     return task

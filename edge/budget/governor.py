@@ -17,6 +17,7 @@ import msgspec
 
 from edge.budget.window import Window
 from shared.errors import BadInputError
+from shared.json_text import NOT_JSON
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
 RECENT = 400  # candidates that set the price
@@ -158,5 +159,5 @@ class Governor:
 def _read(path: Path) -> dict[str, Window]:
     try:
         return msgspec.json.decode(path.read_bytes(), type=dict[str, Window])
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, *NOT_JSON) as error:
         raise BadInputError(f"{path}: not a governor's state: {error}") from None

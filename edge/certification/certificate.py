@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from edge.gate.gate_file import GateFile
 from edge.gate.integer import check_thresholds
 from shared.errors import BadInputError
+from shared.json_text import NOT_JSON
 
 MAX_BYTES = 65_536
 SCHEMA = 1
@@ -93,21 +94,26 @@ def save_certificate(signed: SignedCertificate, path: Path) -> None:
 
 
 def load_certificate(path: Path, public_key: str | None = None) -> SignedCertificate:
-    """Read a certificate and check its signature, and with `public_key` (base64) whose it is.
-
-    Raises BadInputError. Expiry is the reader's business: `Certificate.expires`.
-    """
+    """Read a certificate. Raises as `parse_certificate`."""
     try:
         text = path.read_bytes()
     except OSError as error:
         raise BadInputError(f"{path}: cannot be read: {error.strerror}") from None
+    return parse_certificate(text, str(path), public_key)
+
+
+def parse_certificate(text: bytes, path: str, public_key: str | None = None) -> SignedCertificate:
+    """The certificate in the bytes of a file; checks its signature, and with `public_key` (base64) whose it is.
+
+    Raises BadInputError with `path`. Expiry is the reader's business: `Certificate.expires`.
+    """
     if len(text) > MAX_BYTES:
         raise BadInputError(f"{path}: {len(text)} bytes; a certificate has at most {MAX_BYTES}")
     try:
         signed = msgspec.json.decode(text, type=SignedCertificate)
         key = Ed25519PublicKey.from_public_bytes(base64.b64decode(signed.public_key, validate=True))
         signature = base64.b64decode(signed.signature, validate=True)
-    except (msgspec.DecodeError, msgspec.ValidationError, binascii.Error, ValueError) as error:
+    except (*NOT_JSON, binascii.Error, ValueError) as error:
         raise BadInputError(f"{path}: not a certificate: {error}") from None
     if public_key is not None and signed.public_key != public_key:
         raise BadInputError(f"{path}: signed by {signed.public_key}, not by {public_key}")

@@ -8,6 +8,7 @@ import msgspec
 
 from edge.gate.integer import GateTable, exponential_table
 from shared.errors import BadInputError
+from shared.json_text import NOT_JSON
 
 MAX_BYTES = 65_536
 
@@ -38,20 +39,25 @@ class GateFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def load_gate(path: Path, labels: int | None = None) -> GateFile:
-    """Read and check gate.json; `labels` is the number of thresholds to expect.
-
-    Raises BadInputError for a file that is none, a table that does not follow from temperature and scale (by more than
-    one step: exp may differ in its last bit between machines), or another number of thresholds.
-    """
+    """Read and check gate.json; `labels` is the number of thresholds to expect. Raises as `parse_gate`."""
     try:
         text = path.read_bytes()
     except OSError as error:
         raise BadInputError(f"{path}: cannot be read: {error.strerror}") from None
+    return parse_gate(text, str(path), labels)
+
+
+def parse_gate(text: bytes, path: str, labels: int | None = None) -> GateFile:
+    """The gate in the bytes of a file, whose `path` is for errors.
+
+    Raises BadInputError for a file that is none, a table that does not follow from temperature and scale (by more than
+    one step: exp may differ in its last bit between machines), or another number of thresholds.
+    """
     if len(text) > MAX_BYTES:
         raise BadInputError(f"{path}: {len(text)} bytes; a gate file has at most {MAX_BYTES}")
     try:
         gate = msgspec.json.decode(text, type=GateFile)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except NOT_JSON as error:
         raise BadInputError(f"{path}: not a gate file: {error}") from None
     if not (0 < gate.temperature < 1e3 and 0 < gate.logit_scale < 1e3):
         raise BadInputError(f"{path}: temperature and logit_scale must be over 0 and below 1000")

@@ -23,6 +23,7 @@ from edge.watch.drift import DriftWatch, watched_figures
 from edge.watch.features import frame_features
 from edge.watch.reference import Reference
 from shared.errors import BadInputError
+from shared.json_text import NOT_JSON
 from shared.messages import Classification, Decision
 
 log = logging.getLogger(__name__)
@@ -139,5 +140,5 @@ class Guard:
 def _read(path: Path) -> _Kept:
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Kept)
-    except (OSError, msgspec.MsgspecError) as error:
+    except (OSError, *NOT_JSON) as error:
         raise BadInputError(f"{path}: not a guard's state: {error}") from None

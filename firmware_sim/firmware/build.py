@@ -13,6 +13,7 @@ import msgspec
 from firmware_sim.compiler.emit_c import Gate, Sources, emit_service
 from firmware_sim.firmware import FOLDER, PREBUILT
 from shared.errors import BadInputError, CrustwatchError, MissingPartError
+from shared.json_text import NOT_JSON
 
 DEFAULT_MODEL = FOLDER.parent.parent / "edge" / "models" / "pizza"
 CROSS = "arm-none-eabi-"
@@ -60,7 +61,7 @@ def model_sources(model: Path) -> Sources:
         gate = msgspec.json.decode((model / "gate.json").read_bytes(), type=GateTables)
     except OSError as error:
         raise BadInputError(f"{model}: a model folder has model.tflite and gate.json: {error}") from None
-    except msgspec.MsgspecError as error:
+    except NOT_JSON as error:
         raise BadInputError(f"{model / 'gate.json'}: not a gate file: {error}") from None
     return emit_service(tflite, Gate(gate.lut, gate.tau_q15), origin=str(model / "model.tflite"))
 

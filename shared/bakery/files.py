@@ -23,6 +23,7 @@ from PIL import Image
 from shared.bakery.truth import FRAME_COUNT, FRAME_HEIGHT, FRAME_WIDTH, BakeTruth
 from shared.errors import BadInputError
 from shared.images import read_image_file
+from shared.json_text import NOT_JSON
 
 DEPTH_STEP_M = 1e-4
 """One step of a depth file."""
@@ -74,7 +75,7 @@ def read_bake(folder: Path) -> StoredBake:
         truth = msgspec.json.decode((folder / "truth.json").read_bytes(), type=BakeTruth)
     except OSError as error:
         raise BadInputError(f"{folder} is no rendered bake: truth.json is missing or unreadable") from error
-    except msgspec.DecodeError as error:
+    except NOT_JSON as error:
         raise BadInputError(f"{folder / 'truth.json'} is not the truth of a bake: {error}") from error
     frames = np.empty((FRAME_COUNT, FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8)  # [8, 240, 320, 3]
     depth = np.empty((FRAME_COUNT, FRAME_HEIGHT, FRAME_WIDTH), np.float32)  # [8, 240, 320]

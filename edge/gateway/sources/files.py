@@ -13,6 +13,7 @@ from edge.gateway.sources.bake import Skipped, SourceBake, SourceItem, shown
 from edge.gateway.sources.video import video_bakes
 from shared.errors import BadInputError
 from shared.images import read_image_file
+from shared.json_text import NOT_JSON
 
 MAX_SIDE_PX = 640  # of a frame: larger photographs are made smaller, as neither model sees more
 FRAME_INTERVAL_US = 250_000  # between the frames of a clip in a folder, which does not say
@@ -94,7 +95,7 @@ def _truth(folder: Path) -> str | None:
     """The label in a clip's `truth.json` (as `crustwatch render` writes it), None without one."""
     try:
         return msgspec.json.decode((folder / "truth.json").read_bytes(), type=_Truth).doneness
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, *NOT_JSON):
         return None
 
 
