@@ -19,9 +19,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 from shared.errors import BadInputError
 from shared.mqtt.config import MqttConfig
 from shared.mqtt.errors import LinkDownError, RefusedError
+from shared.mqtt.guarded import MAX_PACKET_BYTES, GuardedClient
 from shared.mqtt.message import Incoming, Properties
 
-MAX_PACKET_BYTES = 16 * 1024 * 1024  # MQTT 5 Maximum Packet Size that we announce: twice the largest clip
 MAX_IN_FLIGHT = 64  # our unacknowledged QoS 1 publications; paho queues the rest
 NO_MATCHING_SUBSCRIBERS = 0x10
 _FAILURE = 0x80  # reason codes from here on are errors (MQTT 5, 2.4)
@@ -61,7 +61,7 @@ class Connection:
 
     def _new_client(self) -> paho.Client:
         address = self._config.address
-        client = paho.Client(
+        client = GuardedClient(
             CallbackAPIVersion.VERSION2,
             client_id=self._config.client_id,
             protocol=paho.MQTTv5,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -269,3 +270,46 @@ def test_mosquitto_keeps_retained_state_over_a_restart(tmp_path: Path) -> None:
         asyncio.run(publish(first.address))
     with EmbeddedBroker("mosquitto", folder=tmp_path) as second:
         assert asyncio.run(read(second.address)) == b"kept"
+
+
+def test_ten_thousand_user_properties_cost_nothing_but_themselves(broker: EmbeddedBroker) -> None:
+    async def scenario() -> None:
+        async with MqttClient(config(broker, "reader")) as reader, MqttClient(config(broker, "flood")) as flood:
+            await reader.subscribe("cw/1/news")
+            many = Properties(user={f"{number:05d}": "y" * 20 for number in range(10_000)})
+            for _ in range(3):
+                await flood.publish("cw/1/news", bytes(1_000_000), properties=many)
+            await flood.publish("cw/1/news", b"after the flood", properties=Properties(user={"schema": "1.0"}))
+            message = await next_message(reader)
+            assert message.payload == b"after the flood", "messages with too many properties must be dropped"
+            assert message.properties.user == {"schema": "1.0"}
+            assert reader.connected
+
+    asyncio.run(scenario())
+
+
+def test_a_packet_beyond_the_announced_maximum_ends_the_connection() -> None:
+    """A hostile broker: it claims 268,435,455 bytes, the most that MQTT can, and sends on and on."""
+
+    async def scenario() -> int:
+        sent = 0
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal sent
+            await reader.read(1000)
+            writer.write(b"\x20\x03\x00\x00\x00" + b"\x30\xff\xff\xff\x7f\x00\x01x\x00")
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    writer.write(bytes(65_536))
+                    await writer.drain()
+                    sent += 65_536
+            writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with MqttClient(MqttConfig(BrokerAddress(port=port), "victim")) as client:
+                while client.connected:
+                    await asyncio.sleep(0.01)
+        return sent
+
+    assert asyncio.run(scenario()) < 64_000_000
