@@ -1,16 +1,19 @@
-"""Generates Cortex-M0+ assembly for a 3x3 DEPTHWISE_CONV_2D layer: one loop over the windows of any channel.
+"""Generates Cortex-M0+ assembly for a 3x3 DEPTHWISE_CONV_2D layer: loops over the windows of a packed channel.
 
-A channel's rows lie packed in pairs (depthwise.c), so a window gives two outputs. Five weights are held in high
-registers and four on the stack; the loop is written for the layer's width and strides, the channel comes as numbers.
-Variants differ in what a channel's weights allow between two drains (dense_code.py) and in its requantisation.
+A channel's rows lie packed in pairs (depthwise_code.c), so a window gives two outputs; two windows beside each other
+share words and weights. A block of products is summed in one register while the exact bound of its weights keeps the
+first pixel's half within 16 signed bits, then drained (dense_code.py says how). Two kinds of loop:
 
-Registers: r0 packed row, r1 INTERP1, r2 first pixel's output, r3 sum of H, r4-r6 words, r7 weight and scratch,
-r8-r12 weights 0-4, lr sum of words. On the stack: weights 5-8, m, b, k, distance, end of the row, rows left.
+- of one channel: its weights and its requantisation are immediates, zero weights cost nothing, blocks are its own;
+- of a layer: weights come from the stack, for any channel whose weights allow the blocks of one of SPLITS.
+
+Registers: r0 packed row, r1-r7 words, sums, weights and results as they become free, r8 and r10 sums of H of both
+windows, r9 and r11 sums of words, r12 first pixel's output, lr end of its row.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +22,16 @@ from firmware_sim.compiler.dense_code import ACCUM0, PEEK_LANE0, SIO_INTERP, Ass
 from firmware_sim.compiler.prover import F1, F2, F2X, Requantisation
 
 TAPS = 9
-SPLITS = ((9,), (3, 3, 3), (2, 2, 2, 2, 1))  # products between drains, the cheapest first
-WHOLE, ROWS, PAIRS = range(3)
-NO_VARIANT = 255  # a channel for the kernels on pairs
-FRAME = {"w5": 0, "m": 16, "b": 20, "k": 24, "distance": 28, "end": 32, "rows": 36}
-FRAME_BYTES = 40
+SPLITS = ((9,), (3, 6), (6, 3), (4, 5), (5, 4), (3, 3, 3), (2, 1, 2, 1, 2, 1), (2, 2, 2, 2, 1))
+MAX_OFFSET = 31  # of STRB
+M, B, K, DISTANCE, ROWS = 36, 40, 44, 48, 52  # places on the stack, behind nine weights
+FRAME_BYTES = 56
+NEAR = 240  # bytes that a conditional branch reaches
 
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """What the loop is written for."""
+    """What a loop is written for."""
 
     width: int  # words of a packed row
     stride_h: int
@@ -39,30 +42,45 @@ class Geometry:
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One channel's numbers; `variant` is 2 * split + 1 if k counts, or NO_VARIANT."""
+    """One channel's numbers: weights [9], the products between drains, and the requantisation F2, or F2x when k > 0."""
 
-    variant: int
+    index: int
+    taps: tuple[int, ...]
+    blocks: tuple[int, ...]
     m: int
     k: int
     b: int
 
 
 def channels_of(weights: NDArray[np.int8], forms: Requantisation) -> list[Channel]:
-    """The numbers of each channel of weights int8 [9, O]."""
-    return [_channel(weights[:, c].astype(int).tolist(), forms, c) for c in range(weights.shape[1])]
+    """The channels of weights int8 [9, O] that generated code can do."""
+    found = (_channel(weights[:, c].astype(int).tolist(), forms, c) for c in range(weights.shape[1]))
+    return [channel for channel in found if channel is not None]
 
 
-def _channel(taps: list[int], forms: Requantisation, c: int) -> Channel:
-    split = next((i for i, sizes in enumerate(SPLITS) if _allowed(taps, sizes)), None)
+def _channel(taps: list[int], forms: Requantisation, c: int) -> Channel | None:
     form, m, k, b = int(forms.form[c]), int(forms.m[c]), int(forms.k[c]), int(forms.b[c])
     if form == F1 and m < 2**16:
         form, m = F2, m << 8  # the same function
-    if split is None or form not in (F2, F2X):
-        return Channel(NO_VARIANT, 0, 0, 0)
-    return Channel(2 * split + (form == F2X and k != 0), m, k, b)
+    if form not in (F2, F2X):
+        return None
+    blocks, block, start = [], Block(), 0
+    for tap, weight in enumerate(taps):
+        if not block.takes(weight):
+            blocks.append(tap - start)
+            block, start = Block(), tap
+        if not block.takes(weight):
+            return None  # -128, which no block takes
+        block.add(weight)
+    return Channel(c, tuple(taps), (*blocks, TAPS - start), m, k if form == F2X else 0, b)
 
 
-def _allowed(taps: list[int], sizes: tuple[int, ...]) -> bool:
+def splits_of(channel: Channel) -> list[tuple[int, ...]]:
+    """Those of SPLITS whose blocks the channel's weights allow, the cheapest first."""
+    return [split for split in SPLITS if _allowed(channel.taps, split)]
+
+
+def _allowed(taps: tuple[int, ...], sizes: tuple[int, ...]) -> bool:
     """Whether every run of that many products keeps within a block's bound."""
     start = 0
     for size in sizes:
@@ -75,172 +93,322 @@ def _allowed(taps: list[int], sizes: tuple[int, ...]) -> bool:
     return True
 
 
-def depthwise_code(name: str, variant: int, geometry: Geometry) -> Assembly:
-    """The function `name`: void (const int32_t *x, const int32_t *channel, int8_t *out, uint32_t rows).
+def layer_code(name: str, split: tuple[int, ...], geometry: Geometry, *, wide: bool) -> Assembly:
+    """The function `name` for any channel that allows `split`; `wide`: whose k counts (nn.h, nn_depthwise_channel)."""
+    return _function(name, _Loop(Assembly(), name, geometry, split, None, wide))
 
-    `channel` is w[9], m, b, k, and the bytes from the first pixel's output to the second's.
-    """
-    sizes, wide = SPLITS[variant // 2], bool(variant % 2)
-    code = Assembly()
+
+def channel_code(name: str, channel: Channel, geometry: Geometry) -> Assembly:
+    """The function `name` for one channel."""
+    return _function(name, _Loop(Assembly(), name, geometry, channel.blocks, channel, channel.k > 0))
+
+
+def _function(name: str, loop: _Loop) -> Assembly:
+    code = loop.code
     code.lines += [f'    .section .text.{name}, "ax"', f"    .global {name}", f"    .type {name}, %function"]
     code.lines += ["    .balign 4", "    .thumb_func", f"{name}:"]
-    _prologue(code)
-    row_bytes = geometry.out_w * geometry.channels
-    code.lines.append(f".Lrow_{name}:")
-    code.load("r7", row_bytes)
-    code.emit("adds r7, r7, r2")
-    _store(code, "r7", "end")
-    code.lines.append(f".Lwindow_{name}:")
-    before = code.cycles
-    if sizes == SPLITS[PAIRS]:
-        _sums_one_by_one(code, sizes, geometry)
-    else:
-        _sums_by_rows(code, sizes, geometry)
-    _outputs(code, wide)
-    advance(code, "r2", geometry.channels)
-    _load(code, "r7", "end")
-    code.emit("cmp r2, r7")
-    code.emit(f"beq .Lend_{name}")
-    code.emit(f"b .Lwindow_{name}", 2)
-    window_cycles = code.cycles - before
-    code.lines.append(f".Lend_{name}:")
-    advance(code, "r0", 4 * (geometry.stride_h * geometry.width - geometry.out_w * geometry.stride_w))
-    _load(code, "r7", "rows")
-    code.emit("subs r7, #1")
-    _store(code, "r7", "rows")
-    code.emit(f"beq .Ldone_{name}")
-    code.emit(f"b .Lrow_{name}", 2)
-    code.lines.append(f".Ldone_{name}:")
-    _epilogue(code)
+    loop.write()
     code.lines += ["    .ltorg", f"    .size {name}, . - {name}"]
-    code.cycles = window_cycles
     return code
 
 
-def _load(code: Assembly, register: str, what: str, more: int = 0) -> None:
-    code.emit(f"ldr {register}, [sp, #{FRAME[what] + more}]", 2)
+@dataclass(slots=True)
+class _Loop:
+    """One function while it is written."""
 
+    code: Assembly
+    name: str
+    geometry: Geometry
+    split: tuple[int, ...]
+    channel: Channel | None
+    wide: bool
+    free: set[int] = field(default_factory=lambda: set(range(1, 8)))
 
-def _store(code: Assembly, register: str, what: str) -> None:
-    code.emit(f"str {register}, [sp, #{FRAME[what]}]", 2)
+    def write(self) -> None:
+        """The whole function; afterwards `code.cycles` are those of one packed row of windows."""
+        code, geometry = self.code, self.geometry
+        self._prologue()
+        code.cycles = 0
+        pairs = geometry.out_w // 2 if geometry.stride_w <= 2 else 0
+        singles = geometry.out_w - 2 * pairs
+        code.lines.append(f".Lrow_{self.name}:")
+        if pairs:
+            self._windows("pair", pairs, 2)
+        if singles:
+            self._windows("single", singles, 1)
+        advance(code, "r0", 4 * (geometry.stride_h * geometry.width - geometry.out_w * geometry.stride_w))
+        code.emit(f"ldr r7, [sp, #{ROWS}]", 2)
+        code.emit("subs r7, #1")
+        code.emit(f"str r7, [sp, #{ROWS}]", 2)
+        code.emit(f"beq .Ldone_{self.name}")
+        code.emit(f"b .Lrow_{self.name}", 2)
+        code.lines.append(f".Ldone_{self.name}:")
+        cycles = code.cycles
+        self._epilogue()
+        code.cycles = cycles
 
-
-def _prologue(code: Assembly) -> None:
-    code.emit("push {r4-r7, lr}", 6)
-    for high in (8, 9, 10, 11):
-        code.emit(f"mov r{high - 4}, r{high}")
-    code.emit("push {r4-r7}", 5)
-    code.emit(f"sub sp, #{FRAME_BYTES}")
-    _store(code, "r3", "rows")
-    code.emit("ldm r1!, {r3-r7}", 6)
-    for i in range(5):
-        code.emit(f"mov r{8 + i}, r{3 + i}")
-    code.emit("mov r7, sp")
-    for _ in range(2):  # weights 5 to 8; m, b, k, distance
-        code.emit("ldm r1!, {r3-r6}", 5)
-        code.emit("stm r7!, {r3-r6}", 5)
-    code.load("r1", SIO_INTERP)
-
-
-def _epilogue(code: Assembly) -> None:
-    code.emit(f"add sp, #{FRAME_BYTES}")
-    code.emit("pop {r4-r7}", 5)
-    for high in (8, 9, 10, 11):
-        code.emit(f"mov r{high}, r{high - 4}")
-    code.emit("pop {r4-r7, pc}", 8)
-
-
-def _weight(code: Assembly, tap: int) -> None:
-    """Weight `tap` in r7."""
-    if tap < 5:
-        code.emit(f"mov r7, r{8 + tap}")
-    else:
-        _load(code, "r7", "w5", 4 * (tap - 5))
-
-
-def _drain(code: Assembly, *, first: bool, last: bool) -> None:
-    """Move the block in r4 into r3 and lr; after the last, L is in r4 and H in r3."""
-    if first:
-        code.emit("movs r3, #0")
-    code.emit("asrs r7, r4, #16")
-    code.emit("adcs r3, r7")
-    if first and last:
-        code.emit("sxth r4, r4")
-    elif last:
-        code.emit("add r4, lr")
-        code.emit("lsls r7, r3, #16")
-        code.emit("subs r4, r4, r7")
-    else:
-        code.emit("mov lr, r4" if first else "add lr, r4")
-
-
-def _sums_by_rows(code: Assembly, sizes: tuple[int, ...], geometry: Geometry) -> None:
-    """Three words an LDM; a drain behind each row, or one behind all."""
-    whole = len(sizes) == 1
-    for row in range(3):
-        # r4 holds the block when it goes on over the rows: then each row's words are r5 and r6
-        if not whole or row == 0:
-            code.emit("ldm r0!, {r4, r5, r6}", 4)
-            words = ("r4", "r5", "r6")
+    def _prologue(self) -> None:
+        code = self.code
+        code.emit("push {r4-r7, lr}", 6)
+        for high in (8, 9, 10, 11):
+            code.emit(f"mov r{high - 4}, r{high}")
+        code.emit("push {r4-r7}", 5)
+        code.emit(f"sub sp, #{FRAME_BYTES}")
+        code.emit(f"str r3, [sp, #{ROWS}]", 2)
+        code.emit("mov r12, r2")
+        if self.channel is None:
+            code.emit("mov r2, sp")
+            for registers in ("r3-r7", "r3-r7", "r3-r5"):
+                code.emit(f"ldm r1!, {{{registers}}}", 6)
+                code.emit(f"stm r2!, {{{registers}}}", 6)
         else:
-            code.emit("ldm r0!, {r5, r6}", 3)
-            words = ("r5", "r6", "r5")
-        for column, word in enumerate(words):
-            if whole and row and column == 2:
-                code.emit("ldm r0!, {r5}", 2)
-            _weight(code, 3 * row + column)
-            code.emit(f"muls {word}, r7")
-            if word != "r4":
-                code.emit(f"adds r4, r4, {word}")
-        if not whole or row == 2:
-            _drain(code, first=whole or row == 0, last=row == 2)
-        back = 4 * (2 * geometry.width - geometry.stride_w)
-        advance(code, "r0", (4 * geometry.width if row < 2 else -back) - 12)
+            code.emit(f"ldr r4, [r1, #{DISTANCE}]", 2)
+            code.emit(f"str r4, [sp, #{DISTANCE}]", 2)
+
+    def _epilogue(self) -> None:
+        code = self.code
+        code.emit(f"add sp, #{FRAME_BYTES}")
+        code.emit("pop {r4-r7}", 5)
+        for high in (8, 9, 10, 11):
+            code.emit(f"mov r{high}, r{high - 4}")
+        code.emit("pop {r4-r7, pc}", 8)
+
+    def _windows(self, label: str, times: int, windows: int) -> None:
+        """`times` times so many windows."""
+        code = self.code
+        if times > 1:
+            code.load("r7", times * windows * self.geometry.channels)
+            code.emit("add r7, r12")
+            code.emit("mov lr, r7")
+            code.lines.append(f".L{label}_{self.name}:")
+        before, bytes_before = code.cycles, code.bytes
+        last = self._outputs(self._sums(windows))
+        if times > 1:
+            code.emit(f"cmp r{last}, lr")
+            if code.bytes - bytes_before < NEAR:
+                code.emit(f"bne .L{label}_{self.name}", 2)
+            else:
+                code.emit(f"beq .Lafter_{label}_{self.name}")
+                code.emit(f"b .L{label}_{self.name}", 2)
+                code.lines.append(f".Lafter_{label}_{self.name}:")
+            code.cycles += (times - 1) * (code.cycles - before)
+        self.free = set(range(1, 8))
+
+    def take(self, count: int = 1) -> list[int]:
+        """The lowest free registers."""
+        taken = sorted(self.free)[:count]
+        assert len(taken) == count  # noqa: S101
+        self.free -= set(taken)
+        return taken
+
+    def _sums(self, windows: int) -> list[tuple[int, int]]:
+        """Dot products: the registers of L and H of each window."""
+        code, stride = self.code, self.geometry.stride_w
+        sums = _Sums(self, windows)
+        ends, position = set(), 0
+        for size in self.split[:-1]:
+            position += size
+            ends.add(position - 1)
+        for row in range(3):
+            first = 4 if (windows, stride) == (2, 1) else 3
+            words = self.take(first)
+            code.emit("ldm r0!, {" + ", ".join(f"r{word}" for word in words) + "}", 1 + first)
+            loaded = first
+            for column in range(3):
+                if (windows, stride, column) == (2, 2, 1):
+                    more = self.take(2)
+                    code.emit("ldm r0!, {" + ", ".join(f"r{word}" for word in more) + "}", 3)
+                    words, loaded = words + more, 5
+                used = [words[column + stride * window] for window in range(windows)]
+                # does the second window's word serve the first again?
+                sums.products(3 * row + column, used, keeps=windows == 2 and column + stride < 3)
+                if 3 * row + column in ends:
+                    sums.drain()
+            advance(code, "r0", 4 * (self.geometry.width - loaded if row < 2 else stride * windows - loaded))
+            if row == 2:
+                advance(code, "r0", -8 * self.geometry.width)
+        return sums.finish()
+
+    def _outputs(self, sums: list[tuple[int, int]]) -> int:
+        """Requantise and store: the second pixels first, with distance 0 the first ones then overwrite them.
+
+        Returns the register that holds the next output's place, as r12 does.
+        """
+        code, step = self.code, self.geometry.channels
+        lows, highs = [low for low, _ in sums], [high for _, high in sums]
+        self.free = set(range(8)) - set(lows + highs)
+        code.emit("mov r8, r0")
+        values = _Requantised(self)
+        place = 0
+        for pixel, registers in ((1, highs), (0, lows)):
+            offset = 0
+            for window, x in enumerate(registers):
+                value = values.of(x)
+                if window == 0:
+                    place = x
+                    if pixel:
+                        code.emit(f"ldr r{x}, [sp, #{DISTANCE}]", 2)
+                        code.emit(f"add r{x}, r12")
+                    else:
+                        code.emit(f"mov r{x}, r12")
+                elif step > MAX_OFFSET:
+                    advance(code, f"r{place}", step)
+                else:
+                    offset = step
+                code.emit(f"strb r{value}, [r{place}, #{offset}]" if offset else f"strb r{value}, [r{place}]", 2)
+            if not pixel:
+                advance(code, f"r{place}", offset + step)
+        code.emit(f"mov r12, r{place}")
+        code.emit("mov r0, r8")
+        return place
 
 
-def _sums_one_by_one(code: Assembly, sizes: tuple[int, ...], geometry: Geometry) -> None:
-    """One word a load; drains where `sizes` says."""
-    tap = 0
-    for i, size in enumerate(sizes):
-        for product in range(size):
-            word = "r5" if product else "r4"
-            code.emit(f"ldm r0!, {{{word}}}", 2)
-            _weight(code, tap)
-            code.emit(f"muls {word}, r7")
-            if product:
-                code.emit("adds r4, r4, r5")
-            if tap % 3 == 2:
-                back = 4 * (2 * geometry.width - geometry.stride_w)
-                advance(code, "r0", (4 * geometry.width if tap < 8 else -back) - 12)
-            tap += 1
-        _drain(code, first=i == 0, last=i == len(sizes) - 1)
+class _Sums:
+    """The block sums of one or two windows in low registers, drained into high ones."""
+
+    def __init__(self, loop: _Loop, windows: int) -> None:
+        self._loop, self._code = loop, loop.code
+        self._block: list[int | None] = [None] * windows
+        self._drained = False
+
+    def products(self, tap: int, words: list[int], *, keeps: bool) -> None:
+        """Weight `tap` times a word a window; the words are free afterwards, the last one unless it `keeps`."""
+        code, channel, free = self._code, self._loop.channel, self._loop.free
+        weight = channel.taps[tap] if channel else None
+        size = abs(weight) if weight is not None else 0
+        shift = size.bit_length() - 1 if size and size == 1 << (size.bit_length() - 1) else None
+        held: int | None = None
+        if weight is None or (weight and shift is None):
+            (held,) = self._loop.take()
+            if weight is None:
+                code.emit(f"ldr r{held}, [sp, #{4 * tap}]", 2)
+            else:
+                code.emit(f"movs r{held}, #{size}")
+        for window, word in enumerate(words):
+            stays = keeps and window == len(words) - 1
+            if weight == 0:
+                if not stays:
+                    free.add(word)
+                continue
+            product = self._product(word, held, shift, stays=stays)
+            self._add(window, product, negative=weight is not None and weight < 0)
+            if held is not None and product == held:
+                held = None
+        if held is not None:
+            free.add(held)
+
+    def _product(self, word: int, held: int | None, shift: int | None, *, stays: bool) -> int:
+        """The register of word times weight: the word's own unless it stays."""
+        code = self._code
+        if held is None:  # a power of two
+            (target,) = self._loop.take() if stays else (word,)
+            if shift:
+                code.emit(f"lsls r{target}, r{word}, #{shift}")
+            elif stays:
+                code.emit(f"movs r{target}, r{word}")
+            return target
+        if stays:
+            code.emit(f"muls r{held}, r{word}")
+            return held
+        code.emit(f"muls r{word}, r{held}")
+        return word
+
+    def _add(self, window: int, product: int, *, negative: bool) -> None:
+        block = self._block[window]
+        if block is None:
+            if negative:
+                self._code.emit(f"rsbs r{product}, r{product}, #0")
+            self._block[window] = product
+            return
+        self._code.emit(f"{'subs' if negative else 'adds'} r{block}, r{block}, r{product}")
+        self._loop.free.add(product)
+
+    def drain(self) -> None:
+        """Move the blocks into the high registers: H into r8 and r10, the words into r9 and r11."""
+        code = self._code
+        zero, high = self._loop.take(2)
+        code.emit(f"movs r{zero}, #0")
+        verb = "add" if self._drained else "mov"
+        for window, block in enumerate(self._block):
+            if block is None:
+                block = zero
+            code.emit(f"asrs r{high}, r{block}, #16")
+            code.emit(f"adcs r{high}, r{zero}")
+            code.emit(f"{verb} r{8 + 2 * window}, r{high}")
+            code.emit(f"{verb} r{9 + 2 * window}, r{block}")
+            if block != zero:
+                self._loop.free.add(block)
+            self._block[window] = None
+        self._drained = True
+        self._loop.free |= {zero, high}
+
+    def finish(self) -> list[tuple[int, int]]:
+        """The registers of L and H of each window."""
+        code, loop = self._code, self._loop
+        (zero,) = loop.take()
+        code.emit(f"movs r{zero}, #0")
+        found = []
+        for window, block in enumerate(self._block):
+            low = block
+            if low is None:
+                (low,) = loop.take()
+                code.emit(f"movs r{low}, #0")
+            (high,) = loop.take()
+            code.emit(f"asrs r{high}, r{low}, #16")
+            code.emit(f"adcs r{high}, r{zero}")
+            found.append((low, high))
+            if not self._drained:
+                code.emit(f"sxth r{low}, r{low}")
+                continue
+            (whole,) = loop.take()
+            code.emit(f"add r{high}, r{8 + 2 * window}")
+            code.emit(f"add r{low}, r{9 + 2 * window}")
+            code.emit(f"lsls r{whole}, r{high}, #16")
+            code.emit(f"subs r{low}, r{low}, r{whole}")
+            loop.free.add(whole)
+        return found
 
 
-def _outputs(code: Assembly, wide: bool) -> None:
-    """The second pixel first: with distance 0 the first then overwrites it."""
-    _load(code, "r5", "m")
-    if not wide:
-        _load(code, "r6", "b")
-    for x in ("r3", "r4"):
-        code.emit(f"asrs r7, {x}, #8")
-        code.emit(f"uxtb {x}, {x}")
-        code.emit(f"muls {x}, r5")
-        if wide:
-            _load(code, "r6", "k")
-            code.emit("muls r6, r7")
-            code.emit(f"adds {x}, {x}, r6")
-            code.emit(f"asrs {x}, {x}, #8")
+class _Requantised:
+    """The requantisation of prover.py, with its factors in low registers."""
+
+    def __init__(self, loop: _Loop) -> None:
+        self._loop, self._code = loop, loop.code
+        self._value, self._m, self._interpolator, self._other = loop.take(4)
+        channel = loop.channel
+        self._plain = channel is not None and channel.k == 0 and channel.m % 256 == 0  # F1
+        self._code.load(f"r{self._interpolator}", SIO_INTERP)
+        self._load(self._m, M, channel.m >> 8 if channel and self._plain else channel.m if channel else 0)
+        if not loop.wide:
+            self._load(self._other, B, channel.b if channel else 0)
+
+    def _load(self, register: int, place: int, value: int) -> None:
+        if self._loop.channel is None:
+            self._code.emit(f"ldr r{register}, [sp, #{place}]", 2)
         else:
-            code.emit(f"lsrs {x}, {x}, #8")
-        code.emit("muls r7, r5")
-        code.emit(f"adds r7, r7, {x}")
-        if wide:
-            _load(code, "r6", "b")
-        code.emit("adds r7, r7, r6")
-        code.emit(f"str r7, [r1, #{ACCUM0}]")
-        code.emit(f"ldr r7, [r1, #{PEEK_LANE0}]")
-        if x == "r3":
-            _load(code, "r3", "distance")
-            code.emit("strb r7, [r2, r3]", 2)
+            self._code.load(f"r{register}", value)
+
+    def of(self, x: int) -> int:
+        """The register of the output for the sum in register `x`, which is lost."""
+        code, value, m, other, channel = self._code, self._value, self._m, self._other, self._loop.channel
+        if self._plain:
+            code.emit(f"muls r{x}, r{m}")
+            code.emit(f"adds r{value}, r{x}, r{other}")
         else:
-            code.emit("strb r7, [r2]", 2)
+            code.emit(f"asrs r{value}, r{x}, #8")
+            code.emit(f"uxtb r{x}, r{x}")
+            code.emit(f"muls r{x}, r{m}")
+            if self._loop.wide:
+                self._load(other, K, channel.k if channel else 0)
+                code.emit(f"muls r{other}, r{value}")
+                code.emit(f"adds r{x}, r{x}, r{other}")
+                code.emit(f"asrs r{x}, r{x}, #8")
+                self._load(other, B, channel.b if channel else 0)
+            else:
+                code.emit(f"lsrs r{x}, r{x}, #8")
+            code.emit(f"muls r{value}, r{m}")
+            code.emit(f"adds r{value}, r{value}, r{x}")
+            code.emit(f"adds r{value}, r{value}, r{other}")
+        code.emit(f"str r{value}, [r{self._interpolator}, #{ACCUM0}]")
+        code.emit(f"ldr r{value}, [r{self._interpolator}, #{PEEK_LANE0}]")
+        return value

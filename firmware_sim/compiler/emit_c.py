@@ -20,6 +20,15 @@ GATE_LUT_SIZE = 256  # nn.h, NN_GATE_LUT_SIZE
 MAX_LABELS = 16  # nn.h, NN_MAX_LABELS
 MAX_SIDE = 65_535  # nn.h holds sides as uint16
 Q15 = 32768
+# names of generated functions, which only the chip has
+CHANNEL_CODE = (
+    "#ifdef __ARM_ARCH_6M__",
+    "#define CHANNEL_CODE(name) name",
+    "#else",
+    "#define CHANNEL_CODE(name) NULL",
+    "#endif",
+    "",
+)
 NEVER_ALONE = 65535  # a threshold that no probability reaches
 
 
@@ -74,6 +83,7 @@ def emit_model(graph: Graph, sha256: bytes, arena: ArenaPlan, placed: Placement,
         "",
         '#include "kernels.h"',
         "",
+        *CHANNEL_CODE,
     ]
     for layer in layers:
         lines += layer.tables

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_sim.compiler.arena import ArenaPlan
-from firmware_sim.compiler.depthwise_code import NO_VARIANT, Channel
+from firmware_sim.compiler.depthwise_code import Channel
 from firmware_sim.compiler.graph import (
     Add,
     AveragePool2D,
@@ -53,16 +53,11 @@ class Generated:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedDepthwise:
-    """A 3x3 depthwise convolution as generated code: the functions by variant, and each channel's numbers."""
+    """A 3x3 depthwise convolution as generated code: a function a channel, and the channels for the other kernels."""
 
-    names: dict[int, str]
     forms: Requantisation
-    channels: list[Channel]
-
-    @property
-    def complete(self) -> bool:
-        """Whether no channel needs the kernels on pairs."""
-        return all(channel.variant != NO_VARIANT for channel in self.channels)
+    channels: dict[str, list[Channel]]  # by function
+    rest: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +153,8 @@ def layers_of(
     if isinstance(generated, GeneratedDepthwise):
         tables += _depthwise_tables(position, generated)
         fields["depthwise"] = f"&depthwise_{position}"
-        plain_tables = not generated.complete
+        kernel = "generated_depthwise_conv_2d"
+        plain_tables = bool(generated.rest)
     if isinstance(generated, Generated) and isinstance(operator, Conv2D):
         plain_tables = bool(len(generated.exact))
         kernel = "generated_conv_2d"
@@ -259,17 +255,24 @@ def _generated_tables(position: int, operator: Conv2D, generated: Generated) -> 
 
 def _depthwise_tables(position: int, generated: GeneratedDepthwise) -> list[str]:
     """`struct nn_depthwise` and its channels."""
+    rows = [
+        (c.index, f"    {{CHANNEL_CODE({name}), {c.m}, {c.b}, {c.index}, {c.k}}},")
+        for name, channels in generated.channels.items()
+        for c in channels
+    ]
+    rest = generated.rest
     return [
-        *(f"void {name}(const int32_t *, const int32_t *, int8_t *, uint32_t);" for name in generated.names.values()),
-        f"static const struct nn_depthwise_channel channels_{position}[{len(generated.channels)}] = {{"
+        "#ifdef __ARM_ARCH_6M__",
+        *(f"void {name}(const int32_t *, const int32_t *, int8_t *, uint32_t);" for name in generated.channels),
+        "#endif",
+        *(array(f"static const uint16_t rest_{position}[{len(rest)}]", rest) if rest else []),
+        f"static const struct nn_depthwise_channel channels_{position}[{len(rows)}] = {{"
         f" /* {generated.forms.verdict()} */",
-        *(f"    {{{c.variant}, {c.k}, {c.m}, {c.b}}}," for c in generated.channels),
+        *(row for _, row in sorted(rows)),
         "};",
         f"static const struct nn_depthwise depthwise_{position} = {{",
-        "#ifdef __ARM_ARCH_6M__",
-        *(f"    .code[{variant}] = {name}," for variant, name in generated.names.items()),
-        "#endif",
-        f"    .shift = {generated.forms.shift}, .channels = channels_{position},",
+        f"    .shift = {generated.forms.shift}, .count = {len(rows)}, .channels = channels_{position},",
+        *([f"    .rest_count = {len(rest)}, .rest = rest_{position},"] if rest else []),
         "};",
         "",
     ]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_sim.compiler.dense_code import Assembly, dense_code
-from firmware_sim.compiler.depthwise_code import NO_VARIANT, Geometry, channels_of, depthwise_code
+from firmware_sim.compiler.depthwise_code import SPLITS, Channel, Geometry, channels_of, layer_code, splits_of
 from firmware_sim.compiler.emit_layers import WORK_WORDS, Generated, GeneratedDepthwise, kernel_of
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, Operator
 from firmware_sim.compiler.prover import EXACT, prove, staircase_of
@@ -17,7 +17,8 @@ from firmware_sim.compiler.split import PACK_CYCLES, balanced
 MAX_EXACT = 64  # pair.h, PAIR_SUMS: two sums a channel
 PAIR_CYCLES, PAIR_OUTPUT_CYCLES = 3.6, 55.0  # of the kernels on pairs, a MAC and an output (decision 0091)
 PAIR_DEPTHWISE_CYCLES = 100.0  # of the kernels on pairs, an output, packing left out
-CHANNEL_BYTES = 12  # nn.h, struct nn_depthwise_channel
+CHANNEL_BYTES = 16  # nn.h, struct nn_depthwise_channel
+MAX_LOOPS = 3  # of a depthwise layer
 ODD_PAIRS = 64  # with fewer pairs of pixels than these, an odd one that one core has alone counts
 PLAIN_CYCLES = 15.0  # a MAC of the plain kernels
 ROW_CYCLES, ROW_OUTPUT_CYCLES = 3.5, 40.0  # of generated code, a weight and an output of a pair of pixels
@@ -77,26 +78,53 @@ def depthwise_candidate(position: int, operator: DepthwiseConv2D, graph: Graph, 
     if kernel_of(operator, graph) != "depthwise_conv_2d" or (window.height, window.width) != (3, 3):
         return None
     height, width, channels = graph.tensors[operator.output].shape
-    forms = prove(staircase_of(operator, graph))
-    numbers = channels_of(operator.weights.reshape(9, -1), forms)
     packed = (width - 1) * window.stride_w + window.width
+    if 3 * packed > WORK_WORDS:
+        return None
+    forms = prove(staircase_of(operator, graph))
     geometry = Geometry(packed, window.stride_h, window.stride_w, width, channels)
-    variants = sorted({channel.variant for channel in numbers} - {NO_VARIANT})
-    code = {variant: depthwise_code(f"layer_{position}_code_{variant}", variant, geometry) for variant in variants}
-    pairs = (height + 1) // 2 * width
+    numbers = channels_of(operator.weights.reshape(9, -1), forms)
+    if not numbers:
+        return None
+    code: dict[str, Assembly] = {}
+    users: dict[str, list[Channel]] = {}
+    for split, wide, group in _groups(numbers, geometry):
+        name = f"layer_{position}_{'_'.join(map(str, split))}" + ("_wide" if wide else "")
+        code[name], users[name] = layer_code(name, split, geometry, wide=wide), group
+    rows = (height + 1) // 2
+    coded = {channel.index for channel in numbers}
+    generated = GeneratedDepthwise(forms, users, [c for c in range(channels) if c not in coded])
     saved = (
-        1
-        / cores
-        * sum(
-            2 * pairs * PAIR_DEPTHWISE_CYCLES - pairs * code[channel.variant].cycles
-            for channel in numbers
-            if channel.variant != NO_VARIANT
+        sum(
+            2 * rows * width * PAIR_DEPTHWISE_CYCLES - rows * code[name].cycles
+            for name, group in users.items()
+            for _ in group
         )
+        / cores
     )
-    names = {variant: f"layer_{position}_code_{variant}" for variant in variants}
-    generated = GeneratedDepthwise(names, forms, numbers)
-    size = sum(made.bytes for made in code.values()) + CHANNEL_BYTES * channels
-    return Candidate(generated, tuple(code.values()), saved, size - (9 * channels if generated.complete else 0))
+    size = sum(made.bytes for made in code.values()) + CHANNEL_BYTES * len(numbers)
+    return Candidate(generated, tuple(code.values()), saved, size - 9 * len(numbers))
+
+
+def _groups(numbers: list[Channel], geometry: Geometry) -> list[tuple[tuple[int, ...], bool, list[Channel]]]:
+    """The channels that share a loop: at most MAX_LOOPS splits, those with which all channels cost least."""
+    costs = {split: layer_code("cost", split, geometry, wide=False).cycles for split in SPLITS}
+    allowed = [splits_of(channel) for channel in numbers]
+    chosen = [SPLITS[-1]]  # which every channel allows
+
+    def cost(splits: list[tuple[int, ...]]) -> int:
+        return sum(min(costs[split] for split in found if split in splits) for found in allowed)
+
+    while len(chosen) < MAX_LOOPS:
+        best = min((split for split in SPLITS if split not in chosen), key=lambda split: cost([*chosen, split]))
+        if cost([*chosen, best]) == cost(chosen):
+            break
+        chosen.append(best)
+    groups: dict[tuple[tuple[int, ...], bool], list[Channel]] = {}
+    for channel, found in zip(numbers, allowed, strict=True):
+        split = min((split for split in found if split in chosen), key=lambda split: costs[split])
+        groups.setdefault((split, channel.k > 0), []).append(channel)
+    return [(split, wide, group) for (split, wide), group in groups.items()]
 
 
 def _candidate(position: int, operator: Operator, graph: Graph, cores: int) -> Candidate | None:

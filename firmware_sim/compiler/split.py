@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-CHANNELS_ONLY = ("depthwise_conv_2d",)
+CHANNELS_ONLY = ("depthwise_conv_2d", "generated_depthwise_conv_2d")
 PIXELS_ONLY = ("softmax",)
 ROWS_ONLY = ("pad",)
 RUNS = ("lookup", "quantize", "dequantize", "proven_add")  # by channels only where there is one pixel

@@ -24,7 +24,8 @@ from firmware_sim.compiler.tflite_reader import read_graph
 from firmware_sim.firmware import FOLDER
 from shared.errors import BadInputError, CrustwatchError, MissingPartError
 
-_KERNELS = ("conv", "generated", "depthwise", "plain", "elementwise", "pool", "softmax", "pair", "requantise")
+_KERNELS = ("conv", "generated", "depthwise", "depthwise_code", "plain", "elementwise", "pool", "softmax")
+_LOOPS = ("pair", "pack", "requantise")  # assembly on the chip
 _SERVICE = ("service", "packet", "crc32", "gate")
 _WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 _SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
@@ -43,7 +44,7 @@ def _compile(
     compile_flags = ["-std=gnu11", *flags, *_WARNINGS, f"-I{FOLDER / 'src'}", f"-I{FOLDER / 'host'}"]
     key = hashlib.sha256(" ".join(flags).encode()).hexdigest()[:8]
     objects = []
-    for source in (*(f"src/{part}.c" for part in (*parts, "network", *_KERNELS)), *sources):
+    for source in (*(f"src/{part}.c" for part in (*parts, "network", *_KERNELS, *_LOOPS)), *sources):
         objects.append(directory / f"{Path(source).stem}-{key}.o")
         if not objects[-1].exists():
             _run([compiler, *(f for f in compile_flags if f != "-shared"), "-c", str(FOLDER / source)], objects[-1])

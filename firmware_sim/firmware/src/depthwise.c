@@ -1,10 +1,8 @@
 /* DEPTHWISE_CONV_2D: a channel at a time. Output rows r and r + half are a pair of pixels in every column, so a band
  * of input rows is packed once, padding included, and the windows slide over it without a test for the border. */
 #include <stdbool.h>
-#include <stddef.h>
-#include <string.h>
 
-#include "interpolator.h"
+#include "depthwise.h"
 #include "kernels.h"
 #include "pair.h"
 #include "requantise.h"
@@ -104,68 +102,7 @@ static void output_rows(const struct plane *plane, const int32_t *packed, uint32
     requantise_sums(&plane->requantisation, sums + rows * columns, second_rows * columns, second, step);
 }
 
-/* What generated code is told of a channel: w[9], m, b, k, distance. */
-#define CODE_WORDS 13
-
-#ifdef __ARM_ARCH_6M__
-
-static void run_code(const struct plane *plane, uint32_t variant, const int32_t *x, const int32_t *numbers, int8_t *out,
-                     uint32_t rows)
-{
-    plane->layer->depthwise->code[variant](x, numbers, out, rows);
-}
-
-#else
-
-/* The plain C twin of the generated code: pixel by pixel, no pairs. */
-static void run_code(const struct plane *plane, uint32_t variant, const int32_t *x, const int32_t *numbers, int8_t *out,
-                     uint32_t rows)
-{
-    const struct nn_layer *layer = plane->layer;
-    int32_t m = numbers[9], b = numbers[10], k = (variant & 1) ? numbers[11] : 0;
-    for (uint32_t row = 0; row < rows; row++, x += layer->stride_h * plane->width)
-        for (uint32_t column = 0; column < layer->out_w; column++, out += layer->out_c) {
-            int32_t sums[2] = {0, 0};
-            for (uint32_t tap = 0; tap < 9; tap++) {
-                int32_t word = x[tap / 3 * plane->width + tap % 3 + column * layer->stride_w];
-                int32_t first = (int16_t)(word & 0xffff);
-                sums[0] += first * numbers[tap];
-                sums[1] += ((word - first) >> 16) * numbers[tap];
-            }
-            for (uint32_t pixel = 2; pixel-- > 0;) {
-                int32_t high = sums[pixel] >> 8, value;
-                uint32_t low = (uint32_t)(sums[pixel] & 255) * (uint32_t)m;
-                value = high * m + (k ? ((int32_t)low + high * k) >> 8 : (int32_t)(low >> 8)) + b;
-                out[pixel ? numbers[12] : 0] = clamp(value >> layer->depthwise->shift, layer->act_min, layer->act_max);
-            }
-        }
-}
-
-#endif
-
-/* `rows` pairs of output rows from `row` on by generated code. */
-static void code_rows(const struct plane *plane, const struct nn_depthwise_channel *channel, const int32_t *packed,
-                      uint32_t row, uint32_t rows)
-{
-    const struct nn_layer *layer = plane->layer;
-    uint32_t row_bytes = (uint32_t)layer->out_w * layer->out_c, below = row + plane->half;
-    int32_t numbers[CODE_WORDS];
-    memcpy(numbers, plane->weights_3x3, sizeof plane->weights_3x3);
-    numbers[9] = channel->m;
-    numbers[10] = channel->b;
-    numbers[11] = channel->k;
-    numbers[12] = (int32_t)(plane->half * row_bytes);
-    uint32_t both = layer->out_h - below < rows ? layer->out_h - below : rows; /* of an odd number one less */
-    int8_t *out = plane->output + row * row_bytes;
-    if (both)
-        run_code(plane, channel->variant, packed, numbers, out, both);
-    numbers[12] = 0;
-    if (both < rows)
-        run_code(plane, channel->variant, packed + both * layer->stride_h * plane->width, numbers,
-                 out + both * row_bytes, rows - both);
-}
-
-static void channel(const struct plane *plane, const struct nn_depthwise_channel *coded)
+static void run_channel(const struct plane *plane)
 {
     const struct nn_layer *layer = plane->layer;
     uint32_t stride = layer->stride_h, width = layer->out_w;
@@ -176,10 +113,6 @@ static void channel(const struct plane *plane, const struct nn_depthwise_channel
         uint32_t left = plane->half - row < band ? plane->half - row : band;
         const int32_t *packed = plane->work->words;
         pack(plane, (int32_t)(row * stride) - layer->pad_top, (left - 1) * stride + layer->kernel_h);
-        if (coded != NULL && coded->variant != NN_NO_VARIANT) {
-            code_rows(plane, coded, packed, row, left);
-            continue;
-        }
         for (uint32_t first = row, rows; left; left -= rows, first += rows, packed += rows * stride * plane->width) {
             rows = left < most && columns == width ? left : columns == width ? most : 1;
             for (uint32_t x = 0; x < width; x += columns)
@@ -188,30 +121,32 @@ static void channel(const struct plane *plane, const struct nn_depthwise_channel
     }
 }
 
-void depthwise_conv_2d(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
+void depthwise_channel(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part, uint32_t c)
 {
     struct plane plane = {
         .layer = layer,
+        .input = arena + layer->input_offset + c / layer->depth_multiplier,
+        .output = arena + layer->output_offset + c,
         .half = (layer->out_h + 1u) / 2u,
         .width = (layer->out_w - 1u) * layer->stride_w + layer->kernel_w,
         .work = part->work,
-        .requantisation = {.zero_point = layer->output_zero_point, .low = layer->act_min, .high = layer->act_max},
+        .weights = layer->weights + c,
+        .requantisation = {
+            .bias = layer->bias[c],
+            .multiplier = layer->multiplier[c],
+            .shift = layer->shift[c],
+            .zero_point = layer->output_zero_point,
+            .low = layer->act_min,
+            .high = layer->act_max,
+        },
     };
-    bool is_3x3 = layer->kernel_h == 3 && layer->kernel_w == 3;
-    if (layer->depthwise != NULL)
-        interpolator_set(layer->depthwise->shift, layer->act_min, layer->act_max);
-    for (uint32_t c = part->channel; c < part->channel_end; c++) {
-        plane.input = arena + layer->input_offset + c / layer->depth_multiplier;
-        plane.output = arena + layer->output_offset + c;
-        plane.weights = layer->weights + c;
-        for (uint32_t i = 0; is_3x3 && i < 9; i++)
-            plane.weights_3x3[i] = plane.weights[i * layer->out_c];
-        const struct nn_depthwise_channel *coded = layer->depthwise != NULL ? &layer->depthwise->channels[c] : NULL;
-        if (coded == NULL || coded->variant == NN_NO_VARIANT) {
-            plane.requantisation.bias = layer->bias[c];
-            plane.requantisation.multiplier = layer->multiplier[c];
-            plane.requantisation.shift = layer->shift[c];
-        }
-        channel(&plane, coded);
-    }
+    for (uint32_t i = 0; i < 9 && layer->kernel_h == 3 && layer->kernel_w == 3; i++)
+        plane.weights_3x3[i] = plane.weights[i * layer->out_c];
+    run_channel(&plane);
+}
+
+void depthwise_conv_2d(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
+{
+    for (uint32_t c = part->channel; c < part->channel_end; c++)
+        depthwise_channel(layer, arena, part, c);
 }

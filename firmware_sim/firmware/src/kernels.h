@@ -10,6 +10,7 @@ nn_kernel conv_2d, depthwise_conv_2d;
 
 /* By generated code; the window fits NN_WORK_WORDS. By channels only where the compiler made code of each part. */
 nn_kernel generated_conv_2d;
+nn_kernel generated_depthwise_conv_2d; /* 3x3, by channels only; three packed rows fit NN_WORK_WORDS */
 
 /* For every weight and window, slowly. */
 nn_kernel plain_conv_2d, plain_depthwise_conv_2d;

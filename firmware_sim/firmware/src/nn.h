@@ -64,20 +64,20 @@ struct nn_generated {
     int32_t after;
 };
 
-/* Variants of a depthwise layer's code: 2 * (drain after 9, 3 or 2 products) + whether k counts. */
-#define NN_DEPTHWISE_VARIANTS 6
-#define NN_NO_VARIANT 255
-
-/* A 3x3 depthwise layer as generated code (firmware_sim/compiler/depthwise_code.py), a loop for any channel. */
+/* A 3x3 depthwise layer as generated code (firmware_sim/compiler/depthwise_code.py). */
 struct nn_depthwise {
-    /* `rows` rows of windows from the packed row `x` on; `channel` is w[9], m, b, k, distance to the second output. */
-    void (*code[NN_DEPTHWISE_VARIANTS])(const int32_t *x, const int32_t *channel, int8_t *out, uint32_t rows);
     uint8_t shift; /* the last one, which the interpolator does before it clamps to act_min, act_max */
+    uint16_t count;
     const struct nn_depthwise_channel {
-        uint8_t variant; /* or NN_NO_VARIANT: the kernels on pairs */
-        uint8_t k;
+        /* `rows` rows of windows from the packed row `x` on; `numbers` is w[9], m, b, k, bytes to the second output.
+         * NULL but on the chip. */
+        void (*code)(const int32_t *x, const int32_t *numbers, int8_t *out, uint32_t rows);
         int32_t m, b;
-    } *channels; /* [out_c] */
+        uint16_t channel;
+        uint8_t k;
+    } *channels; /* [count], by channel */
+    uint16_t rest_count;
+    const uint16_t *rest; /* channels for the kernels on pairs: only they need bias, multiplier and shift */
 };
 
 struct nn_layer;
@@ -144,7 +144,7 @@ struct nn_layer {
     const int32_t *multiplier;
     const int8_t *shift;
 
-    /* generated_conv_2d, and depthwise_conv_2d with code; then bias, multiplier and shift may be NULL when no channel
+    /* generated_conv_2d and generated_depthwise_conv_2d; then bias, multiplier and shift may be NULL when no channel
      * needs them. */
     const struct nn_generated *generated;
     const struct nn_depthwise *depthwise;
