@@ -110,7 +110,7 @@ def _groups(numbers: list[Channel], geometry: Geometry) -> list[tuple[tuple[int,
     """The channels that share a loop: at most MAX_LOOPS splits, those with which all channels cost least."""
     costs = {split: layer_code("cost", split, geometry, wide=False).cycles for split in SPLITS}
     allowed = [splits_of(channel) for channel in numbers]
-    chosen = [SPLITS[-1]]  # which every channel allows
+    chosen: list[tuple[int, ...]] = [SPLITS[-1]]  # which every channel allows
 
     def cost(splits: list[tuple[int, ...]]) -> int:
         return sum(min(costs[split] for split in found if split in splits) for found in allowed)

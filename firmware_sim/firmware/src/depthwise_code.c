@@ -1,6 +1,7 @@
 /* 3x3 DEPTHWISE_CONV_2D by generated code. Output rows r and r + half are a pair of pixels in every column. A band of
  * input rows of one channel is packed, padding included, then the code runs over its windows. */
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "depthwise.h"
 #include "interpolator.h"
@@ -77,15 +78,17 @@ static void find_runs(struct band *band)
 {
     const struct nn_layer *layer = band->layer;
     uint32_t rows = (band->pairs - 1) * layer->stride_h + 3;
+    struct run *last = NULL;
     band->run_count = 0;
     for (uint32_t row = 0; row < rows; row++) {
         int32_t y = band->y + (int32_t)row;
         bool first = is_inside(layer, y), second = is_inside(layer, y + band->distance);
-        struct run *last = &band->runs[band->run_count - 1];
-        if (band->run_count && last->first == first && last->second == second)
+        if (last != NULL && last->first == first && last->second == second) {
             last->rows++;
-        else
-            band->runs[band->run_count++] = (struct run){first, second, row, 1};
+            continue;
+        }
+        last = &band->runs[band->run_count++];
+        *last = (struct run){first, second, row, 1};
     }
 }
 
