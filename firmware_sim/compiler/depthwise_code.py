@@ -22,7 +22,16 @@ from firmware_sim.compiler.dense_code import ACCUM0, PEEK_LANE0, SIO_INTERP, Ass
 from firmware_sim.compiler.prover import F1, F2, F2X, Requantisation
 
 TAPS = 9
-SPLITS: tuple[tuple[int, ...], ...] = ((9,), (3, 6), (6, 3), (4, 5), (5, 4), (3, 3, 3), (2, 1, 2, 1, 2, 1), (2, 2, 2, 2, 1))
+SPLITS: tuple[tuple[int, ...], ...] = (
+    (9,),
+    (3, 6),
+    (6, 3),
+    (4, 5),
+    (5, 4),
+    (3, 3, 3),
+    (2, 1, 2, 1, 2, 1),
+    (2, 2, 2, 2, 1),
+)
 MAX_OFFSET = 31  # of STRB
 M, B, K, DISTANCE, ROWS = 36, 40, 44, 48, 52  # places on the stack, behind nine weights
 FRAME_BYTES = 56
