@@ -122,6 +122,12 @@ class GatewayStats(msgspec.Struct, frozen=True):
     unfamiliar: int = 0  # bakes escalated because their frame is unlike the calibration's
     certificate: str = "none"  # none, valid, expired or withdrawn
     alarms: tuple[str, ...] = ()  # why it was withdrawn, and what has drifted
+    shed: int = 0  # bakes that the edge decided because the outbox was full of more valuable ones
+    repeated: int = 0  # bakes that the source brought again, of a session that this outbox knows
+    held_bytes: int = 0  # of the clips that wait for the cloud
+    unpublished: int = 0  # verdicts that the broker has not acknowledged yet
+    clock_jumps: int = 0  # times that the wall clock was set by more than a second
+    problems: tuple[str, ...] = ()  # what is wrong now, one line each; empty when all is well
 
 
 class GatewayStatus(msgspec.Struct, frozen=True):

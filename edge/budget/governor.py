@@ -7,8 +7,8 @@ that lets as many through as the window will bear.
 
 from __future__ import annotations
 
+import logging
 import math
-import os
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,11 @@ from pathlib import Path
 import msgspec
 
 from edge.budget.window import Window
+from shared.atomic_file import replace_file
 from shared.errors import BadInputError
 from shared.json_text import NOT_JSON
+
+log = logging.getLogger(__name__)
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
 RECENT = 400  # candidates that set the price
@@ -151,9 +154,10 @@ class Governor:
     def _keep(self) -> None:
         if self._path is None:
             return
-        partial = self._path.with_name(f"{self._path.name}.partial")
-        partial.write_bytes(msgspec.json.encode(self._windows))
-        os.replace(partial, self._path)
+        try:
+            replace_file(self._path, msgspec.json.encode(self._windows))
+        except OSError as error:  # the limits hold in memory; what is spent next is written with this
+            log.warning("%s: cannot be written: %s", self._path, error.strerror)
 
 
 def _read(path: Path) -> dict[str, Window]:

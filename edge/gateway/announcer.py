@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
+from collections import deque
 from collections.abc import Callable
 
 from edge.gateway.config import GatewayConfig
 from edge.gateway.discovery import discovery_payload
-from edge.gateway.outbox import Outbox
+from edge.gateway.outbox import Announcement, Outbox
+from edge.gateway.troubles import Troubles
 from shared import __version__
 from shared.errors import CrustwatchError
 from shared.messages import GatewayStats, GatewayStatus, encode
@@ -23,7 +26,12 @@ LEAVE_S = 1.0  # for the last words; a broker that hangs must not hold up the en
 
 
 class Announcer:
-    """Owns what dashboards see. A verdict leaves the outbox when the broker has acknowledged both its topics."""
+    """Owns what dashboards see.
+
+    A verdict leaves the outbox when the broker has acknowledged both its topics and the link has held for `settle_s`
+    since: a broker that is killed loses what it acknowledged last. What was not settled when the link broke is
+    published again, byte for byte the same.
+    """
 
     def __init__(
         self,
@@ -32,6 +40,7 @@ class Announcer:
         client: MqttClient,
         device: str,
         stats: Callable[[], GatewayStats],
+        troubles: Troubles,
         published: Callable[[], None],
     ) -> None:
         self._config = config
@@ -39,10 +48,17 @@ class Announcer:
         self._client = client
         self._device = device
         self._stats = stats
-        self._published = published  # called when a verdict has left the outbox
+        self._troubles = troubles
+        self._published = published  # called when a verdict has been acknowledged or settled
+        self._link = 0  # number of the present connection
+        self._cursor = 0  # number of the last announcement acknowledged on it
+        self._unsettled: deque[tuple[float, int]] = deque()  # when which ones were acknowledged, in loop time
+        self._last: Announcement | None = None  # the newest acknowledged one ...
+        self._last_link = 0  # ... and the connection that it was published on
         self._verdicts = asyncio.Event()
         self._figures = asyncio.Event()
-        self._snapshot: bytes | None = None
+        self._snapshot: bytes | None = None  # to be published
+        self._shown: bytes | None = None  # the last one
 
     def verdict_waits(self) -> None:
         """The outbox holds a new announcement."""
@@ -51,7 +67,7 @@ class Announcer:
 
     def show(self, jpeg: bytes) -> None:
         """The camera's new picture; only the latest is published."""
-        self._snapshot = jpeg
+        self._snapshot = self._shown = jpeg
         self._figures.set()
 
     async def introduce(self) -> None:
@@ -61,7 +77,28 @@ class Announcer:
         payload = discovery_payload(line, config.camera, config.task, self._device)
         await self._client.publish(line.status, encode(status), retain=True)
         await self._client.publish(line.discovery(config.discovery_prefix), payload, retain=True)
+        self._snapshot = self._shown
         self.verdict_waits()
+
+    def disconnected(self) -> None:
+        """The broker may have died with what it acknowledged last."""
+        self._link += 1
+        self._cursor = 0
+        self._unsettled.clear()
+        self._verdicts.set()
+
+    async def is_done(self) -> bool:
+        """Whether the broker has acknowledged every verdict."""
+        return await self._troubles.patiently(self._outbox.next_announcement, self._cursor) is None
+
+    async def settle(self, now_s: float = math.inf) -> None:
+        """Verdicts acknowledged `settle_s` before `now_s`, a time of the loop, are published for good."""
+        settled = 0
+        while self._unsettled and self._unsettled[0][0] + self._config.settle_s <= now_s:
+            _, settled = self._unsettled.popleft()
+        if settled:
+            await self._troubles.patiently(self._outbox.announced, settled)
+            self._published()
 
     async def take_leave(self) -> None:
         """Publish the last counters and `offline`, when the link is up and quick."""
@@ -75,23 +112,37 @@ class Announcer:
         """For ever: publish announcements, oldest first."""
         while True:
             await self._client.wait_connected()
-            waiting = self._outbox.next_announcement()
-            if waiting is None:
-                self._verdicts.clear()
-                await self._verdicts.wait()
-                continue
-            line = self._config.line
+            self._verdicts.clear()
+            waiting = await self._troubles.patiently(self._outbox.next_announcement, self._cursor)
+            link = self._link
             try:
-                await self._client.publish(line.verdict(waiting.camera), waiting.verdict, retain=True)
-                await self._client.publish(line.event(waiting.camera), waiting.verdict)
+                if waiting is not None:
+                    await self._publish_verdict(waiting)
+                elif self._last is not None and link != self._last_link:
+                    # Nothing newer: a broker that came back without its data shall know the present verdict.
+                    await self._client.publish(
+                        self._config.line.verdict(self._last.camera), self._last.verdict, retain=True
+                    )
+                    self._last_link = link
+                else:
+                    await self._verdicts.wait()
+                    continue
             except LinkDownError:
                 continue  # again, once the link is back
             except RefusedError as error:
-                log.warning("%s", error)
+                self._troubles.begin("verdicts", str(error))
                 await asyncio.sleep(REFUSED_S)
                 continue
-            self._outbox.announced(waiting.number)
-            self._published()
+            self._troubles.end("verdicts")
+            if waiting is not None and link == self._link:
+                self._cursor, self._last, self._last_link = waiting.number, waiting, link
+                self._unsettled.append((asyncio.get_running_loop().time(), waiting.number))
+                self._published()
+
+    async def _publish_verdict(self, waiting: Announcement) -> None:
+        line = self._config.line
+        await self._client.publish(line.verdict(waiting.camera), waiting.verdict, retain=True)
+        await self._client.publish(line.event(waiting.camera), waiting.verdict)
 
     async def publish_figures(self) -> None:
         """For ever: publish counters and the picture when they changed, no more often than configured."""

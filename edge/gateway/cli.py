@@ -30,6 +30,13 @@ def run(
     outbox: Annotated[
         Path, typer.Option(help="SQLite file that holds what waits for a verdict; it survives restarts.")
     ] = Path("crustwatch-outbox.db"),
+    outbox_bytes: Annotated[
+        int, typer.Option(min=1_000_000, help="Most bytes of clips in it; beyond, the least valuable bakes give way.")
+    ] = 1_000_000_000,
+    session: Annotated[
+        str | None,
+        typer.Option(help="Name of this run of the source; started again under it, no bake is taken a second time."),
+    ] = None,
     certificate: Annotated[
         Path | None, typer.Option(help="Certificate whose thresholds the device takes, watched from then on.")
     ] = None,
@@ -69,6 +76,8 @@ def run(
             camera=camera,
             task=task,
             outbox=outbox,
+            outbox_bytes=outbox_bytes,
+            session=session,
             certificate=certificate,
             signer=signer,
             audit=audit,

@@ -24,6 +24,8 @@ class GatewayConfig:
     jpeg_quality: int = 85
     snapshot_bytes: int = 30_000  # cap of the retained picture, so that dashboards on thin links stay quick
     stats_interval_s: float = 1.0  # at most so often
+    settle_s: float = 1.0  # a verdict is published for good when the link outlived its acknowledgement by this
+    session: str | None = None  # name of a run of the source: bakes of it that the outbox knows are not taken again
     discovery_prefix: str = DISCOVERY_PREFIX
     outbox: OutboxConfig = field(default_factory=OutboxConfig)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge.gateway.outbox import Outbox
 from edge.watch.guard import Guard
 from shared.messages import GatewayStats
 
@@ -23,11 +24,13 @@ class Counters:
     corrections: int = 0
     timeouts: int = 0
     skipped: int = 0
+    repeated: int = 0  # bakes of this session that the outbox knew
+    clock_jumps: int = 0
     duplicates: int = 0  # cloud verdicts that came again, and changed nothing
     refused: int = 0  # messages that were not what they should be
     last_cloud_s: float | None = None
 
-    def stats(self, backlog: int, cloud_link: bool, guard: Guard) -> GatewayStats:
+    def stats(self, outbox: Outbox, cloud_link: bool, guard: Guard, problems: tuple[str, ...]) -> GatewayStats:
         """The retained message of these counts."""
         return GatewayStats(
             bakes=self.bakes,
@@ -35,7 +38,7 @@ class Counters:
             escalated=self.escalated,
             corrections=self.corrections,
             timeouts=self.timeouts,
-            backlog=backlog,
+            backlog=outbox.backlog(),
             escalation_rate=self.escalated / self.bakes if self.bakes else 0.0,
             cloud_link=cloud_link,
             last_cloud_s=self.last_cloud_s,
@@ -44,4 +47,10 @@ class Counters:
             over_budget=self.over_budget,
             certificate=guard.certificate,
             alarms=tuple(guard.alarms[-MAX_ALARMS:]),
+            shed=outbox.shed,
+            repeated=self.repeated,
+            held_bytes=outbox.held_bytes(),
+            unpublished=outbox.unpublished(),
+            clock_jumps=self.clock_jumps,
+            problems=problems,
         )

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from edge.gateway.config import GatewayConfig
 from edge.gateway.counters import Counters
 from edge.gateway.outbox import Due, Outbox
-from shared.clock import NowUs
+from edge.gateway.troubles import Troubles
+from shared.clock import NowUs, SteadyClock
 from shared.errors import BadInputError
 from shared.escalation import Request
 from shared.messages import BakeVerdict, LineVerdict, Response, WorkerStatus, decode
@@ -33,7 +34,8 @@ class Courier:
         client: MqttClient,
         model: str,
         counters: Counters,
-        now_us: NowUs,
+        clock: SteadyClock,
+        troubles: Troubles,
         changed: Callable[[], None],
         learned: Callable[[LineVerdict, BakeVerdict], None],
     ) -> None:
@@ -42,7 +44,9 @@ class Courier:
         self._client = client
         self._model = model
         self._counters = counters
-        self._now_us = now_us
+        self._clock = clock
+        self._now_us = clock.now_us
+        self._troubles = troubles
         self._changed = changed  # called after each change of the outbox
         self._learned = learned  # called with what the cloud's first answer to a bake replaces, and that answer
         self._more = asyncio.Event()  # something may be due
@@ -64,9 +68,12 @@ class Courier:
         await self._client.subscribe(self._config.line.response)
         await self._client.subscribe(worker_status_filter())
 
-    def reconnected(self) -> None:
+    async def reconnected(self) -> None:
         """After each connection: answers to what was in flight may be lost, so it is sent again."""
-        self._outbox.retry_all(self._now_us())
+        await self._retry_all()
+
+    async def _retry_all(self) -> None:
+        await self._troubles.patiently(self._outbox.retry_all, self._now_us())
         self._more.set()
 
     def disconnected(self) -> None:
@@ -79,9 +86,10 @@ class Courier:
         while True:
             await self._client.wait_connected()
             self._more.clear()
-            for due in self._outbox.take_due(self._now_us()):
+            for due in await self._troubles.patiently(self._outbox.take_due, self._now_us()):
                 await self._hand_over(due)
-            await _wait(self._more, self._outbox.next_send_us(self._now_us()), self._now_us)
+            wake_us = await self._troubles.patiently(self._outbox.next_send_us, self._now_us())
+            await _wait(self._more, wake_us, self._now_us)
 
     async def _hand_over(self, due: Due) -> None:
         now_us = self._now_us()
@@ -98,40 +106,44 @@ class Courier:
         try:
             heard = await self._client.publish(request.topic, request.clip, properties=request.properties())
         except LinkDownError:
-            self._outbox.retry_at(due.id, now_us)
+            await self._retry_at(due.id, now_us)
         except RefusedError as error:
             log.warning("bake %s: %s", due.id.hex(), error)
-            self._outbox.retry_at(due.id, now_us + REFUSED_US)
+            await self._retry_at(due.id, now_us + REFUSED_US)
         else:
             if not heard:
-                self._outbox.retry_at(due.id, now_us + NOBODY_LISTENS_US)
+                await self._retry_at(due.id, now_us + NOBODY_LISTENS_US)
+
+    async def _retry_at(self, bake_id: bytes, next_us: int) -> None:
+        await self._troubles.patiently(self._outbox.retry_at, bake_id, next_us)
 
     async def expire(self) -> None:
         """For ever: make the edge's verdict final at the deadline, whether or not there is a link."""
         while True:
             self._earlier.clear()
-            expired = self._outbox.expire(self._now_us())
+            expired = await self._troubles.patiently(self._outbox.expire, self._now_us(), self._clock.wall_us())
             if expired:
                 self._counters.timeouts += expired
                 self._counters.finals += expired
                 self._more.set()
                 self._changed()
-            await _wait(self._earlier, self._outbox.next_deadline_us(), self._now_us)
+            wake_us = await self._troubles.patiently(self._outbox.next_deadline_us)
+            await _wait(self._earlier, wake_us, self._now_us)
 
     async def receive(self) -> None:
         """For ever: apply answers; acknowledge each once it is in the outbox."""
         async for message in self._client.messages():
             try:
                 if message.topic == self._config.line.response:
-                    self._apply(message)
+                    await self._apply(message)
                 else:
-                    self._note_worker(message)
+                    await self._note_worker(message)
             except BadInputError as error:
                 self._counters.refused += 1
                 log.warning("%s", error)
             self._client.acknowledge(message)
 
-    def _apply(self, message: Incoming) -> None:
+    async def _apply(self, message: Incoming) -> None:
         response = decode(message.payload, Response, message.topic)
         verdict = response.verdict
         if not verdict.cannot_tell and verdict.doneness is not None:
@@ -140,7 +152,8 @@ class Courier:
             bake_id = bytes.fromhex(response.id)
         except ValueError:
             raise BadInputError(f"{message.topic}: the id is not hexadecimal") from None
-        applied = self._outbox.apply(bake_id, verdict, self._now_us())
+        now_us, wall_us = self._now_us(), self._clock.wall_us()
+        applied = await self._troubles.patiently(self._outbox.apply, bake_id, verdict, now_us, wall_us)
         match applied.outcome:
             case "final":
                 self._counters.finals += 1
@@ -158,7 +171,7 @@ class Courier:
         self._more.set()
         self._changed()
 
-    def _note_worker(self, message: Incoming) -> None:
+    async def _note_worker(self, message: Incoming) -> None:
         known = message.topic in self._workers
         online = bool(message.payload) and self._serves_us(decode(message.payload, WorkerStatus, message.topic))
         if online == known:
@@ -166,8 +179,7 @@ class Courier:
         (self._workers.add if online else self._workers.discard)(message.topic)
         # What a dead worker held is lost with its session, and a new one has seen nothing: send it all again.
         # A request that is still being worked on is answered once more from that worker's cache.
-        self._outbox.retry_all(self._now_us())
-        self._more.set()
+        await self._retry_all()
         self._changed()
 
     def _serves_us(self, worker: WorkerStatus) -> bool:

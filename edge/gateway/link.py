@@ -7,7 +7,9 @@ is published. `Gateway` puts a camera and a device in front of it; `make bench-l
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import math
 from collections.abc import Awaitable, Callable
 
 from edge.gateway.announcer import Announcer
@@ -15,15 +17,21 @@ from edge.gateway.config import GatewayConfig
 from edge.gateway.counters import Counters
 from edge.gateway.courier import Courier
 from edge.gateway.outbox import Outbox
+from edge.gateway.troubles import Troubles
 from edge.watch.guard import Guard
 from shared import __version__
-from shared.clock import NowUs, system_now_us
+from shared.clock import SteadyClock
 from shared.errors import CrustwatchError
 from shared.messages import BakeVerdict, GatewayStats, GatewayStatus, LineVerdict, encode
 from shared.mqtt import BrokerAddress, MqttClient, MqttConfig, Will
 from shared.task import Priority
 
 log = logging.getLogger(__name__)
+
+HOUSE_S = 0.25  # how often housekeeping looks
+TIDY_S = 60.0  # how often old decisions are forgotten and the time is kept
+SHOW_JUMP_S = 600.0  # how long a set clock stands among the problems
+LEAVE_S = 1.0  # for the last writes
 
 
 def client_config(address: BrokerAddress, config: GatewayConfig, device: str) -> MqttConfig:
@@ -37,7 +45,10 @@ def client_config(address: BrokerAddress, config: GatewayConfig, device: str) ->
 
 
 class Link:
-    """One outbox and one connection. `device` and `model` are what the gateway says of its classifier."""
+    """One outbox and one connection. `device` and `model` are what the gateway says of its classifier.
+
+    Attributes: `clock` tells both times, `troubles` what is wrong, `counters` what has happened.
+    """
 
     def __init__(
         self,
@@ -48,45 +59,64 @@ class Link:
         device: str,
         model: str,
         guard: Guard | None = None,
-        now_us: NowUs = system_now_us,
+        clock: SteadyClock | None = None,
         learned: Callable[[LineVerdict, BakeVerdict], None] | None = None,
     ) -> None:
         self.counters = Counters()
+        self.troubles = Troubles(self._changed)
+        self.clock = clock or SteadyClock(outbox.time_mark())
         self._config = config
         self._outbox = outbox
         self._client = client
         self._guard = guard or Guard()
-        self._now_us = now_us
         self._progress = asyncio.Event()  # set when the outbox may have become emptier
-        self._announcer = Announcer(config, outbox, client, device, self.stats, self._progress.set)
+        self._announcer = Announcer(config, outbox, client, device, self.stats, self.troubles, self._progress.set)
         self._courier = Courier(
             config,
             outbox,
             client,
             model,
             self.counters,
-            now_us,
+            self.clock,
+            self.troubles,
             self._changed,
             learned or (lambda earlier, cloud: None),
         )
 
     def stats(self) -> GatewayStats:
         """The counters as they stand."""
-        return self.counters.stats(self._outbox.backlog(), self._courier.cloud_link, self._guard)
+        return self.counters.stats(self._outbox, self._courier.cloud_link, self._guard, self.troubles.lines())
 
     # What the camera brings.
 
-    def decide(self, final: LineVerdict) -> None:
+    async def knows(self, bake_id: bytes) -> bool:
+        """Whether a bake of this id was accepted before; it is counted."""
+        known = await self.troubles.patiently(self._outbox.knows, bake_id)
+        self.counters.repeated += known
+        return known
+
+    async def decide(self, final: LineVerdict) -> None:
         """A bake that the edge decided alone."""
-        self._outbox.accept_final(self._config.camera, final)
+        now_us = self.clock.now_us()
+        await self.troubles.patiently(self._outbox.accept_final, self._config.camera, final, now_us)
         self.counters.finals += 1
 
-    def escalate(self, provisional: LineVerdict, clip: bytes, priority: Priority, deadline_us: int) -> None:
-        """A bake that the cloud is asked about; when the outbox is full, the edge's verdict is final at once."""
-        camera = self._config.camera
-        held = self._outbox.accept_unsure(camera, provisional, clip, priority, deadline_us, self._now_us())
+    async def escalate(self, provisional: LineVerdict, clip: bytes, priority: Priority, deadline_us: int) -> None:
+        """A bake that the cloud is asked about, until `deadline_us` in steady time.
+
+        When the outbox is full, the edge's verdict on the least valuable bakes is final at once.
+        """
+        outbox, camera = self._outbox, self._config.camera
+        shed, now_us, wall_us = outbox.shed, self.clock.now_us(), self.clock.wall_us()
+        accept = outbox.accept_unsure
+        await self.troubles.patiently(accept, camera, provisional, clip, priority, deadline_us, now_us, wall_us)
         self.counters.escalated += 1
-        self.counters.finals += not held
+        if outbox.shed > shed:
+            self.counters.finals += outbox.shed - shed
+            words = f"full with {outbox.held_bytes()} bytes of clips: the edge decides the least valuable bakes"
+            self.troubles.begin("room", words)
+        else:
+            self.troubles.end("room")
         self._courier.accepted()
 
     def inspected(self, snapshot: bytes) -> None:
@@ -96,10 +126,15 @@ class Link:
         self._changed()
 
     async def wait_for_room(self) -> None:
-        """Wait while as many bakes wait for the cloud as the configuration allows: the source is held up."""
-        while self._config.max_backlog is not None and self._outbox.backlog() >= self._config.max_backlog:
+        """Hold the source up while too many bakes wait for the cloud, or too many verdicts for the broker."""
+        limit = math.inf if self._config.max_backlog is None else self._config.max_backlog
+        while self._outbox.backlog() >= limit or not self._outbox.has_room_for_news():
+            if not self._outbox.has_room_for_news():
+                words = f"{self._outbox.unpublished()} verdicts wait for the broker: no more bakes are taken in"
+                self.troubles.begin("backlog", words)
             self._progress.clear()
             await self._progress.wait()
+        self.troubles.end("backlog")
 
     # What keeps it going.
 
@@ -110,11 +145,10 @@ class Link:
         """
         connections = asyncio.Event()
         self._client.on_up = connections.set
-        self._client.on_down = lambda reason: self._courier.disconnected()
+        self._client.on_down = self._disconnected
         if self._client.connected:
             connections.set()
         await self._courier.subscribe()
-        self._outbox.forget(self._now_us())
         try:
             async with asyncio.TaskGroup() as tasks:
                 running = [
@@ -126,10 +160,11 @@ class Link:
                         ("deadlines", self._courier.expire()),
                         ("verdicts", self._announcer.publish_verdicts()),
                         ("figures", self._announcer.publish_figures()),
+                        ("housekeeping", self._keep_house()),
                     )
                 ]
                 await intake()
-                while not self._outbox.is_idle():
+                while self._outbox.backlog() or not await self._announcer.is_done():
                     self._progress.clear()
                     await self._progress.wait()
                 for task in running:
@@ -137,17 +172,48 @@ class Link:
         except* CrustwatchError as group:
             raise group.exceptions[0] from None
         finally:
-            await self._announcer.take_leave()
+            await self._leave()
+
+    async def _leave(self) -> None:
+        """Note what is published, then say goodbye; a full disk only means that some verdicts will come again."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_S):
+                await self._announcer.settle()
+                await self.troubles.patiently(self._outbox.keep_time, self.clock.mark())
+        await self._announcer.take_leave()
+
+    async def _keep_house(self) -> None:
+        """For ever: settle what was published, forget old decisions, keep time and watch the wall clock."""
+        loop = asyncio.get_running_loop()
+        tidied_s, jump_over_s = -math.inf, math.inf
+        while True:
+            now_s = loop.time()
+            await self._announcer.settle(now_s)
+            if jump := self.clock.jump_s():
+                self.counters.clock_jumps += 1
+                jump_over_s = now_s + SHOW_JUMP_S
+                self.troubles.begin("clock", f"the wall clock was set by {jump:+.0f} s; deadlines are not moved")
+            if now_s > jump_over_s:
+                self.troubles.end("clock")
+            if now_s - tidied_s >= TIDY_S:
+                tidied_s = now_s
+                await self.troubles.patiently(self._outbox.forget, self.clock.now_us())
+                await self.troubles.patiently(self._outbox.keep_time, self.clock.mark())
+            await asyncio.sleep(HOUSE_S)
 
     async def _introduce(self, connections: asyncio.Event) -> None:
         while True:
             await connections.wait()
             connections.clear()
-            self._courier.reconnected()
+            await self._courier.reconnected()
             try:
                 await self._announcer.introduce()
             except CrustwatchError as error:
                 log.warning("%s", error)
+
+    def _disconnected(self, reason: str) -> None:
+        self._announcer.disconnected()
+        self._courier.disconnected()
 
     def _changed(self) -> None:
         self._announcer.verdict_waits()

@@ -18,7 +18,7 @@ from edge.devices.model import DEFAULT_MODEL
 from edge.gate import load_gate
 from edge.gateway.config import GatewayConfig
 from edge.gateway.link import client_config
-from edge.gateway.outbox import Outbox
+from edge.gateway.outbox import Outbox, OutboxConfig
 from edge.gateway.service import Gateway
 from edge.gateway.sources import SourceItem, open_path
 from edge.gateway.sources.rendered import RenderedBakes
@@ -61,6 +61,8 @@ class Options:
     camera: str
     task: str
     outbox: Path
+    outbox_bytes: int
+    session: str | None
     certificate: Path | None
     signer: str | None
     audit: float | None
@@ -80,6 +82,8 @@ def serve(options: Options) -> None:
         camera=check_name(options.camera, "camera"),
         deadline_s=options.deadline_s,
         max_backlog=options.backlog,
+        session=options.session,
+        outbox=OutboxConfig(max_bytes=options.outbox_bytes),
     )
     with (
         open_source(options.source, options.bakes, config.task.escalation.frames) as items,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import random
 import secrets
@@ -21,7 +22,7 @@ from edge.gateway.outbox import Outbox
 from edge.gateway.sources import Skipped, SourceBake, SourceItem
 from edge.watch.guard import Guard
 from shared.clip import ClipFrame, encode_clip
-from shared.clock import NowUs, system_now_us
+from shared.clock import SteadyClock
 from shared.errors import DeviceError
 from shared.images import encode_jpeg, encode_snapshot
 from shared.messages import BakeVerdict, Classification, GatewayStats, LineVerdict
@@ -31,9 +32,12 @@ from shared.resize import square_resize
 log = logging.getLogger(__name__)
 
 
-def new_id() -> bytes:
-    """A fresh 16-byte id of a bake."""
-    return secrets.token_bytes(16)
+def bake_id_of(config: GatewayConfig, bake: SourceBake) -> bytes:
+    """The 16-byte id of a bake: fresh, or within a session always the same for the same name."""
+    if config.session is None:
+        return secrets.token_bytes(16)
+    whence = "\0".join((config.line.prefix, config.camera, config.session, bake.name))
+    return hashlib.sha256(whence.encode()).digest()[:16]
 
 
 class Gateway:
@@ -46,16 +50,13 @@ class Gateway:
         outbox: Outbox,
         client: MqttClient,
         *,
-        now_us: NowUs = system_now_us,
-        make_id: Callable[[], bytes] = new_id,
+        clock: SteadyClock | None = None,
         skipped: Callable[[Skipped], None] | None = None,
         guard: Guard | None = None,
         budget: Budget | None = None,
     ) -> None:
         self._config = config
         self._device = device
-        self._now_us = now_us
-        self._make_id = make_id
         self._rng = random.Random()
         self._skipped = skipped or (lambda item: log.warning("skipped %s: %s", item.name, item.reason))
         self._guard = guard or Guard()
@@ -67,10 +68,11 @@ class Gateway:
             device=device.kind,
             model=device.hello().model_sha256,
             guard=self._guard,
-            now_us=now_us,
+            clock=clock,
             learned=self._learned,
         )
         self.counters = self._link.counters
+        self._clock = self._link.clock
 
     def stats(self) -> GatewayStats:
         """The counters as they stand."""
@@ -86,7 +88,7 @@ class Gateway:
 
     def _learned(self, earlier: LineVerdict, cloud: BakeVerdict) -> None:
         if self._budget is not None and cloud.provenance is not None:
-            self._budget.learned(cloud.provenance.seconds, self._now_us())
+            self._budget.learned(cloud.provenance.seconds, self._clock.now_us())
         if not cloud.cannot_tell and cloud.doneness is not None:
             self._guard.learned(earlier.edge, earlier.reason, cloud.doneness)
 
@@ -105,30 +107,33 @@ class Gateway:
                     await self._inspect(item, device_thread)
 
     async def _inspect(self, bake: SourceBake, device_thread: ThreadPoolExecutor) -> None:
-        config = self._config
-        taken_us = self._now_us()
+        config, clock = self._config, self._clock
+        bake_id = bake_id_of(config, bake)
+        if config.session is not None and await self._link.knows(bake_id):
+            return
+        taken_us, captured_us = clock.now_us(), clock.wall_us()
         key = bake.frames[bake.key]  # uint8 [H, W, 3]
         seen = square_resize(key, config.task.input.size_px)  # uint8 [S, S, 3]
         edge = await self._classified(key if self._device.takes_scene else seen, device_thread)
         ruling = self._guard.rule(edge, seen)
-        now_us = self._now_us()
+        now_us, wall_us = clock.now_us(), clock.wall_us()
         certified = None if self._guard.certificate == "none" else self._guard.certificate == "valid"
         verdict = verdicts.from_edge(
-            config.task, self._make_id(), bake.name, edge, taken_us, now_us, ruling.decision, certified
+            config.task, bake_id, bake.name, edge, captured_us, wall_us, ruling.decision, certified
         )
         self.counters.audited += ruling.decision == "audit"
         self.counters.unfamiliar += ruling.decision == "policy"
         if ruling.decision == "sure":
-            self._link.decide(verdict)
+            await self._link.decide(verdict)
         else:
-            clip = await asyncio.to_thread(pack, bake, taken_us, config.jpeg_quality)
+            clip = await asyncio.to_thread(pack, bake, captured_us, config.jpeg_quality)
             if self._budget is not None and not self._budget.admits(edge, len(clip), now_us):
-                self._link.decide(verdicts.edge_final(verdict, "budget", now_us))
+                await self._link.decide(verdicts.edge_final(verdict, "budget", wall_us))
                 self.counters.over_budget += 1
                 await self._shown(key)
                 return
             priority = "high" if edge.label in config.task.critical else config.task.escalation.priority
-            self._link.escalate(verdict, clip, priority, taken_us + config.deadline_us)
+            await self._link.escalate(verdict, clip, priority, taken_us + config.deadline_us)
         await self._shown(key)
 
     async def _shown(self, key: NDArray[np.uint8]) -> None:
@@ -140,12 +145,15 @@ class Gateway:
         loop, config, failures = asyncio.get_running_loop(), self._config, 0
         while True:
             try:
-                return await loop.run_in_executor(device_thread, self._device.classify, seen)
+                found = await loop.run_in_executor(device_thread, self._device.classify, seen)
             except DeviceError as error:
                 failures += 1
                 if failures == config.device_attempts:
                     raise
-                log.warning("the device failed (attempt %d), the bake waits: %s", failures, error)
+                self._link.troubles.begin("device", f"{error}; the bake waits")
+            else:
+                self._link.troubles.end("device")
+                return found
             await asyncio.sleep(config.device_backoff.delay_s(failures, self._rng))
 
 

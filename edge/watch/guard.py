@@ -7,7 +7,6 @@ decides alone are marked uncertified, and the alarm says why.
 from __future__ import annotations
 
 import logging
-import os
 import random
 from collections.abc import Callable
 from datetime import date
@@ -22,6 +21,7 @@ from edge.watch.audit import LabelState, RiskAudit
 from edge.watch.drift import DriftWatch, watched_figures
 from edge.watch.features import frame_features
 from edge.watch.reference import Reference
+from shared.atomic_file import replace_file
 from shared.errors import BadInputError
 from shared.json_text import NOT_JSON
 from shared.messages import Classification, Decision
@@ -131,10 +131,11 @@ class Guard:
     def _keep(self) -> None:
         if self._path is None:
             return
-        partial = self._path.with_name(f"{self._path.name}.partial")
         state = self._audit.state if self._audit else {}
-        partial.write_bytes(msgspec.json.encode(_Kept(state, self._ended)))
-        os.replace(partial, self._path)
+        try:
+            replace_file(self._path, msgspec.json.encode(_Kept(state, self._ended)))
+        except OSError as error:  # it goes on in memory; the next finding is written with this one
+            log.warning("%s: cannot be written: %s", self._path, error.strerror)
 
 
 def _read(path: Path) -> _Kept:

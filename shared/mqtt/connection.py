@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import ssl
 import sys
@@ -53,7 +54,8 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._accepted: asyncio.Future[None] = self._loop.create_future()
         self._lost: asyncio.Future[str] = self._loop.create_future()
-        self._waiting: dict[int, asyncio.Future[int]] = {}  # packet id -> reason code of PUBACK or SUBACK
+        # Packet id -> reason code of PUBACK or SUBACK, and when it was asked for; the oldest stands first.
+        self._waiting: dict[int, tuple[asyncio.Future[int], float]] = {}
         self._reading: socket.socket | None = None  # the open socket
         self._paused = False
         self._housekeeper: asyncio.Task[None] | None = None
@@ -142,10 +144,7 @@ class Connection:
                     await self.wait_lost()
         if self._housekeeper is not None:
             self._housekeeper.cancel()
-        self._end("closed")
-        if (open_socket := self._reading) is not None:
-            self._forget_socket()
-            open_socket.close()
+        self._abandon("closed")
 
     async def subscribe(self, topic_filter: str) -> None:
         """Subscribe at QoS 1 and wait for SUBACK. Raises LinkDownError or RefusedError."""
@@ -189,14 +188,20 @@ class Connection:
 
     async def _reply(self, packet: int) -> int:
         reply: asyncio.Future[int] = self._loop.create_future()
-        self._waiting[packet] = reply
+        self._waiting[packet] = (reply, self._loop.time())
         try:
             return await reply
         finally:
             self._waiting.pop(packet, None)
 
     async def _keep_house(self) -> None:
+        patience_s = self._config.ack_timeout_s
         while self._client.loop_misc() == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            _, asked_s = next(iter(self._waiting.values()), (None, math.inf))
+            if self._loop.time() - asked_s > patience_s:
+                # On this connection it may not be sent again (MQTT 5, 4.4): only a new one helps.
+                self._abandon(f"an acknowledgement is missing for {patience_s:g} s")
+                return
             await asyncio.sleep(_HOUSEKEEPING_S)
 
     def _read(self) -> None:
@@ -218,9 +223,16 @@ class Connection:
         if not self._lost.done():
             self._lost.set_result(reason)
             self._tell_lost()
-        for reply in self._waiting.values():
+        for reply, _ in self._waiting.values():
             if not reply.done():
                 reply.set_exception(LinkDownError(f"connection to the broker lost: {reason}"))
+
+    def _abandon(self, reason: str) -> None:
+        """End the connection without a word to the broker."""
+        self._end(reason)
+        if (open_socket := self._reading) is not None:
+            self._forget_socket()
+            open_socket.close()
 
     def _watch_socket(self) -> None:
         opened: Any = self._client.socket()
@@ -293,7 +305,7 @@ class Connection:
         self._answer(packet, codes[0])
 
     def _answer(self, packet: int, code: ReasonCode) -> None:
-        reply = self._waiting.get(packet)
+        reply, _ = self._waiting.get(packet, (None, 0.0))
         if reply is not None and not reply.done():
             reply.set_result(code.value)
 

@@ -1,0 +1,149 @@
+"""The outbox's file: kill -9, power cuts, full disks, and files of earlier versions."""
+
+from __future__ import annotations
+
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from power_cut import cut_power
+
+from edge.gateway import verdicts
+from edge.gateway.outbox import Outbox, OutboxConfig
+from edge.gateway.storage import MIGRATIONS, StorageError
+from shared.messages import BakeVerdict, Classification, LineVerdict, encode
+from shared.task import load_task
+
+TASK = load_task("pizza")
+
+WRITER = """
+import sys
+from pathlib import Path
+from edge.gateway import verdicts
+from edge.gateway.outbox import Outbox, OutboxConfig
+from shared.messages import BakeVerdict, Classification
+from shared.task import load_task
+
+path, start = Path(sys.argv[1]), int(sys.argv[2])
+task = load_task("pizza")
+outbox = Outbox(path, task, OutboxConfig(synchronous=sys.argv[3]))
+cloud = BakeVerdict("burnt", 0.9, False, "")
+for number in range(start, start + 100_000):
+    edge = Classification("golden", (0, 0, 9, 0, 0), 0.6, False, "unsure", 1.0, "emulated")
+    bake_id = number.to_bytes(16, "big")
+    verdict = verdicts.from_edge(task, bake_id, str(number), edge, number, number, "unsure")
+    outbox.accept_unsure("belt", verdict, bytes(5000), "normal", number + 30, number)
+    print("accepted", number, flush=True)
+    if number % 2:
+        outbox.apply(bake_id, cloud, number)
+        print("decided", number, flush=True)
+"""
+
+
+def provisional(number: int) -> LineVerdict:
+    edge = Classification("golden", (0, 0, 9, 0, 0), 0.6, False, "unsure", 1.0, "emulated")
+    return verdicts.from_edge(TASK, number.to_bytes(16, "big"), str(number), edge, 0, 0, "unsure")
+
+
+def announced(outbox: Outbox) -> list[LineVerdict]:
+    found = []
+    while (waiting := outbox.next_announcement()) is not None:
+        found.append(msgspec.json.decode(waiting.verdict, type=LineVerdict))
+        outbox.announced(waiting.number)
+    return found
+
+
+def write_and_kill(path: Path, start: int, steps: int, synchronous: str = "FULL") -> tuple[set[int], set[int]]:
+    """Bakes of which a child said that they were accepted and decided before it was killed."""
+    said: dict[str, set[int]] = {"accepted": set(), "decided": set()}
+    command = [sys.executable, "-c", WRITER, str(path), str(start), synchronous]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    for number, line in enumerate(child.stdout):
+        word, bake = line.split()
+        said[word].add(int(bake))
+        if number == steps:
+            child.send_signal(signal.SIGKILL)
+    child.stdout.close()
+    assert child.wait() == -signal.SIGKILL
+    return said["accepted"], said["decided"]
+
+
+@pytest.mark.parametrize("power", [True, False])
+def test_neither_kill_9_nor_a_power_cut_loses_what_was_accepted(tmp_path: Path, power: bool) -> None:
+    path, rng = tmp_path / "outbox.db", random.Random(5)
+    accepted: set[int] = set()
+    decided: set[int] = set()
+    for life in range(3):
+        more, less = write_and_kill(path, 1 + 1_000_000 * life, rng.randrange(10, 120))
+        accepted |= more
+        decided |= less
+        if not power:
+            cut_power(path, rng)
+    outbox = Outbox(path, TASK)
+    while outbox.expire(10**12):
+        pass
+    verdicts_seen = announced(outbox)
+    outbox.close()
+    finals = [v for v in verdicts_seen if v.state == "final"]
+    by_id = {int(v.id, 16): v for v in finals}
+    assert len(by_id) == len(finals), "a bake has two finals"
+    assert accepted <= by_id.keys(), "an accepted bake is lost"
+    assert all(by_id[number].source == "cloud" for number in decided), "an applied verdict is lost"
+
+
+def test_normal_survives_kill_9_alone(tmp_path: Path) -> None:
+    """What the default's fsync is for: without it, a power cut takes all since the last checkpoint."""
+    path = tmp_path / "outbox.db"
+    accepted, _ = write_and_kill(path, 1, 40, "NORMAL")
+    cut_power(path, random.Random(1), synced_frames=0)
+    with sqlite3.connect(path) as outsider:
+        tables = outsider.execute("SELECT count(*) FROM sqlite_master WHERE name = 'pending'").fetchone()
+    outsider.close()
+    assert accepted
+    assert tables == (0,)
+
+
+def fill(outbox: Outbox) -> int:
+    """Let the file not grow any more, and offer bakes until one is refused; its number."""
+    (pages,) = outbox._store.execute("PRAGMA page_count").fetchone()
+    outbox._store.execute(f"PRAGMA max_page_count = {pages + 20}")
+    for number in range(1, 1000):
+        try:
+            outbox.accept_unsure("belt", provisional(number), bytes(8000), "normal", 30, 0)
+        except StorageError:
+            return number
+    raise AssertionError("the file is never full")
+
+
+def test_a_full_disk_refuses_and_nothing_has_changed(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox.db", TASK, OutboxConfig(synchronous="NORMAL"))
+    refused = fill(outbox)
+    before = (outbox.backlog(), outbox.held_bytes(), outbox.unpublished())
+    assert before == (refused - 1, 8000 * (refused - 1), refused - 1)
+    assert not outbox.knows(refused.to_bytes(16, "big"))
+    for number in range(1, refused):  # a deletion frees pages within its own transaction
+        assert outbox.apply(number.to_bytes(16, "big"), BakeVerdict("dark", 0.9, False, ""), 1).outcome == "final"
+    assert outbox.accept_unsure("belt", provisional(refused), bytes(8000), "normal", 30, 0)
+    assert len(announced(outbox)) == 2 * refused - 1
+    outbox.close()
+
+
+def test_a_file_of_version_1_is_carried_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "outbox.db"
+    old = sqlite3.connect(path)
+    old.executescript(f"BEGIN; {MIGRATIONS[0]} PRAGMA user_version = 1; COMMIT;")
+    row = (bytes(15) + b"\7", "belt", 2, 30_000_000, 0, 0, encode(provisional(7)), 4, b"clip")
+    old.execute("INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    old.commit()
+    old.close()
+    outbox = Outbox(path, TASK)
+    [due] = outbox.take_due(1)
+    assert (due.clip, due.priority, outbox.held_bytes()) == (b"clip", "normal", 4)
+    assert outbox.apply(due.id, BakeVerdict("dark", 0.9, False, ""), 2).outcome == "final"
+    outbox.close()
