@@ -1,5 +1,6 @@
 """Spatial-MLLM: Qwen2.5-VL with a VGGT spatial encoder. `SpatialMLLM.from_folder(path)` is the way in."""
 
+import cloud.spatial_mllm.quiet_imports  # noqa: F401 - first
 from cloud.spatial_mllm.config import (
     CameraHeadConfig,
     DinoConfig,

@@ -17,6 +17,8 @@ from typing import Any
 
 from cloud.spatial_mllm.config import (
     HEAD_FIELDS,
+    QWEN_TYPE,
+    SPATIAL_TYPE,
     CameraHeadConfig,
     DinoConfig,
     DptHeadConfig,
@@ -37,14 +39,30 @@ _REFERENCE_DEPTH = 24
 _REFERENCE_DPT_LAYERS = (4, 11, 17, 23)
 
 
-def config_from_checkpoint(config: Mapping[str, Any], shapes: Shapes) -> SpatialConfig:
+def config_from_checkpoint(config: Mapping[str, Any], shapes: Shapes, *, geometry: bool = True) -> SpatialConfig:
     """Build the configuration from a parsed `config.json` and the name -> shape table of the weights.
+
+    Plain Qwen2.5-VL has no geometry; that of Spatial-MLLM is left out without `geometry`.
 
     Raises:
         BadInputError: a field or tensor that a size is read from is missing, or sizes contradict each other.
     """
-    if config.get("model_type") != "spatial-mllm":
-        raise BadInputError(f"config.json: model_type must be spatial-mllm, got {config.get('model_type')!r}")
+    kind = config.get("model_type")
+    if kind not in (SPATIAL_TYPE, QWEN_TYPE):
+        raise BadInputError(
+            f"config.json: model_type must be {SPATIAL_TYPE}, or {QWEN_TYPE} for a model without geometry, got {kind!r}"
+        )
+    if kind == QWEN_TYPE and any(name.startswith(VGGT_PREFIX) for name in shapes):
+        raise BadInputError(f"config.json: model_type must be {SPATIAL_TYPE}, as the weights hold a spatial encoder")
+    if kind == QWEN_TYPE:
+        config = _flat(config)
+    if kind == QWEN_TYPE or not geometry:
+        return SpatialConfig(
+            language=parse_language(config),
+            vision=parse_vision(config),
+            tokens=parse_tokens(config),
+            geometry=False,
+        )
     connector, stated = config.get("connector_config") or {}, config.get("spatial_config") or {}
     if not isinstance(connector, Mapping) or not isinstance(stated, Mapping):
         raise BadInputError("config.json: connector_config and spatial_config must be objects")
@@ -61,6 +79,20 @@ def config_from_checkpoint(config: Mapping[str, Any], shapes: Shapes) -> Spatial
         vggt=vggt_config(spatial, shapes),
         tokens=parse_tokens(config),
     )
+
+
+def _flat(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The flat form of a `config.json`: newer releases of transformers nest the language model's fields."""
+    nested = config.get("text_config")
+    if not isinstance(nested, Mapping):
+        return config
+    stated = {name: value for name, value in config.items() if value is not None}
+    flat = {**nested, **stated}
+    rope = nested.get("rope_parameters")
+    if isinstance(rope, Mapping) and flat.get("rope_scaling") is None:
+        flat["rope_scaling"] = rope
+        flat.setdefault("rope_theta", rope.get("rope_theta"))
+    return flat
 
 
 def vggt_config(spatial: Mapping[str, Any], shapes: Shapes) -> VggtConfig:

@@ -10,6 +10,9 @@ from typing import Any
 
 from shared.errors import BadInputError
 
+SPATIAL_TYPE = "spatial-mllm"  # `model_type` of config.json
+QWEN_TYPE = "qwen2_5_vl"
+
 
 @dataclass(frozen=True)
 class LanguageConfig:
@@ -142,15 +145,16 @@ class TokenIds:
 
 @dataclass(frozen=True)
 class SpatialConfig:
-    """The whole model."""
+    """The whole model. Without `geometry` it is plain Qwen2.5-VL, and `vggt` says nothing."""
 
     language: LanguageConfig = field(default_factory=LanguageConfig)
     vision: VisionConfig = field(default_factory=VisionConfig)
     vggt: VggtConfig = field(default_factory=VggtConfig)
     tokens: TokenIds = field(default_factory=TokenIds)
+    geometry: bool = True
 
     def __post_init__(self) -> None:
-        if self.vision.patch_size != self.vggt.patch_size:
+        if self.geometry and self.vision.patch_size != self.vggt.patch_size:
             raise BadInputError(
                 f"both encoders must cut the same patches: the vision tower has {self.vision.patch_size} "
                 f"pixels, VGGT {self.vggt.patch_size}"
@@ -170,25 +174,18 @@ class SpatialConfig:
         return self.vggt.output_width * merge * merge * self.vision.temporal_patch_size
 
     def to_json(self) -> dict[str, Any]:
-        """The published flat `config.json`.
+        """The published flat `config.json`; that of Qwen2.5-VL without geometry.
 
         `spatial_config` gets the fields of `HEAD_FIELDS` on top, which the reference ignores: head counts and
         layer choices that no tensor's shape tells.
         """
         language = asdict(self.language)
         section = list(language.pop("mrope_section"))
-        vggt = self.vggt
-        heads: dict[str, Any] = {"dino_num_heads": vggt.dino.num_heads}
-        if vggt.camera_head is not None:
-            heads["camera_num_heads"] = vggt.camera_head.num_heads
-        dense = vggt.point_head or vggt.depth_head
-        if dense is not None:
-            heads["dpt_layers"] = list(dense.layers)
         vision = asdict(self.vision)
         vision["fullatt_block_indexes"] = list(vision["fullatt_block_indexes"])
-        return {
-            "architectures": ["SpatialMLLMForConditionalGeneration"],
-            "model_type": "spatial-mllm",
+        qwen = {
+            "architectures": ["Qwen2_5_VLForConditionalGeneration"],
+            "model_type": QWEN_TYPE,
             **language,
             "rope_scaling": {"type": "default", "rope_type": "default", "mrope_section": section},
             "use_sliding_window": False,
@@ -200,15 +197,31 @@ class SpatialConfig:
             "eos_token_id": self.tokens.eos,
             "pad_token_id": self.tokens.pad,
             "vision_config": {"model_type": "qwen2_5_vl", **vision},
-            "spatial_config": {
-                "model_type": "vggt_spatial_encoder",
-                "img_size": vggt.dino.position_grid * vggt.patch_size,
-                "patch_size": vggt.patch_size,
-                "embed_dim": vggt.width,
-                **heads,
-            },
+        }
+        if not self.geometry:
+            return qwen
+        return qwen | {
+            "architectures": ["SpatialMLLMForConditionalGeneration"],
+            "model_type": SPATIAL_TYPE,
+            "spatial_config": _spatial_json(self.vggt),
             "connector_config": {"connector_type": "mlp_add", "spatial_embeds_layer_idx": -1},
         }
+
+
+def _spatial_json(vggt: VggtConfig) -> dict[str, Any]:
+    stated: dict[str, Any] = {
+        "model_type": "vggt_spatial_encoder",
+        "img_size": vggt.dino.position_grid * vggt.patch_size,
+        "patch_size": vggt.patch_size,
+        "embed_dim": vggt.width,
+        "dino_num_heads": vggt.dino.num_heads,
+    }
+    if vggt.camera_head is not None:
+        stated["camera_num_heads"] = vggt.camera_head.num_heads
+    dense = vggt.point_head or vggt.depth_head
+    if dense is not None:
+        stated["dpt_layers"] = list(dense.layers)
+    return stated
 
 
 # Optional fields of `spatial_config`, with a value of the right type.

@@ -5,8 +5,8 @@ docs/spatial_mllm.md sets the code against the paper.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,12 +17,12 @@ from transformers.cache_utils import DynamicCache
 
 from cloud.spatial_mllm.config import SpatialConfig
 from cloud.spatial_mllm.connector import Connector
-from cloud.spatial_mllm.generation import Generated, generate_greedy
+from cloud.spatial_mllm.generation import Constraint, Generated, Step, generate_greedy, greedy_steps
 from cloud.spatial_mllm.qwen import restore_rotary, text_model, vision_tower
 from cloud.spatial_mllm.rope_index import RopeIndex, rope_index
 from cloud.spatial_mllm.spatial_encoder import SpatialEncoder, SpatialFeatures
 from cloud.spatial_mllm.vggt.encoder import Vggt
-from shared.errors import BadInputError
+from shared.errors import BadInputError, MissingPartError
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,8 @@ class ModelInputs:
         video_tchw: per video [T, 3, H, W] in [0, 1]: the same frames, for VGGT.
         second_per_grid_ts: float [n_videos], seconds between time steps; None means 1.
         pixel_values, image_grid_thw, image_tchw: the same for still images, each doubled to two frames.
+        video_embeds, image_embeds: [N, hidden] fused tokens of `encode` that are already there; patches and frames of
+            that kind are then not looked at.
     """
 
     input_ids: Tensor
@@ -52,6 +54,12 @@ class ModelInputs:
     pixel_values: Tensor | None = None
     image_grid_thw: Tensor | None = None
     image_tchw: Sequence[Tensor] | None = None
+    video_embeds: Tensor | None = None
+    image_embeds: Tensor | None = None
+
+    def followed_by(self, input_ids: Tensor, attention_mask: Tensor) -> "ModelInputs":
+        """The same visuals with longer prompts, int64 [B, L'] both."""
+        return replace(self, input_ids=input_ids, attention_mask=attention_mask)
 
     def to(self, device: torch.device | str) -> "ModelInputs":
         """The same batch on another device."""
@@ -70,9 +78,9 @@ class FusedVision:
 
     Attributes:
         visual_embeds: [N, hidden] of the Qwen vision tower, N = sum(t*h*w) / merge^2.
-        spatial: VGGT's tokens.
-        connector_merged: [N, C'] spatial tokens before the connector's MLP.
-        connector_out: [N, hidden] after it.
+        spatial: VGGT's tokens; no group without geometry.
+        connector_merged: [N, C'] spatial tokens before the connector's MLP; C' = 0 without geometry.
+        connector_out: [N, hidden] after it; zeros without geometry.
         fused: [N, hidden], the sum that enters the language model.
     """
 
@@ -119,12 +127,14 @@ class SpatialMLLM(nn.Module):
         self.config = config
         self.attention = attention
         self.end_token_ids: tuple[int, ...] = (config.tokens.eos,)
+        self.folder: Path | None = None  # where the weights came from
         language = config.language
         self.visual = vision_tower(config, attention)
         self.model = text_model(config, attention)
         self.lm_head = nn.Linear(language.hidden_size, language.vocab_size, bias=False)
-        self.spatial_encoder = SpatialEncoder(config.vggt)
-        self.connector = Connector(config)
+        if config.geometry:
+            self.spatial_encoder = SpatialEncoder(config.vggt)
+            self.connector = Connector(config)
         if language.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight
         else:
@@ -137,11 +147,22 @@ class SpatialMLLM(nn.Module):
         dtype: torch.dtype | None = None,
         device: torch.device | str = "cpu",
         attention: str = "auto",
+        geometry: bool = True,
+        heads: bool = True,
+        progress: Callable[[int, int], None] | None = None,
     ) -> "SpatialMLLM":
         """Load a checkpoint folder strictly. See `loader.load_model`."""
         from cloud.spatial_mllm.loader import load_model
 
-        return load_model(folder, dtype=dtype, device=torch.device(device), attention=attention)
+        return load_model(
+            folder,
+            dtype=dtype,
+            device=torch.device(device),
+            attention=attention,
+            geometry=geometry,
+            heads=heads,
+            progress=progress,
+        )
 
     def save_folder(self, folder: str | Path) -> None:
         """Write `config.json` and `model.safetensors` under the reference's names. See `loader.save_model`."""
@@ -151,13 +172,15 @@ class SpatialMLLM(nn.Module):
 
     @property
     def vggt(self) -> Vggt:
-        """The spatial encoder's network, with its heads."""
+        """The spatial encoder's network, with its heads. Raises MissingPartError when there is no geometry."""
+        if not self.config.geometry:
+            raise MissingPartError("this needs the spatial encoder, and the model was loaded without geometry")
         return self.spatial_encoder.vggt_model
 
     @property
     def dtype(self) -> torch.dtype:
         """Dtype of the weights."""
-        return self.connector.mlp[0].weight.dtype  # type: ignore[return-value]
+        return self.model.norm.weight.dtype
 
     @property
     def device(self) -> torch.device:
@@ -194,11 +217,40 @@ class SpatialMLLM(nn.Module):
             clips: per clip [T, 3, H, W] in [0, 1].
             keep: aggregator layers to keep besides the last (`self.vggt.head_layers` for the heads).
         """
-        visual = self.visual(pixel_values.to(self.dtype), grid_thw=grid_thw).pooler_output  # [N, hidden]
+        visual: Tensor = self.visual(pixel_values.to(self.dtype), grid_thw=grid_thw).pooler_output  # [N, hidden]
+        if not self.config.geometry:
+            nothing = visual.new_zeros(len(visual), 0)  # [N, 0]
+            return FusedVision(visual, SpatialFeatures(()), nothing, torch.zeros_like(visual), visual)
         spatial: SpatialFeatures = self.spatial_encoder([clip.to(self.dtype) for clip in clips], keep)
         merged = self.connector.merge_clips(spatial.patches(), grid_thw)  # [N, C']
         connected = self.connector(merged)  # [N, hidden]
         return FusedVision(visual, spatial, merged, connected, visual + connected)
+
+    def fuse(self, pixel_values: Tensor, grid_thw: Tensor, spatial: Sequence[Tensor]) -> Tensor:
+        """Fused tokens [N, hidden] of clips whose spatial tokens are already there.
+
+        Args:
+            pixel_values: [sum(t*h*w), C*tm*p*p].
+            grid_thw: int64 [n, 3].
+            spatial: per clip the aggregator's last layer without special tokens, [S, h*w, 2C].
+        """
+        visual: Tensor = self.visual(pixel_values.to(self.dtype), grid_thw=grid_thw).pooler_output  # [N, hidden]
+        connected: Tensor = self.connector(self.connector.merge_clips(spatial, grid_thw))  # [N, hidden]
+        return visual + connected
+
+    def encoded(self, inputs: ModelInputs) -> ModelInputs:
+        """The same batch with its visuals' fused tokens in place of patches and frames."""
+        image = self._encode_kind("image", inputs.pixel_values, inputs.image_grid_thw, inputs.image_tchw, ())
+        video = self._encode_kind("video", inputs.pixel_values_videos, inputs.video_grid_thw, inputs.video_tchw, ())
+        return replace(
+            inputs,
+            pixel_values=None,
+            image_tchw=None,
+            pixel_values_videos=None,
+            video_tchw=None,
+            image_embeds=inputs.image_embeds if image is None else image.fused,
+            video_embeds=inputs.video_embeds if video is None else video.fused,
+        )
 
     def run(
         self,
@@ -207,6 +259,7 @@ class SpatialMLLM(nn.Module):
         labels: Tensor | None = None,
         keep_layers: Collection[int] = (),
         past_key_values: DynamicCache | None = None,
+        last_only: bool = False,
     ) -> SpatialOutput:
         """Forward pass over whole prompts.
 
@@ -215,6 +268,8 @@ class SpatialMLLM(nn.Module):
             labels: int64 [B, L]; -100 is ignored. Shifted here: label i is predicted from the tokens before it.
             keep_layers: aggregator layers to return in `output.video.spatial`.
             past_key_values: an empty cache to fill.
+            last_only: logits of the last position alone, [B, 1, vocabulary]: those of a whole prompt can outweigh
+                everything else.
 
         Raises:
             BadInputError: placeholders, grids and frames do not match.
@@ -222,19 +277,28 @@ class SpatialMLLM(nn.Module):
         ids = inputs.input_ids  # [B, L]
         embeds = self.model.embed_tokens(ids)  # [B, L, hidden]
         tokens = self.config.tokens
-        image = self._encode_kind("image", inputs.pixel_values, inputs.image_grid_thw, inputs.image_tchw, keep_layers)
-        video = self._encode_kind(
-            "video", inputs.pixel_values_videos, inputs.video_grid_thw, inputs.video_tchw, keep_layers
-        )
-        for kind, token, vision in (("image", tokens.image, image), ("video", tokens.video, video)):
+        image = video = None
+        if inputs.image_embeds is None:
+            image = self._encode_kind(
+                "image", inputs.pixel_values, inputs.image_grid_thw, inputs.image_tchw, keep_layers
+            )
+        if inputs.video_embeds is None:
+            video = self._encode_kind(
+                "video", inputs.pixel_values_videos, inputs.video_grid_thw, inputs.video_tchw, keep_layers
+            )
+        for kind, token, vision, ready in (
+            ("image", tokens.image, image, inputs.image_embeds),
+            ("video", tokens.video, video, inputs.video_embeds),
+        ):
             places = ids == token  # [B, L]
-            count, expected = int(places.sum()), 0 if vision is None else vision.fused.shape[0]
+            fused = ready if vision is None else vision.fused  # [N, hidden]
+            count, expected = int(places.sum()), 0 if fused is None else fused.shape[0]
             if count != expected:
                 raise BadInputError(
                     f"{count} {kind} placeholders in the prompts, {expected} {kind} tokens in the frames"
                 )
-            if vision is not None:
-                embeds = embeds.masked_scatter(places[..., None], vision.fused.to(embeds.dtype))  # [B, L, hidden]
+            if fused is not None:
+                embeds = embeds.masked_scatter(places[..., None], fused.to(embeds.dtype))  # [B, L, hidden]
         positions = self.positions(inputs)
         hidden = self.model(
             inputs_embeds=embeds,
@@ -243,7 +307,7 @@ class SpatialMLLM(nn.Module):
             past_key_values=past_key_values,
             use_cache=past_key_values is not None,
         ).last_hidden_state  # [B, L, hidden]
-        logits = self.lm_head(hidden)  # [B, L, V]
+        logits = self.lm_head(hidden[:, -1:] if last_only else hidden)  # [B, L or 1, V]
         loss = None
         if labels is not None:
             loss = F.cross_entropy(
@@ -276,6 +340,8 @@ class SpatialMLLM(nn.Module):
         pixel_values: Tensor | None = None,
         image_grid_thw: Tensor | None = None,
         image_tchw: Sequence[Tensor] | None = None,
+        video_embeds: Tensor | None = None,
+        image_embeds: Tensor | None = None,
         labels: Tensor | None = None,
         keep_layers: Collection[int] = (),
     ) -> SpatialOutput:
@@ -290,6 +356,8 @@ class SpatialMLLM(nn.Module):
             pixel_values,
             image_grid_thw,
             image_tchw,
+            video_embeds,
+            image_embeds,
         )
         return self.run(inputs, labels=labels, keep_layers=keep_layers)
 
@@ -335,6 +403,8 @@ class SpatialMLLM(nn.Module):
         max_new_tokens: int,
         eos_token_ids: Collection[int] | None = None,
         return_logits: bool = False,
+        constraint: Constraint | None = None,
+        cached: bool = True,
     ) -> Generated:
         """Greedy answers, see `generation.generate_greedy`; they end at the checkpoint's `end_token_ids`."""
         return generate_greedy(
@@ -344,4 +414,19 @@ class SpatialMLLM(nn.Module):
             eos_token_ids=self.end_token_ids if eos_token_ids is None else eos_token_ids,
             pad_token_id=self.config.tokens.pad,
             return_logits=return_logits,
+            constraint=constraint,
+            cached=cached,
+        )
+
+    def stream(
+        self, inputs: ModelInputs, *, max_new_tokens: int, constraint: Constraint | None = None
+    ) -> Iterator[Step]:
+        """The same answers token by token, see `generation.greedy_steps`."""
+        return greedy_steps(
+            self,
+            inputs,
+            max_new_tokens=max_new_tokens,
+            eos_token_ids=self.end_token_ids,
+            pad_token_id=self.config.tokens.pad,
+            constraint=constraint,
         )

@@ -121,11 +121,11 @@ def test_hostile_clips_are_named(engine: Engine, frames: Frames, times: list[flo
 
 def says(engine: Engine, monkeypatch: pytest.MonkeyPatch, text: str, chance: float) -> None:
     """Let the model write `text`, each token with probability `chance`."""
-    ids = text_ids(engine._tokenizer, text)
+    ids = text_ids(engine.chat.tokenizer, text)
     ids = [*ids, engine.model.config.tokens.eos]
     logs = torch.full((1, len(ids)), math.log(chance))
     made = Generated(torch.tensor([ids]), logs, None)
-    monkeypatch.setattr(engine.model, "generate", lambda inputs, max_new_tokens: made)
+    monkeypatch.setattr(engine.model, "generate", lambda inputs, max_new_tokens, constraint=None: made)
 
 
 def test_confidence_is_the_probability_of_the_doneness_token(

@@ -1,0 +1,1 @@
+"""`crustwatch cloud ask`, `verdict`, `sample` and `depth`: a person's questions about pictures and videos."""
