@@ -41,19 +41,20 @@ def _print(sizes: Sizes, out: Path, as_json: bool) -> None:
 
 
 def _print_layers(layers: tuple[LayerReport, ...]) -> None:
-    typer.echo("  op  operator           output           MACs  kernel                weights     cycles  a MAC")
+    typer.echo("  op  operator           output           MACs  kernel                weights      cycles  a MAC")
     for layer in layers:
         shape = "x".join(map(str, layer.shape))
         cycles = "" if layer.cycles is None else f"{layer.cycles:,}"
         each = f"{layer.cycles / layer.macs:.2f}" if layer.cycles is not None and layer.macs else ""
         typer.echo(
             f"  {layer.position:2}  {layer.operator:16}  {shape:>11}  {layer.macs:10,}  {layer.kernel:21} "
-            f"{layer.weights:6} {cycles:>11}  {each:>5}"
+            f"{layer.weights:7} {cycles:>11}  {each:>5}"
         )
 
 
 TfliteArgument = Annotated[Path, typer.Argument(help="A full-int8 .tflite file.", metavar="MODEL.tflite")]
 ClockOption = Annotated[int, typer.Option("--clock", help="clk_sys in MHz.")]
+RamOption = Annotated[int, typer.Option("--ram", help="Bytes of SRAM to use, stacks aside.")]
 CoresOption = Annotated[int, typer.Option("--cores", min=1, max=2, help="Cores that compute.")]
 
 
@@ -66,6 +67,7 @@ def build(
     out: Annotated[Path, typer.Option("--out", help="Folder for the build.")] = Path("build/firmware"),
     cores: CoresOption = 1,
     clock: ClockOption = 125,
+    ram: RamOption = 262_144,
     as_json: JsonOption = False,
 ) -> None:
     """Compile firmware to firmware.elf and firmware.uf2, and print what it takes.
@@ -84,15 +86,15 @@ def build(
     from shared.errors import BadInputError
 
     if tflite is None or tflite.is_dir():
-        if cores != 1 or clock != 125:
+        if (cores, clock, ram) != (1, 125, 262_144):
             raise BadInputError(
-                "--cores and --clock go with a .tflite file; the serial service runs one core at 125 MHz"
+                "--cores, --clock and --ram go with a .tflite file; the serial service runs one core at 125 MHz"
             )
         _print(build(tflite or model or DEFAULT_MODEL, out), out, as_json)
         return
     if model is not None:
         raise BadInputError("give a .tflite file or --model FOLDER, not both")
-    report = build_model(tflite, out, clock_mhz=clock, cores=cores)
+    report = build_model(tflite, out, clock_mhz=clock, cores=cores, ram_bytes=ram)
     if as_json:
         typer.echo(msgspec.json.encode(report).decode())
         return
@@ -105,7 +107,11 @@ def build(
 
 @app.command()
 def bench(
-    tflite: TfliteArgument, cores: CoresOption = 1, clock: ClockOption = 125, as_json: JsonOption = False
+    tflite: TfliteArgument,
+    cores: CoresOption = 1,
+    clock: ClockOption = 125,
+    ram: RamOption = 262_144,
+    as_json: JsonOption = False,
 ) -> None:
     """Build a .tflite file, run it once on the emulated chip, and print cycles in all and of each layer.
 
@@ -115,7 +121,7 @@ def bench(
 
     from firmware_sim.firmware.measure_model import bench_model
 
-    found = bench_model(tflite, clock_mhz=clock, cores=cores)
+    found = bench_model(tflite, clock_mhz=clock, cores=cores, ram_bytes=ram)
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
         return
@@ -152,6 +158,7 @@ def verify(
     chip_inputs: Annotated[int, typer.Option("--chip-inputs", min=0, help="How many also run on the chip.")] = 3,
     seed: Annotated[int, typer.Option("--seed", help="Of the random inputs.")] = 0,
     cores: CoresOption = 1,
+    ram: RamOption = 262_144,
     as_json: JsonOption = False,
 ) -> None:
     """Compare output bytes with LiteRT's reference kernels: numpy reference, C on this machine, emulated chip.
@@ -164,7 +171,7 @@ def verify(
 
     from firmware_sim.firmware.measure_model import verify_model
 
-    found = verify_model(tflite, inputs, chip_inputs=chip_inputs, seed=seed, cores=cores)
+    found = verify_model(tflite, inputs, chip_inputs=chip_inputs, seed=seed, cores=cores, ram_bytes=ram)
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
     else:

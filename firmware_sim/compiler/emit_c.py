@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from firmware_sim.compiler.arena import ArenaPlan, plan
-from firmware_sim.compiler.emit_layers import IN_FLASH, IN_SRAM, LayerText, array, layers_of
+from firmware_sim.compiler.emit_layers import IN_FLASH, IN_SRAM, Chunk, LayerText, array, layers_of
 from firmware_sim.compiler.graph import Graph
 from firmware_sim.compiler.placement import Placement, place
 from firmware_sim.compiler.tflite_reader import read_graph
@@ -68,7 +68,8 @@ def emit_service(tflite: bytes, gate: Gate, origin: str = "model") -> Sources:
         raise BadInputError(f"{origin}: {graph.labels} labels; the firmware holds at most {MAX_LABELS}")
     _check_gate(graph, gate.lut, gate.tau_q15)
     arena = plan(graph)
-    return emit_model(graph, hashlib.sha256(tflite).digest(), arena, place(graph, arena, origin), gate)
+    placed = place(graph, arena, origin, overlays=False)  # the service's second stage reads flash slowly (boot2.S)
+    return emit_model(graph, hashlib.sha256(tflite).digest(), arena, placed, gate)
 
 
 def emit_model(graph: Graph, sha256: bytes, arena: ArenaPlan, placed: Placement, gate: Gate | None = None) -> Sources:
@@ -87,9 +88,15 @@ def emit_model(graph: Graph, sha256: bytes, arena: ArenaPlan, placed: Placement,
     ]
     for layer in layers:
         lines += layer.tables
+    loads = [layer.chunk for layer in layers if layer.chunk is not None and layer.chunk.overlay_bytes]
+    lines += _overlays(loads)
+    loaded = 0
     lines.append("static const struct nn_layer layers[] = {")
     for layer in layers:
         lines += ["    {", f"        .run = {layer.kernel},"]
+        if layer.chunk is not None and layer.chunk.overlay_bytes:
+            lines.append(f"        .overlay = OVERLAY({loaded}),")
+            loaded += 1
         lines += [*(f"        .{name} = {value}," for name, value in layer.fields.items()), "    },"]
     lines += ["};", ""]
     if gate is not None:
@@ -110,12 +117,42 @@ def emit_model(graph: Graph, sha256: bytes, arena: ArenaPlan, placed: Placement,
         f"    .input_offset = {arena.offsets[graph.input]},",
         f"    .output_offset = {arena.offsets[graph.output]},",
         "    .layers = layers,",
+        *(["    .overlay = OVERLAY(0),"] if loads else []),
         "    .sha256 = {" + ", ".join(f"0x{byte:02x}" for byte in sha256) + "},",
         *(["    .gate_lut = gate_lut,", "    .tau_q15 = tau_q15,"] if gate is not None else []),
         "};",
         "",
     ]
     return Sources("\n".join(lines), placed.assembly())
+
+
+def slot_bytes(loads: Sequence[Chunk]) -> tuple[int, int]:
+    """Sizes of the two slots that the overlays take in turns."""
+    first, second = (max((chunk.overlay_bytes for chunk in loads[i::2]), default=0) for i in range(2))
+    return first, second
+
+
+def _overlays(loads: Sequence[Chunk]) -> list[str]:
+    """The slots, and what is loaded into them in which order."""
+    if not loads:
+        return []
+    slots = [f"    static uint32_t slot_{i}[{size // 4}];" for i, size in enumerate(slot_bytes(loads)) if size]
+    rows = []
+    for i, chunk in enumerate(loads):
+        following = f"&overlays[{i + 1}]" if i + 1 < len(loads) else "NULL"
+        rows.append(f"    {{{chunk.names[0]}, slot_{i % 2}, {chunk.overlay_bytes // 4}, {following}}},")
+    return [
+        "#ifdef __ARM_ARCH_6M__",
+        *(line.strip() for line in slots),
+        f"static const struct nn_overlay overlays[{len(loads)}] = {{",
+        *rows,
+        "};",
+        "#define OVERLAY(i) &overlays[i]",
+        "#else",
+        "#define OVERLAY(i) NULL",
+        "#endif",
+        "",
+    ]
 
 
 def placed_layers(graph: Graph, arena: ArenaPlan, placed: Placement) -> list[LayerText]:

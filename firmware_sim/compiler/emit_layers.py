@@ -42,13 +42,23 @@ ON_HOST = "#ifndef __ARM_ARCH_6M__"
 
 
 @dataclass(frozen=True, slots=True)
-class Generated:
-    """A convolution as generated code: its functions' names, one a part, its proof, the channels without one."""
+class Chunk:
+    """Some channels of a convolution as generated code: its function, or one for each core."""
 
     names: tuple[str, ...]
+    first: int
+    end: int
+    split: int = 0  # first channel of the second core's function; 0: one function for both
+    overlay_bytes: int = 0  # of code in flash that runs from a slot; 0: it lies in SRAM
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A convolution as generated code: its proof, the channels without one, its functions."""
+
     forms: Requantisation
     exact: NDArray[np.int64]
-    begin: int  # first channel of the second core's function; 0: one function for all channels
+    chunks: tuple[Chunk, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,7 @@ class LayerText:
     kernel: str  # the function of kernels.h
     tables: list[str]
     fields: Fields
+    chunk: Chunk | None = None  # of generated code
 
 
 def array(declaration: str, values: Iterable[int]) -> list[str]:
@@ -159,7 +170,6 @@ def layers_of(
         plain_tables = bool(len(generated.exact))
         kernel = "generated_conv_2d"
         tables += _generated_tables(position, operator, generated)
-        fields["generated"] = f"&generated_{position}"
     if isinstance(operator, Conv2D | DepthwiseConv2D) and not isinstance(generated, Generated):
         fields["weights"] = table("int8_t", "weights", weight_rows(operator).ravel(), section)
     if isinstance(operator, Conv2D | DepthwiseConv2D) and plain_tables:
@@ -205,16 +215,27 @@ def layers_of(
         fields |= {"in_h": 1, "in_w": rows, "in_c": depth, "out_h": 1, "out_w": rows}
     fields |= {"input_offset": arena.offsets.get(operator.input, 0), "output_offset": arena.offsets[operator.output]}
     if cores == 2:
-        fields |= _split_fields(kernel, fields, operator, generated)
+        fields |= _split_fields(kernel, fields, operator)
+    if isinstance(generated, Generated):
+        return _chunk_layers(position, LayerText(kernel, tables, fields), generated)
     return [LayerText(kernel, tables, fields)]
 
 
-def _split_fields(
-    kernel: str, fields: Fields, operator: Operator, generated: Generated | GeneratedDepthwise | None
-) -> Fields:
+def _chunk_layers(position: int, layer: LayerText, generated: Generated) -> list[LayerText]:
+    """One layer a chunk; the first has the tables of all."""
+    layers = []
+    for i, chunk in enumerate(generated.chunks):
+        fields = layer.fields | {"generated": f"&generated_{position}[{i}]"}
+        if len(generated.chunks) > 1:
+            fields |= {"first_channel": chunk.first, "end_channel": chunk.end}
+        if chunk.split:
+            fields |= {"split": chunk.split, "by_channels": 1}
+        layers.append(LayerText(layer.kernel, [] if i else layer.tables, fields, chunk))
+    return layers
+
+
+def _split_fields(kernel: str, fields: Fields, operator: Operator) -> Fields:
     """What each core computes of a layer (nn.h, split)."""
-    if isinstance(generated, Generated) and generated.begin:
-        return {"split": generated.begin, "by_channels": 1}
     height, width, channels = (int(fields[name]) for name in ("out_h", "out_w", "out_c"))
     keeps = kernel != "generated_conv_2d" and not (isinstance(operator, Mean) and 2 in operator.axes)
     found = split_of(kernel, height, width, channels, keeps_channels=keeps)
@@ -232,7 +253,7 @@ def _generated_tables(position: int, operator: Conv2D, generated: Generated) -> 
     ]
     return [
         f"/* {forms.verdict()} */",
-        *(f"void {name}(const int32_t *, int8_t *, int8_t *, int32_t *);" for name in generated.names),
+        *(f"nn_code {name};" for chunk in generated.chunks for name in chunk.names),
         *(array(f"static const uint16_t exact_{position}[{len(exact)}]", exact) if len(exact) else []),
         ON_HOST,
         *array(f"static const int8_t twin_{position}[{operator.weights.size}]", operator.weights.ravel()),
@@ -240,16 +261,26 @@ def _generated_tables(position: int, operator: Conv2D, generated: Generated) -> 
         *rows,
         "};",
         "#endif",
-        f"static const struct nn_generated generated_{position} = {{",
-        f"    .shift = {forms.shift}, .exact_count = {len(exact)}, .after = {forms.after},",
-        *([f"    .exact_channels = exact_{position},"] if len(exact) else []),
-        ON_HOST,
-        f"    .forms = forms_{position}, .weights = twin_{position},",
-        "#else",
-        f"    .code = {{{', '.join(generated.names)}}},",
-        "#endif",
+        f"static const struct nn_generated generated_{position}[{len(generated.chunks)}] = {{",
+        *(line for chunk in generated.chunks for line in _generated_chunk(position, generated, chunk)),
         "};",
         "",
+    ]
+
+
+def _generated_chunk(position: int, generated: Generated, chunk: Chunk) -> list[str]:
+    """`struct nn_generated` of one chunk."""
+    forms, exact = generated.forms, generated.exact
+    return [
+        "    {",
+        f"        .shift = {forms.shift}, .exact_count = {len(exact)}, .after = {forms.after},",
+        *([f"        .exact_channels = exact_{position},"] if len(exact) else []),
+        ON_HOST,
+        f"        .forms = forms_{position}, .weights = twin_{position},",
+        "#else",
+        f"        .code = {{{', '.join(chunk.names)}}},",
+        "#endif",
+        "    },",
     ]
 
 

@@ -9,67 +9,99 @@ from numpy.typing import NDArray
 
 from firmware_sim.compiler.dense_code import Assembly, dense_code
 from firmware_sim.compiler.depthwise_code import SPLITS, Channel, Geometry, channels_of, layer_code, splits_of
-from firmware_sim.compiler.emit_layers import WORK_WORDS, Generated, GeneratedDepthwise, kernel_of
+from firmware_sim.compiler.emit_layers import WORK_WORDS, Chunk, Generated, GeneratedDepthwise, kernel_of
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, Operator
-from firmware_sim.compiler.prover import EXACT, prove, staircase_of
+from firmware_sim.compiler.prover import EXACT, Requantisation, prove, staircase_of
 from firmware_sim.compiler.split import PACK_CYCLES, balanced
 
-MAX_EXACT = 64  # pair.h, PAIR_SUMS: two sums a channel
+MAX_EXACT = 64  # nn.h, NN_WORK_SUMS: two sums a channel
 PAIR_CYCLES, PAIR_OUTPUT_CYCLES = 3.6, 55.0  # of the kernels on pairs, a MAC and an output (decision 0091)
 PAIR_DEPTHWISE_CYCLES = 100.0  # of the kernels on pairs, an output, packing left out
 CHANNEL_BYTES = 16  # nn.h, struct nn_depthwise_channel
 MAX_LOOPS = 3  # of a depthwise layer
-ODD_PAIRS = 64  # with fewer pairs of pixels than these, an odd one that one core has alone counts
 PLAIN_CYCLES = 15.0  # a MAC of the plain kernels
 ROW_CYCLES, ROW_OUTPUT_CYCLES = 3.5, 40.0  # of generated code, a weight and an output of a pair of pixels
+ODD_PAIRS = 64  # with fewer pairs of pixels than these, an odd one that one core has alone counts
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One layer as generated code: what it costs and what it saves."""
+    """One layer as generated code: what it costs."""
 
     generated: Generated | GeneratedDepthwise
     assembly: tuple[Assembly, ...]
-    saved_cycles: float
+    cycles: float  # as predicted, both cores at work
     bytes: int  # of SRAM, less the tables of bias and factors that it replaces
+    source: Dense | None = None
 
 
-def candidate(position: int, operator: Conv2D, graph: Graph, cores: int) -> Candidate | None:
-    """Generated code of a CONV_2D or FULLY_CONNECTED; None when its window does not fit the work area."""
-    taps = operator.weights[0].size
-    if taps > WORK_WORDS:
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """What generated code of a CONV_2D or FULLY_CONNECTED is made from."""
+
+    position: int
+    rows: NDArray[np.int8]  # [O, K]
+    forms: Requantisation
+    constants: NDArray[np.int64]  # [O], outputs of channels without weights
+    pairs: int  # of pixels
+    cores: int
+
+    @property
+    def packing(self) -> float:
+        """Cycles of packing the windows of two pixels."""
+        return PACK_CYCLES * int(self.rows.shape[1])
+
+    def code(self, first: int, end: int) -> tuple[Chunk, tuple[Assembly, ...], float]:
+        """Functions for the channels from `first` to before `end`, and the cycles they take, packing included.
+
+        On two cores it is one function for both, each with half of the pixels, or one for each, with its channels.
+        """
+        name = f"layer_{self.position}_code" + ("" if (first, end) == (0, len(self.rows)) else f"_from_{first}")
+        whole = self._function(name, first, end)
+        cycles = -(-self.pairs // self.cores) * (self.packing + whole.cycles)
+        chunk = Chunk((name,), first, end)
+        if self.cores == 1 or self.pairs % 2 == 0 or self.pairs > ODD_PAIRS or end - first < 2:
+            return chunk, (whole,), cycles
+        products = np.count_nonzero(self.rows[first:end], axis=1)  # [O]
+        middle = first + balanced((products * ROW_CYCLES + ROW_OUTPUT_CYCLES).tolist())
+        names = (f"{name}_core_0", f"{name}_core_1")
+        parts = (self._function(names[0], first, middle), self._function(names[1], middle, end))
+        shared = self.pairs * (self.packing + max(code.cycles for code in parts))
+        if shared >= cycles:
+            return chunk, (whole,), cycles
+        return Chunk(names, first, end, middle), parts, shared
+
+    def _function(self, name: str, first: int, end: int) -> Assembly:
+        return dense_code(name, self.rows, self.forms, self.constants, (first, end))
+
+
+def dense_of(position: int, operator: Conv2D, graph: Graph, cores: int) -> Dense | None:
+    """What its code is made from; None when its window does not fit the work area, or too much is not proven."""
+    if operator.weights[0].size > WORK_WORDS:
         return None
     stairs = staircase_of(operator, graph)
     forms = prove(stairs)
-    exact = np.flatnonzero(forms.form == EXACT)
-    if len(exact) > MAX_EXACT:
+    if (forms.form == EXACT).sum() > MAX_EXACT:
         return None
-    name = f"layer_{position}_code"
     rows: NDArray[np.int8] = operator.weights.reshape(len(operator.weights), -1)  # [O, K]
     constants = stairs.value(np.zeros((len(rows), 1), np.int64))[:, 0]  # [O]
-    whole = dense_code(name, rows, forms, constants)
-    assembly: tuple[Assembly, ...] = (whole,)
     pixels = graph.tensors[operator.output].elements // len(rows)
-    pairs, begin = (pixels + 1) // 2, 0
-    cycles = float(pairs * whole.cycles)
-    if cores == 2:
-        packing = PACK_CYCLES * taps
-        cycles = -(-pairs // 2) * (packing + whole.cycles)
-        if pairs % 2 and pairs < ODD_PAIRS and len(rows) > 1:
-            begin = balanced((np.count_nonzero(rows, axis=1) * ROW_CYCLES + ROW_OUTPUT_CYCLES).tolist())
-            ranges = ((0, begin), (begin, len(rows)))
-            parts = [dense_code(f"{name}_{i}", rows, forms, constants, part) for i, part in enumerate(ranges)]
-            shared = pairs * (packing + max(code.cycles for code in parts))
-            assembly = tuple(parts) if shared < cycles else assembly
-            begin = begin if shared < cycles else 0
-            cycles = min(cycles, shared)
-    instead = (
-        PLAIN_CYCLES * rows.size if operator.rescale.once else PAIR_CYCLES * rows.size + PAIR_OUTPUT_CYCLES * len(rows)
-    )
-    saved = pixels * instead / cores - cycles
-    names = tuple(f"{name}_{i}" for i in range(2)) if begin else (name,)
-    size = sum(code.bytes for code in assembly) - 9 * len(rows)
-    return Candidate(Generated(names, forms, exact, begin), assembly, saved, size)
+    return Dense(position, rows, forms, constants, (pixels + 1) // 2, cores)
+
+
+def candidate(position: int, operator: Conv2D, graph: Graph, cores: int) -> Candidate | None:
+    """Generated code of a CONV_2D or FULLY_CONNECTED."""
+    source = dense_of(position, operator, graph, cores)
+    if source is None:
+        return None
+    chunk, assembly, cycles = source.code(0, len(source.rows))
+    size = sum(code.bytes for code in assembly) - 9 * len(source.rows)
+    return Candidate(generated_of(source, (chunk,)), assembly, cycles, size, source)
+
+
+def generated_of(source: Dense, chunks: tuple[Chunk, ...]) -> Generated:
+    """The layer that these functions are."""
+    return Generated(source.forms, np.flatnonzero(source.forms.form == EXACT), chunks)
 
 
 def depthwise_candidate(position: int, operator: DepthwiseConv2D, graph: Graph, cores: int) -> Candidate | None:
@@ -94,16 +126,10 @@ def depthwise_candidate(position: int, operator: DepthwiseConv2D, graph: Graph, 
     rows = (height + 1) // 2
     coded = {channel.index for channel in numbers}
     generated = GeneratedDepthwise(forms, users, [c for c in range(channels) if c not in coded])
-    saved = (
-        sum(
-            2 * rows * width * PAIR_DEPTHWISE_CYCLES - rows * code[name].cycles
-            for name, group in users.items()
-            for _ in group
-        )
-        / cores
-    )
+    instead = 2 * rows * width * PAIR_DEPTHWISE_CYCLES * (channels - len(coded))
+    cycles = instead + sum(rows * code[name].cycles * len(group) for name, group in users.items())
     size = sum(made.bytes for made in code.values()) + CHANNEL_BYTES * len(numbers)
-    return Candidate(generated, tuple(code.values()), saved, size - 9 * len(numbers))
+    return Candidate(generated, tuple(code.values()), cycles / cores, size - 9 * len(numbers))
 
 
 def _groups(numbers: list[Channel], geometry: Geometry) -> list[tuple[tuple[int, ...], bool, list[Channel]]]:
@@ -127,13 +153,22 @@ def _groups(numbers: list[Channel], geometry: Geometry) -> list[tuple[tuple[int,
     return [(split, wide, group) for (split, wide), group in groups.items()]
 
 
+def kernel_cycles(operator: Conv2D | DepthwiseConv2D, graph: Graph, cores: int) -> float:
+    """Cycles of the kernel that takes the place of generated code, its weights in SRAM."""
+    outputs, taps = graph.tensors[operator.output].elements, int(operator.weights[0].size)
+    if isinstance(operator, DepthwiseConv2D):
+        return outputs * PAIR_DEPTHWISE_CYCLES / cores
+    each = PLAIN_CYCLES * taps if operator.rescale.once else PAIR_CYCLES * taps + PAIR_OUTPUT_CYCLES
+    return outputs * each / cores
+
+
+def candidates(graph: Graph, cores: int) -> dict[int, Candidate]:
+    """Generated code of the layers that can have it, by operator position."""
+    made = ((i, _candidate(i, operator, graph, cores)) for i, operator in enumerate(graph.operators))
+    return {position: found for position, found in made if found is not None}
+
+
 def _candidate(position: int, operator: Operator, graph: Graph, cores: int) -> Candidate | None:
     if isinstance(operator, Conv2D):
         return candidate(position, operator, graph, cores)
     return depthwise_candidate(position, operator, graph, cores) if isinstance(operator, DepthwiseConv2D) else None
-
-
-def candidates(graph: Graph, cores: int) -> dict[int, Candidate]:
-    """The layers that are faster as generated code, by operator position."""
-    made = ((i, _candidate(i, operator, graph, cores)) for i, operator in enumerate(graph.operators))
-    return {position: found for position, found in made if found is not None and found.saved_cycles > 0}

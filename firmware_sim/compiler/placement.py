@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from firmware_sim.compiler.arena import ArenaPlan
-from firmware_sim.compiler.emit_layers import WORK_SUMS, WORK_WORDS, weight_rows
+from firmware_sim.compiler.choice import fill, weight_bytes
+from firmware_sim.compiler.emit_layers import WORK_SUMS, WORK_WORDS
 from firmware_sim.compiler.generated import Candidate, candidates
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Dequantize, Graph, Lookup, Operator, Reshape, Softmax
+from firmware_sim.compiler.overlay import cut
 from shared.errors import BadInputError
 
 RAM_BYTES = 256 * 1024  # firmware.ld, ram; the stack lies elsewhere
 FLASH_BYTES = 2 * 1024 * 1024
 FIXED_BYTES = 28 * 1024  # code, the kernels' work area, vectors, buffers: what a build without weights takes
-LAYER_BYTES = 120  # struct nn_layer
+SLOT_BYTES = tuple(1024 * size for size in (0, 1, 2, 4, 6, 8, 12, 16, 20, 24, 28, 32, 40))  # of each of two, to try
+LAYER_BYTES = 128  # struct nn_layer
 CHANNEL_BYTES = 9  # bias, multiplier, shift
-FLASH_CYCLES = 8.0  # a byte that the XIP cache misses: a line of 8 in 64 (boot2_quad.S)
 WORK_BYTES = 4 * (WORK_WORDS + WORK_SUMS)  # struct nn_work, of the second core; the first's is in FIXED_BYTES
-CACHED_BYTES = 12 * 1024  # of the 16 KB; the rest is for everything else
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +39,16 @@ class Placement:
         return "\n".join(head + lines) + "\n"
 
 
-def place(graph: Graph, arena: ArenaPlan, origin: str, *, cores: int = 1, ram_bytes: int = RAM_BYTES) -> Placement:
+def place(
+    graph: Graph, arena: ArenaPlan, origin: str, *, cores: int = 1, overlays: bool = True, ram_bytes: int = RAM_BYTES
+) -> Placement:
     """Generated code, then weights into SRAM, what saves most a byte first, until it is full; the rest in flash.
 
-    Of weights, those of layers with many pixels: a tile of pixels streams them once. BadInputError when what must lie
-    in SRAM does not fit.
+    Of weights, those of layers with many pixels: a tile of pixels streams them once. `overlays`: code may lie in flash
+    and be loaded while it is needed. BadInputError when what must lie in SRAM does not fit.
     """
-    used = (
-        FIXED_BYTES
-        + (cores - 1) * WORK_BYTES
-        + arena.bytes
-        + sum(_table_bytes(operator) for operator in graph.operators)
-    )
-    used += sum(values.size for values in graph.constants.values())
-    flash = used - arena.bytes + sum(_weight_bytes(operator) for operator in graph.operators)
+    used = least_ram(graph, arena, cores)
+    flash = used - arena.bytes + sum(weight_bytes(operator) for operator in graph.operators)
     if used > ram_bytes:
         raise BadInputError(_too_large(graph, arena, used, ram_bytes, origin))
     if flash > FLASH_BYTES:
@@ -59,58 +56,19 @@ def place(graph: Graph, arena: ArenaPlan, origin: str, *, cores: int = 1, ram_by
             f"{origin}: needs {flash} bytes of flash, {flash - FLASH_BYTES} more than there are: "
             f"fewer or narrower layers would make it fit"
         )
-    in_sram, generated = _fill(graph, ram_bytes - used, cores)
-    used += sum(_weight_bytes(graph.operators[i]) for i in in_sram) + sum(made.bytes for made in generated.values())
-    coded = {i for i in generated if isinstance(graph.operators[i], Conv2D)}  # their weights are in the code
-    weighted = {i for i, operator in enumerate(graph.operators) if _weight_bytes(operator)}
-    return Placement(frozenset(weighted - in_sram - coded), generated, used, cores)
-
-
-def _fill(graph: Graph, room: int, cores: int) -> tuple[set[int], dict[int, Candidate]]:
-    """Operators whose weights go to SRAM, and those that become generated code: always the step that saves most a byte.
-
-    A layer begins with its weights in flash; a step puts them into SRAM, or makes code of it, or code of weights that
-    are in SRAM already.
-    """
     found = candidates(graph, cores)
-    in_sram: set[int] = set()
-    generated: dict[int, Candidate] = {}
-    while True:
-        steps: list[tuple[float, int, int, bool]] = []  # saved a byte, position, bytes, code?
-        for position, operator in enumerate(graph.operators):
-            weights, dense = _weight_bytes(operator), isinstance(operator, Conv2D)
-            if weights and position not in in_sram and not (dense and position in generated):
-                steps.append((_flash_cycles(operator, graph) / weights, position, weights, False))
-            if (made := found.get(position)) and position not in generated:
-                stalls = 0 if position in in_sram or not dense else _flash_cycles(operator, graph)
-                size = made.bytes - (weights if dense and position in in_sram else 0)
-                steps.append(((made.saved_cycles + stalls) / max(1, size), position, size, True))
-        steps = [step for step in steps if step[2] <= room]
-        if not steps:
-            return in_sram, generated
-        _, position, size, code = max(steps)
-        room -= size
-        if code:
-            generated[position] = found[position]
-            if isinstance(graph.operators[position], Conv2D):
-                in_sram.discard(position)
-        else:
-            in_sram.add(position)
+    plans = (fill(graph, found, ram_bytes - used, cores, slot) for slot in (SLOT_BYTES if overlays else (0,)))
+    best = min(plans, key=lambda plan: plan.cycles)
+    generated = {i: found[i] for i, state in best.states.items() if "code" in state.name}
+    generated |= {i: cut(found[i], best.slot_bytes) for i, state in best.states.items() if state.name == "overlay"}
+    return Placement(best.in_flash(graph), generated, ram_bytes - best.room, cores)
 
 
-def _flash_cycles(operator: Operator, graph: Graph) -> float:
-    """Cycles that weights cost in flash: each tile of pixels streams them anew unless the cache holds them."""
-    weights = _weight_bytes(operator)
-    tiles = 1
-    if isinstance(operator, Conv2D) and weights > CACHED_BYTES:
-        words = operator.weights[0].size
-        pairs = (graph.tensors[operator.output].elements // len(operator.bias) + 1) // 2
-        tiles = -(-pairs // max(1, WORK_WORDS // words))
-    return FLASH_CYCLES * weights * tiles
-
-
-def _weight_bytes(operator: Operator) -> int:
-    return weight_rows(operator).size if isinstance(operator, Conv2D | DepthwiseConv2D) else 0
+def least_ram(graph: Graph, arena: ArenaPlan, cores: int) -> int:
+    """Bytes of SRAM without which the model does not run, stacks aside: all weights and generated code in flash."""
+    tables = sum(_table_bytes(operator) for operator in graph.operators)
+    constants = sum(values.size for values in graph.constants.values())
+    return FIXED_BYTES + (cores - 1) * WORK_BYTES + arena.bytes + tables + constants
 
 
 def _table_bytes(operator: Operator) -> int:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from firmware_sim.compiler.arena import plan
 from firmware_sim.compiler.emit_c import emit_model
 from firmware_sim.compiler.graph import Graph
-from firmware_sim.compiler.placement import place
+from firmware_sim.compiler.placement import RAM_BYTES, place
 from firmware_sim.compiler.tflite_reader import read_graph
 from firmware_sim.firmware import FOLDER
 from shared.errors import BadInputError, CrustwatchError, MissingPartError
@@ -103,7 +103,7 @@ def build_host_library(
     """
     library = directory / "firmware.so"
     flags = ["-O2", "-shared", "-fPIC", "-fvisibility=hidden"]
-    _compile(model_c, directory, library, ["host/host_port.c", "host/host_second_core.c"], flags)
+    _compile(model_c, directory, library, ["host/host_port.c", "host/host_chip.c"], flags)
     return HostFirmware(library, height, width, channels, labels)
 
 
@@ -116,7 +116,7 @@ def build_host_program(model_c: str, directory: Path) -> Path:
         model_c,
         directory,
         program,
-        ["host/host_port.c", "host/host_second_core.c", "host/pipe.c"],
+        ["host/host_port.c", "host/host_chip.c", "host/pipe.c"],
         ["-O1", *_SANITIZERS],
     )
     return program
@@ -139,7 +139,7 @@ class HostModel:
         return out
 
 
-def build_host_model(tflite: bytes, directory: Path, *, cores: int = 1) -> HostModel:
+def build_host_model(tflite: bytes, directory: Path, *, cores: int = 1, ram_bytes: int = RAM_BYTES) -> HostModel:
     """Compile the network of a `.tflite` file below `directory` and load it. Raises as `build_host_library`."""
     graph = read_graph(tflite)
     directory.mkdir(parents=True, exist_ok=True)
@@ -147,20 +147,29 @@ def build_host_model(tflite: bytes, directory: Path, *, cores: int = 1) -> HostM
         library = Path(file.name)  # never the same name twice: a loaded library stays loaded
     flags = ["-O2", "-shared", "-fPIC", "-fvisibility=hidden"]
     _compile(
-        model_c(graph, tflite, cores), directory, library, ["host/host_model.c", "host/host_second_core.c"], flags, ()
+        model_c(graph, tflite, cores, ram_bytes),
+        directory,
+        library,
+        ["host/host_model.c", "host/host_chip.c"],
+        flags,
+        (),
     )
     return HostModel(library, graph)
 
 
-def build_model_program(tflite: bytes, directory: Path, *, cores: int = 1) -> Path:
+def build_model_program(tflite: bytes, directory: Path, *, cores: int = 1, ram_bytes: int = RAM_BYTES) -> Path:
     """Compile the network as a filter from inputs to outputs, with address and undefined-behaviour sanitizers."""
     program = directory / "model-pipe"
-    sources = ["host/host_model.c", "host/host_second_core.c", "host/model_pipe.c"]
-    _compile(model_c(read_graph(tflite), tflite, cores), directory, program, sources, ["-O1", *_SANITIZERS], ())
+    sources = ["host/host_model.c", "host/host_chip.c", "host/model_pipe.c"]
+    _compile(
+        model_c(read_graph(tflite), tflite, cores, ram_bytes), directory, program, sources, ["-O1", *_SANITIZERS], ()
+    )
     return program
 
 
-def model_c(graph: Graph, tflite: bytes, cores: int = 1) -> str:
+def model_c(graph: Graph, tflite: bytes, cores: int = 1, ram_bytes: int = RAM_BYTES) -> str:
     """The C text of a network without gate."""
     arena = plan(graph)
-    return emit_model(graph, hashlib.sha256(tflite).digest(), arena, place(graph, arena, "model", cores=cores)).c
+    return emit_model(
+        graph, hashlib.sha256(tflite).digest(), arena, place(graph, arena, "model", cores=cores, ram_bytes=ram_bytes)
+    ).c

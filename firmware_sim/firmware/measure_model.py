@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_sim.compiler.graph import Graph
+from firmware_sim.compiler.placement import RAM_BYTES
 from firmware_sim.compiler.reference import run_batch
 from firmware_sim.firmware.chip_model import ChipModel
 from firmware_sim.firmware.host import build_host_model
@@ -50,15 +52,14 @@ class Verification(msgspec.Struct, frozen=True):
     chip_mismatches: int  # the firmware on the emulated chip
 
 
-def bench_model(path: Path, *, clock_mhz: int = 125, cores: int = 1) -> Bench:
+def bench_model(path: Path, *, clock_mhz: int = 125, cores: int = 1, ram_bytes: int = RAM_BYTES) -> Bench:
     """Build `path` and run it once on noise. Raises as `build_model`."""
     with tempfile.TemporaryDirectory() as folder:
-        report = build_model(path, Path(folder), clock_mhz=clock_mhz, cores=cores)
+        report = build_model(path, Path(folder), clock_mhz=clock_mhz, cores=cores, ram_bytes=ram_bytes)
         _, graph = read_model(path)
         chip = ChipModel(Path(folder) / "firmware.elf", graph)
         chip.run(random_inputs(graph, 1, 0)[0])
     cycles = sum(chip.layer_cycles)
-    layers = zip(report.layers, chip.layer_cycles, strict=True)
     return Bench(
         model=str(path),
         clock_mhz=clock_mhz,
@@ -70,12 +71,27 @@ def bench_model(path: Path, *, clock_mhz: int = 125, cores: int = 1) -> Bench:
         flash_bytes=report.flash_bytes,
         sram_bytes=report.sram_bytes,
         stack_bytes=chip.stack_bytes,
-        layers=tuple(msgspec.structs.replace(layer, cycles=count) for layer, count in layers),
+        layers=tuple(_measured(report.layers, chip.layer_cycles)),
     )
 
 
+def _measured(layers: Sequence[LayerReport], cycles: Sequence[int]) -> Iterator[LayerReport]:
+    """The reports with the cycles of the firmware's layers, of which each is one or more."""
+    at = 0
+    for layer in layers:
+        yield msgspec.structs.replace(layer, cycles=sum(cycles[at : at + layer.parts]))
+        at += layer.parts
+    assert at == len(cycles)  # noqa: S101
+
+
 def verify_model(
-    path: Path, inputs: int, *, chip_inputs: int = CHIP_INPUTS, seed: int = 0, cores: int = 1
+    path: Path,
+    inputs: int,
+    *,
+    chip_inputs: int = CHIP_INPUTS,
+    seed: int = 0,
+    cores: int = 1,
+    ram_bytes: int = RAM_BYTES,
 ) -> Verification:
     """Compare numpy reference, host C and emulated chip with LiteRT's reference kernels. Raises as `build_model`."""
     if inputs < 1:
@@ -85,11 +101,11 @@ def verify_model(
     wanted = litert_outputs(data, x)
     with tempfile.TemporaryDirectory() as folder:
         reference = np.concatenate([run_batch(graph, x[at : at + BATCH]) for at in range(0, inputs, BATCH)])
-        host = build_host_model(data, Path(folder) / "host", cores=cores).run(x)
+        host = build_host_model(data, Path(folder) / "host", cores=cores, ram_bytes=ram_bytes).run(x)
         count = min(inputs, chip_inputs)
         on_chip = wanted[:0]
         if count:
-            build_model(path, Path(folder), cores=cores)
+            build_model(path, Path(folder), cores=cores, ram_bytes=ram_bytes)
             chip = ChipModel(Path(folder) / "firmware.elf", graph)
             picked = np.unique(np.linspace(0, inputs - 1, count).astype(int))
             on_chip = np.stack([chip.run(x[i]) for i in picked])

@@ -12,7 +12,7 @@ from firmware_sim.compiler.arena import ArenaPlan, plan
 from firmware_sim.compiler.emit_c import emit_model
 from firmware_sim.compiler.emit_layers import layers_of
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph
-from firmware_sim.compiler.placement import Placement, place
+from firmware_sim.compiler.placement import RAM_BYTES, Placement, place
 from firmware_sim.compiler.tflite_reader import read_graph
 from firmware_sim.firmware.build import measure, require_compiler, run_make, write_sources
 from shared.errors import BadInputError
@@ -31,8 +31,9 @@ class LayerReport(msgspec.Struct, frozen=True, omit_defaults=True):
     shape: tuple[int, int, int]
     macs: int
     kernel: str
-    weights: str  # "code", "sram", "flash", or empty
+    weights: str  # "code", "overlay" (code that DMA loads from flash), "sram", "flash", or empty
     code_bytes: int = 0  # of generated code
+    parts: int = 1  # layers of the firmware that it is: the chunks of an overlay
     requantisation: str = ""  # what was proven of how many channels
     cycles: int | None = None
 
@@ -60,11 +61,13 @@ def read_model(path: Path) -> tuple[bytes, Graph]:
     return data, read_graph(data, str(path))
 
 
-def build_model(path: Path, out: Path, *, clock_mhz: int = 125, cores: int = 1) -> ModelReport:
+def build_model(
+    path: Path, out: Path, *, clock_mhz: int = 125, cores: int = 1, ram_bytes: int = RAM_BYTES
+) -> ModelReport:
     """Write model_data.c, firmware.elf and firmware.uf2 of the `.tflite` file `path` to the folder `out`.
 
-    Raises BadInputError for a bad model or clock, MissingPartError without the compiler, CrustwatchError when it does
-    not build.
+    `ram_bytes`: of SRAM, stacks aside, to use. Raises BadInputError for a bad model or clock, MissingPartError without
+    the compiler, CrustwatchError when it does not build.
     """
     if cores not in (1, 2):
         raise BadInputError(f"--cores {cores}: an RP2040 has 1 or 2")
@@ -72,7 +75,7 @@ def build_model(path: Path, out: Path, *, clock_mhz: int = 125, cores: int = 1) 
     data, graph = read_model(path)
     require_compiler()
     arena = plan(graph)
-    placed = place(graph, arena, str(path), cores=cores)
+    placed = place(graph, arena, str(path), cores=cores, ram_bytes=ram_bytes)
     out.mkdir(parents=True, exist_ok=True)
     write_sources(out, emit_model(graph, hashlib.sha256(data).digest(), arena, placed))
     run_make(out, ["PROGRAM=runner", f"CLOCK={clock}"])
@@ -92,13 +95,16 @@ def build_model(path: Path, out: Path, *, clock_mhz: int = 125, cores: int = 1) 
 
 
 def _layer_reports(graph: Graph, arena: ArenaPlan, placed: Placement) -> Iterator[LayerReport]:
-    """One a layer of the firmware, in order."""
+    """One a layer of the firmware, in order; one for all chunks of an overlay."""
     macs = [count for _, count in graph.macs_by_operator()]
     for position, operator in enumerate(graph.operators):
         made = placed.generated.get(position)
-        for layer in layers_of(position, operator, graph, arena, "", made.generated if made else None, placed.cores):
-            coded = made is not None and isinstance(operator, Conv2D)
-            weights = "code" if coded else "flash" if position in placed.in_flash else "sram"
+        layers = layers_of(position, operator, graph, arena, "", made.generated if made else None, placed.cores)
+        chunks = len(layers) if layers and layers[0].chunk is not None else 1
+        for layer in layers[::chunks]:
+            weights = "flash" if position in placed.in_flash else "sram"
+            if layer.chunk is not None:
+                weights = "overlay" if layer.chunk.overlay_bytes else "code"
             yield LayerReport(
                 position=position,
                 operator=type(operator).__name__,
@@ -108,6 +114,7 @@ def _layer_reports(graph: Graph, arena: ArenaPlan, placed: Placement) -> Iterato
                 kernel=layer.kernel,
                 weights=weights if isinstance(operator, Conv2D | DepthwiseConv2D) else "",
                 code_bytes=sum(code.bytes for code in made.assembly) if made else 0,
+                parts=chunks,
                 requantisation=made.generated.forms.verdict() if made else "",
             )
 

@@ -15,8 +15,11 @@ from typer.testing import CliRunner
 
 from edge.devices.model import DEFAULT_MODEL
 from firmware_sim.cli import app
+from firmware_sim.compiler.arena import plan
+from firmware_sim.compiler.placement import least_ram
 from firmware_sim.compiler.tflite_reader import read_graph
 from firmware_sim.firmware.chip_model import ChipModel
+from firmware_sim.firmware.host import build_host_model
 from firmware_sim.firmware.model import build_model, clock_flags
 from shared.errors import BadInputError
 
@@ -45,6 +48,27 @@ def test_random_networks_give_litert_s_bytes_on_the_chip(seed: int, folder: Path
     np.testing.assert_array_equal(found, wanted)
     between = chip.cycles - sum(chip.layer_cycles)  # reading the time, and looking through the stack at the end
     assert 0 < between < 10_000 + 1_500 * len(chip.layer_cycles)
+
+
+@pytest.mark.parametrize("seed", [26, 41, 75, 82, 98, 139])
+def test_code_loaded_from_flash_while_layers_run_gives_the_same_bytes(seed: int, folder: Path) -> None:
+    """So little SRAM that generated code is cut into chunks."""
+    data = legal_network(seed, 7, ("conv", "conv", "depthwise", "connected", "add"))
+    graph = read_graph(data)
+    path = folder / "model.tflite"
+    path.write_bytes(data)
+    x = random_inputs(data, 4, seed)
+    loaded = []
+    for cores in (1, 2):
+        ram = least_ram(graph, plan(graph), cores) + 5 * 1024
+        report = build_model(path, folder / "build", cores=cores, ram_bytes=ram)
+        loaded += [layer.parts for layer in report.layers if layer.weights == "overlay"]
+        chip = ChipModel(folder / "build" / "firmware.elf", graph)
+        found = np.stack([chip.run(row) for row in x])
+        np.testing.assert_array_equal(found, litert_outputs(data, x).reshape(found.shape))
+        host = build_host_model(data, folder / "host", cores=cores, ram_bytes=ram).run(x)
+        np.testing.assert_array_equal(host, found)
+    assert max(loaded) > 1
 
 
 @pytest.mark.parametrize("name", ["kws_int8", "resnet8_cifar10_int8", "vww_96_int8"])

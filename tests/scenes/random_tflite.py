@@ -303,10 +303,10 @@ class RandomNetwork:
         return self.file.operator("ADD", [current, side], target, schema.AddOptionsT())
 
 
-def legal_network(seed: int, layers: int) -> bytes:
+def legal_network(seed: int, layers: int, kinds: tuple[str, ...] = KINDS) -> bytes:
     """The first random file from `seed` on whose extreme scales the compiler takes."""
     for number in range(seed, seed + 20):
-        data = RandomNetwork(number).write(layers)
+        data = RandomNetwork(number).write(layers, kinds)
         try:
             read_graph(data)
         except BadInputError:

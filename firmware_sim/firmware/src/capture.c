@@ -6,7 +6,6 @@
 #include "registers.h"
 #include "sensor.h"
 
-#define RESETS_DMA (1u << 2)
 #define RESETS_PIO0 (1u << 10)
 #define SIO_GPIO_IN 0xd0000004u
 
@@ -30,18 +29,9 @@ enum { PCLK = 18, VSYNC = 19, HREF = 20, D0 = 21 };
 #define IN_PINS(count) (0x4000u | (uint32_t)(count))
 #define JMP(target) ((uint32_t)(target))
 
-#define DMA_READ_ADDR(n) (0x50000000u + 0x40u * (n))
-#define DMA_WRITE_ADDR(n) (0x50000004u + 0x40u * (n))
-#define DMA_TRANS_COUNT(n) (0x50000008u + 0x40u * (n))
-#define DMA_CTRL_TRIG(n) (0x5000000cu + 0x40u * (n))
 #define DMA_AL1_CTRL(n) (0x50000010u + 0x40u * (n))
 #define DMA_INTR 0x50000400u
 #define DMA_CHAN_ABORT 0x50000444u
-#define DMA_ENABLE (1u << 0)
-#define DMA_HALFWORDS (1u << 2)
-#define DMA_INCR_WRITE (1u << 5)
-#define DMA_CHAIN_TO(n) ((uint32_t)(n) << 11)
-#define DMA_TREQ(n) ((uint32_t)(n) << 15)
 
 #define PATIENCE_US 1000000u /* for a frame: several of the sensor's */
 

@@ -4,6 +4,7 @@
 #include "conv.h"
 #include "interpolator.h"
 #include "kernels.h"
+#include "overlay.h"
 #include "pair.h"
 #include "requantise.h"
 
@@ -12,7 +13,8 @@
 static void run_code(const struct nn_layer *layer, const struct nn_part *part, const int32_t *window, int8_t *first,
                      int8_t *second)
 {
-    layer->generated->code[layer->by_channels ? part->core : 0](window, first, second, part->work->sums);
+    nn_code *code = layer->generated->code[layer->by_channels ? part->core : 0];
+    overlay_place(layer, code)(window, first, second, part->work->sums);
 }
 
 #else

@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+#include "overlay.h"
 #include "second_core.h"
 
 void network_shift_range(const struct nn_model *model)
@@ -20,7 +21,8 @@ struct nn_part network_part(const struct nn_model *model, const struct nn_layer 
 {
     struct nn_part part = {
         .pixel_end = (uint32_t)layer->out_h * layer->out_w,
-        .channel_end = layer->out_c,
+        .channel = layer->first_channel,
+        .channel_end = layer->end_channel ? layer->end_channel : layer->out_c,
         .core = core,
         .work = model->work[core],
     };
@@ -33,9 +35,13 @@ struct nn_part network_part(const struct nn_model *model, const struct nn_layer 
 
 const int8_t *network_run(const struct nn_model *model, void (*between_layers)(void *context), void *context)
 {
+    if (model->overlay != NULL)
+        overlay_begin(model);
     for (uint32_t i = 0; i < model->layer_count; i++) {
         const struct nn_layer *layer = &model->layers[i];
         struct nn_part part = network_part(model, layer, 0);
+        if (layer->overlay != NULL)
+            overlay_enter(layer);
         if (layer->split)
             second_core_begin(layer);
         layer->run(layer, model->arena, &part);

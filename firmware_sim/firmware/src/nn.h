@@ -50,12 +50,22 @@ struct nn_form {
     int32_t m, b;
 };
 
+/* Generated code for two pixels: `window` has a word a tap, first pixel + (second << 16); the outputs go to `first` and
+ * `second`, the sums of the channels in `exact_channels`, without bias, to `exact`, two a channel. */
+typedef void nn_code(const int32_t *window, int8_t *first, int8_t *second, int32_t *exact);
+
+/* Code in flash that runs from a slot in SRAM (overlay.h). */
+struct nn_overlay {
+    nn_code *from; /* the first function, in flash */
+    uint32_t *to;
+    uint32_t words;
+    const struct nn_overlay *next; /* of the same inference; its slot is the other one */
+};
+
 /* A convolution as generated code (firmware_sim/compiler/dense_code.py), which knows weights and requantisation. */
 struct nn_generated {
-    /* Two pixels, all output channels or those of a core's part: `window` has a word a tap, first pixel + (second << 16);
-     * the outputs go to `first` and `second`, the sums of the channels in `exact_channels`, without bias, to `exact`, two
-     * a channel. [1] is the second core's. */
-    void (*code[2])(const int32_t *window, int8_t *first, int8_t *second, int32_t *exact);
+    /* For the layer's channels, or for those of a core's part: [1] is the second core's. Of an overlay, in flash. */
+    nn_code *code[2];
     uint8_t shift; /* the last one, which the interpolator does before it clamps to act_min, act_max */
     uint16_t exact_count;
     const uint16_t *exact_channels; /* ascending */
@@ -91,6 +101,10 @@ struct nn_layer {
     /* Where the second core's part begins: a pixel, or a channel if `by_channels`. 0: the first core computes all. */
     uint32_t split;
     uint8_t by_channels;
+
+    /* A part of an operator: channels from first_channel to before end_channel; both 0: all. */
+    uint16_t first_channel, end_channel;
+    const struct nn_overlay *overlay; /* of its generated code, or NULL */
 
     /* Window, for convolutions and pools; strides >= 1; dilation is always 1. MEAN: how many values along height and
      * width each mean takes, and along channels depth_multiplier. */
@@ -162,6 +176,7 @@ struct nn_model {
     uint32_t input_offset;  /* of the first layer's input */
     uint32_t output_offset; /* of the logits */
     const struct nn_layer *layers;
+    const struct nn_overlay *overlay; /* the first one, or NULL */
     uint8_t sha256[32]; /* of the .tflite file that the tables were made from */
 
     /* Gate. gate_lut[d] = exp(-d * logit_scale / temperature) in Q15, gate_lut[0] = 32768.

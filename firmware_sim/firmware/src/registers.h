@@ -13,6 +13,7 @@
 /* Subsystem resets (2.14) */
 #define RESETS_RESET 0x4000c000u
 #define RESETS_RESET_DONE 0x4000c008u
+#define RESETS_DMA (1u << 2)
 #define RESETS_IO_BANK0 (1u << 5)
 #define RESETS_PADS_BANK0 (1u << 8)
 #define RESETS_PLL_SYS (1u << 12)
@@ -103,6 +104,21 @@
 #define INTERP_MASK_MSB(n) ((n) << 10)
 #define INTERP_SIGNED (1u << 15)
 #define INTERP_CLAMP (1u << 22)
+
+/* DMA (2.5.7) */
+#define DMA_READ_ADDR(n) (0x50000000u + 0x40u * (n))
+#define DMA_WRITE_ADDR(n) (0x50000004u + 0x40u * (n))
+#define DMA_TRANS_COUNT(n) (0x50000008u + 0x40u * (n))
+#define DMA_CTRL_TRIG(n) (0x5000000cu + 0x40u * (n))
+#define DMA_ENABLE (1u << 0)
+#define DMA_HALFWORDS (1u << 2)
+#define DMA_WORDS (2u << 2)
+#define DMA_INCR_READ (1u << 4)
+#define DMA_INCR_WRITE (1u << 5)
+#define DMA_CHAIN_TO(n) ((uint32_t)(n) << 11)
+#define DMA_TREQ(n) ((uint32_t)(n) << 15)
+#define DMA_UNPACED DMA_TREQ(0x3fu)
+#define DMA_BUSY (1u << 24)
 
 /* Private peripherals of the Cortex-M0+ (2.4.8) */
 #define SYST_CSR 0xe000e010u
