@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from shared.errors import BadInputError
+from shared.jpeg import check_jpeg
 
 MAX_PIXELS = 16_000_000  # of one frame; 48 MB as RGB
 MAX_FILE_PIXELS = 120_000_000  # of a photograph from a folder, which is made smaller at once
@@ -45,10 +46,14 @@ def encode_snapshot(frame: NDArray[np.uint8], limit_bytes: int) -> bytes:
 
 
 def decode_jpeg(data: bytes, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """A JPEG as uint8 [H, W, 3] RGB.
+    """A JPEG as uint8 [H, W, 3] RGB, for data from the network.
 
-    Raises BadInputError for other formats, truncated or damaged data and more than `max_pixels` pixels.
+    Raises BadInputError for other formats, truncated, padded or damaged data, streams that would keep a decoder busy
+    (`shared.jpeg`) and more than `max_pixels` pixels.
     """
+    shape = check_jpeg(data)
+    if shape.width * shape.height > max_pixels:
+        raise BadInputError(f"JPEG frame: {shape.width}x{shape.height} pixels are more than the {max_pixels} allowed")
     return _read(io.BytesIO(data), ("JPEG",), max_pixels, "JPEG frame")
 
 

@@ -62,6 +62,8 @@ class Provenance(msgspec.Struct, frozen=True):
     attention: str  # attention backend in use
     device: str
     seconds: float
+    clip_sha256: str = ""  # of the clip that was judged
+    worker: str = ""
 
 
 class BakeVerdict(msgspec.Struct, frozen=True):
@@ -103,6 +105,7 @@ class LineVerdict(msgspec.Struct, frozen=True):
     edge: Classification
     cloud: BakeVerdict | None = None
     certified: bool | None = None  # whether a valid certificate covers what the edge decides alone; None without one
+    clip_sha256: str | None = None  # of the clip that the cloud was asked about
 
 
 class GatewayStats(msgspec.Struct, frozen=True):
@@ -124,6 +127,7 @@ class GatewayStats(msgspec.Struct, frozen=True):
     alarms: tuple[str, ...] = ()  # why it was withdrawn, and what has drifted
     shed: int = 0  # bakes that the edge decided because the outbox was full of more valuable ones
     repeated: int = 0  # bakes that the source brought again, of a session that this outbox knows
+    refused: int = 0  # messages that were not what they should be, forged answers among them
     held_bytes: int = 0  # of the clips that wait for the cloud
     unpublished: int = 0  # verdicts that the broker has not acknowledged yet
     clock_jumps: int = 0  # times that the wall clock was set by more than a second

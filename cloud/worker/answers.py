@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -53,7 +54,7 @@ class AnswerCache:
 
 
 def _key(request: Request) -> tuple[Any, ...]:
-    return request.line, request.id, request.properties().user["sha256"]
+    return request.line, request.id, request.sha256
 
 
 def compute(engine: Engine, task: Task, request: Request) -> BakeVerdict:
@@ -69,6 +70,14 @@ def compute(engine: Engine, task: Task, request: Request) -> BakeVerdict:
         frames.append(image)
     times_s = [frame.time_us / 1e6 for frame in clip]
     return engine.verdict(frames, times_s, task)
+
+
+def traced(verdict: BakeVerdict, request: Request, worker: str) -> BakeVerdict:
+    """The verdict with what it was given for and by whom, so that the decision can be computed again."""
+    if verdict.provenance is None:
+        return verdict
+    provenance = msgspec.structs.replace(verdict.provenance, clip_sha256=request.sha256, worker=worker)
+    return msgspec.structs.replace(verdict, provenance=provenance)
 
 
 def unable(reason: str) -> BakeVerdict:

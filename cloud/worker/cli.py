@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from shared.pki.options import CaFile, CertFile, IdentityFolder, KeyFile, Unsigned
+
 app = typer.Typer(add_completion=False)
 
 
@@ -23,14 +25,27 @@ def worker(
         str, typer.Option(help="auto, sdpa, eager or flash_attention_2 (extra gpu); auto takes the fastest there is.")
     ] = "auto",
     task: Annotated[str, typer.Option(help="Name of a task, or a .toml file.")] = "pizza",
-    name: Annotated[str, typer.Option(help="Name of this worker in its topics; host and pid without one.")] = "",
+    name: Annotated[
+        str, typer.Option(help="Name of this worker in its topics; its certificate's, or host and pid, without one.")
+    ] = "",
     threads: Annotated[int, typer.Option(min=0, help="CPU threads for the model; 0 leaves it to torch.")] = 1,
+    identity: IdentityFolder = None,
+    ca: CaFile = None,
+    cert: CertFile = None,
+    key: KeyFile = None,
+    unsigned: Unsigned = False,
 ) -> None:
     """Answer escalated bakes until Ctrl-C or SIGTERM; any number of workers share the load.
 
+    Only requests that their gateway has sealed are answered, and every answer is sealed. On one machine the keys are
+    made by themselves; for a site see docs/security.md.
+
     Example: crustwatch cloud worker --broker mqtt://127.0.0.1:1883 --device cuda --dtype bfloat16
+
+    Example: crustwatch cloud worker --broker mqtts://mqtt.plant.example --identity pki/worker/w-1
     """
     from cloud.worker.program import Options, serve
+    from shared.pki.credentials import Credentials
 
     serve(
         Options(
@@ -42,5 +57,7 @@ def worker(
             task=task,
             name=name,
             threads=threads,
+            credentials=Credentials.of(identity, ca, cert, key),
+            unsigned=unsigned,
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import os
 import re
@@ -15,6 +16,9 @@ from cloud.engine import load_engine
 from cloud.worker.answers import Engine
 from cloud.worker.service import Worker, WorkerConfig, client_config
 from shared.mqtt import BrokerAddress, MqttClient, parse_address
+from shared.pki.credentials import Credentials
+from shared.pki.identity import Identity
+from shared.seal.choose import Security, choose
 from shared.task import load_task
 from shared.topics import check_name
 
@@ -39,13 +43,17 @@ class Options:
     task: str
     name: str
     threads: int  # 0: as many as torch likes
+    credentials: Credentials | None = None
+    unsigned: bool = False
 
 
 def serve(options: Options) -> None:
     """Answer requests until told to stop. Raises BadInputError or MissingPartError before the first of them."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     address, task = parse_address(options.broker), load_task(options.task)
-    name = check_name(options.name, "worker") if options.name else default_name()
+    identity = own_identity(options)
+    security = choose(address, options.credentials, options.unsigned, identity)
+    name = identity.name
     config = WorkerConfig(name, task, Path(options.checkpoint).name)
     engine = load_engine(
         options.checkpoint,
@@ -54,16 +62,30 @@ def serve(options: Options) -> None:
         attention=options.attention,
         threads=options.threads or None,
     )
-    asyncio.run(_serve(address, config, engine))
+    asyncio.run(_serve(address, config, engine, security))
 
 
-async def _serve(address: BrokerAddress, config: WorkerConfig, engine: Engine) -> None:
+def own_identity(options: Options) -> Identity:
+    """Who this worker is: as told, as its certificate says, or by host and process. Raises BadInputError."""
+    if not options.name and options.credentials is not None:
+        return options.credentials.identity()
+    return Identity.of("worker", check_name(options.name, "worker") if options.name else default_name())
+
+
+async def _serve(address: BrokerAddress, config: WorkerConfig, engine: Engine, security: Security) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with MqttClient(client_config(address, config), patient=True) as client:
+    mqtt = dataclasses.replace(client_config(address, config), tls_context=security.tls_context)
+    async with MqttClient(mqtt, patient=True) as client:
         log.info("worker %s serves task %s from %s", config.name, config.task.name, address)
-        worker = Worker(config, engine, client)
+        worker = Worker(config, engine, client, seal=security.seal)
         await worker.run(stop)
-    log.info("answered %d, refused %d, expired %d", worker.answered, worker.refused, worker.expired)
+    log.info(
+        "answered %d, refused %d, replayed %d, expired %d",
+        worker.answered,
+        worker.refused,
+        worker.replayed,
+        worker.expired,
+    )

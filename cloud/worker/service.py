@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 from dataclasses import dataclass
 from typing import Literal
 
-from cloud.worker.answers import AnswerCache, Engine, compute, response, unable
+from cloud.worker.answers import AnswerCache, Engine, compute, response, traced, unable
 from shared import __version__
+from shared.answer import answer_properties
 from shared.errors import BadInputError, CrustwatchError
 from shared.escalation import Sender, read_request, sender_of
-from shared.messages import SCHEMA, BakeVerdict, WorkerStatus, encode
-from shared.mqtt import BrokerAddress, Incoming, MqttClient, MqttConfig, Properties, Will
+from shared.messages import BakeVerdict, WorkerStatus, encode
+from shared.mqtt import BrokerAddress, Incoming, MqttClient, MqttConfig, Will
+from shared.seal import ReplayGuard, Seal, SealError
+from shared.seal.checker import is_stale
 from shared.task import Task
 from shared.topics import shared_requests, worker_status
 
 log = logging.getLogger(__name__)
 
+STALE = "this request expired more than a day ago by the worker's clock: check the clocks of gateway and worker"
 LEAVE_S = 1.0  # for the last words; a broker that hangs must not hold up the end
 RECEIVE_MAXIMUM = 4  # requests held here: few, so that other workers of the group get the rest
 
@@ -54,15 +59,20 @@ class Worker:
         engine: Engine,
         client: MqttClient,
         cache: AnswerCache | None = None,
+        seal: Seal | None = None,
     ) -> None:
+        """Without a `seal` anybody's requests are answered and no answer is signed: for programs told to do so."""
         self._config = config
         self._engine = engine
         self._client = client
         self._cache = cache or AnswerCache()
+        self._seal = seal
+        self._replays = ReplayGuard()
         self._in_hand = False  # a request is being worked on
         self.answered = 0  # answers published
         self.expired = 0  # requests that came to their turn too late
-        self.refused = 0  # requests that broke the protocol
+        self.refused = 0  # requests that broke the protocol or were not sealed by their gateway
+        self.replayed = 0  # attempts that came a second time
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set; the request in hand is finished and answered first."""
@@ -109,11 +119,23 @@ class Worker:
             self.expired += 1
             log.info("bake %s: expired before its turn, not computed", sender.id.hex())
             return
-        verdict = await self._verdict(message, sender)
-        properties = Properties(
-            correlation=sender.id, content_type="application/json", user={"schema": SCHEMA, "worker": self._config.name}
-        )
+        sha256 = hashlib.sha256(message.payload).hexdigest()
+        stale = False
+        if self._seal is not None:
+            try:
+                sealed = self._seal.check(message.topic, bytes.fromhex(sha256), message.properties, sender.gateway)
+            except SealError as error:  # whoever sent it, it is not the gateway that an answer would go to
+                self.refused += 1
+                log.warning("dropped: %s", error)
+                return
+            stale = is_stale(sealed, self._seal.now_us())
+        if not self._replays.admit(sender.line, sender.id, sender.attempt):
+            self.replayed += 1
+            log.warning("dropped: attempt %d of bake %s came before", sender.attempt, sender.id.hex())
+            return
+        verdict = unable(STALE) if stale else await self._verdict(message, sender, sha256)
         payload = response(sender, self._config.name, verdict)
+        properties = answer_properties(sender, self._config.name, sha256, payload, self._seal)
         await self._client.publish(sender.line.response, payload, properties=properties)
         self.answered += 1
         said = "cannot tell" if verdict.cannot_tell else verdict.doneness
@@ -121,12 +143,13 @@ class Worker:
             "bake %s of %s: %s after %.2f s", sender.id.hex(), sender.line.prefix, said, now() - message.received_s
         )
 
-    async def _verdict(self, message: Incoming, sender: Sender) -> BakeVerdict:
+    async def _verdict(self, message: Incoming, sender: Sender, sha256: str) -> BakeVerdict:
         try:
-            request = read_request(message)
+            request = read_request(message, sha256)
             verdict = self._cache.get(request)
             if verdict is None:
-                verdict = await asyncio.to_thread(compute, self._engine, self._config.task, request)
+                computed = await asyncio.to_thread(compute, self._engine, self._config.task, request)
+                verdict = traced(computed, request, self._config.name)
                 self._cache.put(request, verdict)
         except BadInputError as error:
             self.refused += 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shared.clock import NowUs
 from shared.messages import LineVerdict, WorkerStatus, decode
 from shared.mqtt import Incoming, MqttClient
+from shared.seal import Seal
 from shared.topics import Line, worker_status_filter
 
 
@@ -36,7 +38,9 @@ class Seen:
 class Observer:
     """Follows one line's verdicts and the workers' status."""
 
-    def __init__(self, line: Line, now_us: NowUs) -> None:
+    def __init__(self, line: Line, now_us: NowUs, seal: Seal | None = None) -> None:
+        """With a `seal`, a verdict that the line's gateway has not sealed raises SealError."""
+        self._seal = seal
         self._line = line
         self._now_us = now_us
         self.bakes: dict[str, Seen] = {}  # by id
@@ -59,6 +63,11 @@ class Observer:
             self.on_change()
 
     def _note_verdict(self, message: Incoming) -> None:
+        if self._seal is not None:
+            digest = hashlib.sha256(message.payload).digest()
+            self._seal.check(
+                message.topic, digest, message.properties, f"gateway/{self._line.site}/{self._line.gateway}"
+            )
         verdict = decode(message.payload, LineVerdict, message.topic)
         seen = self.bakes.setdefault(verdict.id, Seen(verdict))
         if verdict.state == "correction":

@@ -39,6 +39,10 @@ from shared.clock import system_now_us
 from shared.errors import BadInputError, CrustwatchError
 from shared.images import encode_jpeg
 from shared.mqtt import BrokerAddress, MqttClient, MqttConfig
+from shared.pki.authority import Authority, utc_now
+from shared.pki.identity import Identity
+from shared.seal import Seal
+from shared.seal.seal import load_seal
 from shared.task import load_task
 from shared.topics import Line
 
@@ -107,16 +111,20 @@ async def _until_interrupted(options: DemoOptions, folder: Path) -> Report:
 
 
 async def _demo(options: DemoOptions, folder: Path) -> Report:
-    observer, taken = Observer(LINE, system_now_us), Taken()
-    screen = Screen(Console(stderr=options.json and sys.stdout.isatty()), observer, taken.pictures, folder)
     kind = None if options.broker == "auto" else cast(Kind, options.broker)
     with contextlib.ExitStack() as parts:
         items, total = _open_source(options, parts)
         data = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="crustwatch-outbox-")))
+        authority = Authority.create(data / "pki", LINE.site, utc_now())
+        observer, taken = Observer(LINE, system_now_us, demo_seal(authority, "observer", "demo")), Taken()
+        screen = Screen(Console(stderr=options.json and sys.stdout.isatty()), observer, taken.pictures, folder)
         broker = parts.enter_context(EmbeddedBroker(kind))
         screen.say(f"broker {broker.kind}: pid {broker.pid}, {broker.address}")
+        screen.say("requests, answers and verdicts are sealed with keys that end with this run")
         screen.say(f"pictures and logs: {folder}")
-        worker = WorkerProcess(broker.address, folder / "worker.log", screen.say, options.checkpoint, WORKER_THREADS)
+        worker = WorkerProcess(
+            broker.address, folder / "worker.log", screen.say, options.checkpoint, WORKER_THREADS, authority
+        )
         parts.callback(worker.stop)
         worker.start()
         parts.callback(screen.stop)
@@ -131,7 +139,8 @@ async def _demo(options: DemoOptions, folder: Path) -> Report:
                     tasks.create_task(worker.supervise(), name="demo worker"),
                     tasks.create_task(screen.refresh(), name="demo screen"),
                 ]
-                await _pass_bakes(options, data, broker.address, worker, observer, screen, passing, total)
+                seal = demo_seal(authority, "gateway", f"{LINE.site}/{LINE.gateway}")
+                await _pass_bakes(options, data, broker.address, worker, observer, screen, passing, total, seal)
                 await _catch_up(observer, taken)
                 for task in watchers:
                     task.cancel()
@@ -143,6 +152,11 @@ async def _demo(options: DemoOptions, folder: Path) -> Report:
         if options.picture is not None:
             screen.picture(options.picture, report)
         return report
+
+
+def demo_seal(authority: Authority, role: str, name: str) -> Seal:
+    """A seal of this run's authority."""
+    return load_seal(authority.issue(Identity.of(role, name), utc_now()))
 
 
 def _open_source(options: DemoOptions, parts: contextlib.ExitStack) -> tuple[AsyncIterator[SourceItem], int | None]:
@@ -162,6 +176,7 @@ async def _pass_bakes(
     screen: Screen,
     items: AsyncIterator[SourceItem],
     total: int | None,
+    seal: Seal,
 ) -> None:
     first = " (the first time, the emulator is compiled)" if options.device.startswith("emulated") else ""
     screen.say(f"opening the device {options.device}{first}")
@@ -188,6 +203,7 @@ async def _pass_bakes(
                     outbox,
                     client,
                     guard=open_guard(options.model or DEFAULT_MODEL, config.task, device),
+                    seal=seal,
                     skipped=lambda item: screen.say(f"skipped {item.name}: {item.reason}"),
                 )
                 await gateway.run(items)

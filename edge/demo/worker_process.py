@@ -11,6 +11,8 @@ from pathlib import Path
 from shared import children
 from shared.errors import CrustwatchError
 from shared.mqtt import BrokerAddress
+from shared.pki.authority import Authority, utc_now
+from shared.pki.identity import Identity
 
 STOP_GRACE_S = 1.0
 RESTART_DELAY_S = 1.0
@@ -21,8 +23,15 @@ class WorkerProcess:
     """Starts `crustwatch cloud worker` and starts it again when it dies. Use it in the main thread's event loop."""
 
     def __init__(
-        self, address: BrokerAddress, log_path: Path, say: Callable[[str], None], checkpoint: str, threads: int
+        self,
+        address: BrokerAddress,
+        log_path: Path,
+        say: Callable[[str], None],
+        checkpoint: str,
+        threads: int,
+        authority: Authority,
     ) -> None:
+        self._authority = authority
         self._log_path = log_path
         self._say = say
         self._options = ["--broker", str(address), "--checkpoint", checkpoint, "--threads", str(threads)]
@@ -43,9 +52,10 @@ class WorkerProcess:
     def start(self) -> None:
         """Start the worker; its output goes to the log."""
         self._life += 1
+        identity = self._authority.issue(Identity.of("worker", self.name), utc_now())
         with self._log_path.open("wb" if self._life == 1 else "ab") as log_file:
             self._child = children.spawn(
-                [sys.executable, "-m", "shared.cli", "cloud", "worker", "--name", self.name, *self._options],
+                [sys.executable, "-m", "shared.cli", "cloud", "worker", "--identity", str(identity), *self._options],
                 stdout=log_file,
                 stderr=log_file,
             )

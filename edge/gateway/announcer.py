@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import math
 from collections import deque
@@ -16,7 +17,8 @@ from edge.gateway.troubles import Troubles
 from shared import __version__
 from shared.errors import CrustwatchError
 from shared.messages import GatewayStats, GatewayStatus, encode
-from shared.mqtt import LinkDownError, MqttClient, RefusedError
+from shared.mqtt import LinkDownError, MqttClient, Properties, RefusedError
+from shared.seal import Seal
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ class Announcer:
         stats: Callable[[], GatewayStats],
         troubles: Troubles,
         published: Callable[[], None],
+        seal: Seal | None = None,
     ) -> None:
         self._config = config
         self._outbox = outbox
@@ -50,6 +53,7 @@ class Announcer:
         self._stats = stats
         self._troubles = troubles
         self._published = published  # called when a verdict has been acknowledged or settled
+        self._seal = seal
         self._link = 0  # number of the present connection
         self._cursor = 0  # number of the last announcement acknowledged on it
         self._unsettled: deque[tuple[float, int]] = deque()  # when which ones were acknowledged, in loop time
@@ -120,7 +124,7 @@ class Announcer:
                     await self._publish_verdict(waiting)
                 elif self._last is not None and link != self._last_link:
                     # Nothing newer: a broker that came back without its data shall know the present verdict.
-                    await self._client.publish(
+                    await self._publish_sealed(
                         self._config.line.verdict(self._last.camera), self._last.verdict, retain=True
                     )
                     self._last_link = link
@@ -141,8 +145,14 @@ class Announcer:
 
     async def _publish_verdict(self, waiting: Announcement) -> None:
         line = self._config.line
-        await self._client.publish(line.verdict(waiting.camera), waiting.verdict, retain=True)
-        await self._client.publish(line.event(waiting.camera), waiting.verdict)
+        await self._publish_sealed(line.verdict(waiting.camera), waiting.verdict, retain=True)
+        await self._publish_sealed(line.event(waiting.camera), waiting.verdict)
+
+    async def _publish_sealed(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        properties = Properties(content_type="application/json")
+        if self._seal is not None:
+            properties = self._seal.sign(topic, hashlib.sha256(payload).digest(), properties)
+        await self._client.publish(topic, payload, retain=retain, properties=properties)
 
     async def publish_figures(self) -> None:
         """For ever: publish counters and the picture when they changed, no more often than configured."""

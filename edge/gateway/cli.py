@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from shared.pki.options import CaFile, CertFile, IdentityFolder, KeyFile, Unsigned
+
 app = typer.Typer(add_completion=False)
 
 
@@ -23,8 +25,10 @@ def run(
     broker: Annotated[
         str, typer.Option(envvar="CRUSTWATCH_BROKER", help="mqtt://host:port or mqtts://user:password@host:port")
     ] = "mqtt://127.0.0.1:1883",
-    site: Annotated[str, typer.Option(help="Second level of the topics.")] = "site-1",
-    gateway: Annotated[str, typer.Option(help="Name of this gateway in the topics.")] = "gateway-1",
+    site: Annotated[str | None, typer.Option(help="In the topics; its certificate's, or site-1, without one.")] = None,
+    gateway: Annotated[
+        str | None, typer.Option(help="In the topics; its certificate's, or gateway-1, without one.")
+    ] = None,
     camera: Annotated[str, typer.Option(help="Name of the camera in the topics.")] = "belt",
     task: Annotated[str, typer.Option(help="Name of a task, or a .toml file.")] = "pizza",
     outbox: Annotated[
@@ -54,16 +58,27 @@ def run(
         float | None, typer.Option(min=0.1, help="Seconds until the edge's verdict is final; the task's without.")
     ] = None,
     bakes: Annotated[int, typer.Option(min=1, help="How many rendered bakes.")] = 60,
+    identity: IdentityFolder = None,
+    ca: CaFile = None,
+    cert: CertFile = None,
+    key: KeyFile = None,
+    unsigned: Unsigned = False,
     backlog: Annotated[
         int, typer.Option(min=1, help="Bakes waiting for the cloud before the source is held up.")
     ] = 1000,
 ) -> None:
     """Classify bakes on a device, escalate the unsure ones, and publish every verdict until the source ends.
 
+    Requests and verdicts are sealed, and only sealed answers of workers count. On one machine the keys are made by
+    themselves; for a site see docs/security.md.
+
     Example: crustwatch edge run --device serial:/dev/ttyACM0 --broker mqtt://127.0.0.1:1883 --source photos/
+
+    Example: crustwatch edge run --broker mqtts://mqtt.plant.example --identity pki/gateway/plant/oven-1
     """
     from edge.budget import Limits
     from edge.gateway.program import Options, serve
+    from shared.pki.credentials import Credentials
 
     serve(
         Options(
@@ -85,5 +100,7 @@ def run(
             deadline_s=deadline,
             bakes=bakes,
             backlog=backlog,
+            credentials=Credentials.of(identity, ca, cert, key),
+            unsigned=unsigned,
         )
     )

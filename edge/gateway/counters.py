@@ -49,6 +49,7 @@ class Counters:
             alarms=tuple(guard.alarms[-MAX_ALARMS:]),
             shed=outbox.shed,
             repeated=self.repeated,
+            refused=self.refused,
             held_bytes=outbox.held_bytes(),
             unpublished=outbox.unpublished(),
             clock_jumps=self.clock_jumps,

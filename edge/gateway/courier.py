@@ -11,11 +11,13 @@ from edge.gateway.config import GatewayConfig
 from edge.gateway.counters import Counters
 from edge.gateway.outbox import Due, Outbox
 from edge.gateway.troubles import Troubles
+from shared.answer import read_answer
 from shared.clock import NowUs, SteadyClock
 from shared.errors import BadInputError
 from shared.escalation import Request
-from shared.messages import BakeVerdict, LineVerdict, Response, WorkerStatus, decode
+from shared.messages import BakeVerdict, LineVerdict, WorkerStatus, decode
 from shared.mqtt import Incoming, LinkDownError, MqttClient, RefusedError
+from shared.seal import Seal, SealError
 from shared.topics import worker_status_filter
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ class Courier:
         troubles: Troubles,
         changed: Callable[[], None],
         learned: Callable[[LineVerdict, BakeVerdict], None],
+        seal: Seal | None = None,
     ) -> None:
         self._config = config
         self._outbox = outbox
@@ -49,6 +52,7 @@ class Courier:
         self._troubles = troubles
         self._changed = changed  # called after each change of the outbox
         self._learned = learned  # called with what the cloud's first answer to a bake replaces, and that answer
+        self._seal = seal
         self._more = asyncio.Event()  # something may be due
         self._earlier = asyncio.Event()  # a deadline may have come that is earlier than the one waited for
         self._workers: set[str] = set()
@@ -104,7 +108,7 @@ class Courier:
             expiry_s=max(1, math.ceil((due.deadline_us - now_us) / 1e6)),
         )
         try:
-            heard = await self._client.publish(request.topic, request.clip, properties=request.properties())
+            heard = await self._client.publish(request.topic, request.clip, properties=request.sealed(self._seal))
         except LinkDownError:
             await self._retry_at(due.id, now_us)
         except RefusedError as error:
@@ -141,10 +145,13 @@ class Courier:
             except BadInputError as error:
                 self._counters.refused += 1
                 log.warning("%s", error)
+                if isinstance(error, SealError):
+                    self._troubles.begin("answers", f"ignored: {error}")
             self._client.acknowledge(message)
 
     async def _apply(self, message: Incoming) -> None:
-        response = decode(message.payload, Response, message.topic)
+        response, clip_sha256 = read_answer(message, self._seal)
+        self._troubles.end("answers")
         verdict = response.verdict
         if not verdict.cannot_tell and verdict.doneness is not None:
             self._config.task.index(verdict.doneness)
@@ -153,7 +160,8 @@ class Courier:
         except ValueError:
             raise BadInputError(f"{message.topic}: the id is not hexadecimal") from None
         now_us, wall_us = self._now_us(), self._clock.wall_us()
-        applied = await self._troubles.patiently(self._outbox.apply, bake_id, verdict, now_us, wall_us)
+        apply = self._outbox.apply
+        applied = await self._troubles.patiently(apply, bake_id, verdict, now_us, wall_us, clip_sha256)
         match applied.outcome:
             case "final":
                 self._counters.finals += 1
@@ -163,7 +171,7 @@ class Courier:
                 self._counters.duplicates += 1
                 return
             case "unknown":
-                raise BadInputError(f"{message.topic}: an answer for the unknown bake {response.id}")
+                raise BadInputError(f"{message.topic}: an answer for the unknown bake or clip {response.id}")
         if applied.earlier is not None:
             self._learned(applied.earlier, verdict)
         if verdict.provenance is not None:

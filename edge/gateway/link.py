@@ -24,6 +24,7 @@ from shared.clock import SteadyClock
 from shared.errors import CrustwatchError
 from shared.messages import BakeVerdict, GatewayStats, GatewayStatus, LineVerdict, encode
 from shared.mqtt import BrokerAddress, MqttClient, MqttConfig, Will
+from shared.seal import Seal
 from shared.task import Priority
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,9 @@ class Link:
         guard: Guard | None = None,
         clock: SteadyClock | None = None,
         learned: Callable[[LineVerdict, BakeVerdict], None] | None = None,
+        seal: Seal | None = None,
     ) -> None:
+        """Without a `seal` nothing is signed and anybody's answers count: for programs told to do so."""
         self.counters = Counters()
         self.troubles = Troubles(self._changed)
         self.clock = clock or SteadyClock(outbox.time_mark())
@@ -70,7 +73,7 @@ class Link:
         self._client = client
         self._guard = guard or Guard()
         self._progress = asyncio.Event()  # set when the outbox may have become emptier
-        self._announcer = Announcer(config, outbox, client, device, self.stats, self.troubles, self._progress.set)
+        self._announcer = Announcer(config, outbox, client, device, self.stats, self.troubles, self._progress.set, seal)
         self._courier = Courier(
             config,
             outbox,
@@ -81,6 +84,7 @@ class Link:
             self.troubles,
             self._changed,
             learned or (lambda earlier, cloud: None),
+            seal,
         )
 
     def stats(self) -> GatewayStats:

@@ -239,17 +239,22 @@ class Outbox:
 
     # What ends a bake.
 
-    def apply(self, bake_id: bytes, cloud: BakeVerdict, now_us: int, wall_us: int | None = None) -> Applied:
+    def apply(
+        self, bake_id: bytes, cloud: BakeVerdict, now_us: int, wall_us: int | None = None, clip_sha256: str = ""
+    ) -> Applied:
         """Apply a cloud verdict once.
 
         "final": it decided a pending bake. "correction": it came after the edge had decided. "duplicate": this bake
-        has had its cloud verdict. "unknown": no such bake. The last two change nothing.
+        has had its cloud verdict. "unknown": no such bake, or the verdict is on another clip than the one with
+        `clip_sha256`. The last two change nothing.
         """
         dated_us = now_us if wall_us is None else wall_us
         with self._store.transaction() as db:
             row = db.execute("SELECT camera, verdict, clip_bytes FROM pending WHERE id = ?", (bake_id,)).fetchone()
             if row is not None:
                 camera, earlier = row[0], _line_verdict(row[1])
+                if _differ(earlier.clip_sha256, clip_sha256):
+                    return Applied("unknown")
                 self._delete(bake_id)
                 self._decide(camera, verdicts.from_cloud(self._task, earlier, cloud, dated_us), now_us, is_open=False)
                 outcome: Literal["final", "correction"] = "final"
@@ -261,6 +266,8 @@ class Outbox:
                 camera, earlier, is_open = row[0], _line_verdict(row[1]), row[2]
                 if not is_open:
                     return Applied("duplicate")
+                if _differ(earlier.clip_sha256, clip_sha256):
+                    return Applied("unknown")
                 db.execute("UPDATE decided SET open = 0 WHERE id = ?", (bake_id,))
                 self._announce(camera, encode(verdicts.from_cloud(self._task, earlier, cloud, dated_us)))
                 outcome, ended = "correction", []
@@ -361,6 +368,11 @@ class Outbox:
     def is_idle(self) -> bool:
         """True when no bake waits for a verdict and no verdict waits to be published."""
         return self._backlog == 0 and self._news == 0
+
+
+def _differ(sent: str | None, judged: str) -> bool:
+    """Whether a verdict says what clip it judged, and it is not the one that was sent."""
+    return bool(sent) and bool(judged) and sent != judged
 
 
 def _line_verdict(payload: bytes) -> LineVerdict:

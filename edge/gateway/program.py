@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -27,12 +28,16 @@ from edge.watch.guard import Guard
 from edge.watch.opening import open_guard
 from shared.errors import BadInputError
 from shared.mqtt import BrokerAddress, MqttClient, parse_address
+from shared.pki.credentials import Credentials
+from shared.pki.identity import Identity
+from shared.seal.choose import Security, choose
 from shared.task import load_task
 from shared.topics import Line, check_name
 
 log = logging.getLogger(__name__)
 
 DEFAULT_SEED = 1
+DEFAULT_SITE, DEFAULT_GATEWAY = "site-1", "gateway-1"
 
 
 @contextlib.contextmanager
@@ -56,8 +61,8 @@ class Options:
     device: str
     model: Path | None
     broker: str
-    site: str
-    gateway: str
+    site: str | None
+    gateway: str | None
     camera: str
     task: str
     outbox: Path
@@ -70,6 +75,13 @@ class Options:
     deadline_s: float | None
     bakes: int
     backlog: int
+    credentials: Credentials | None = None
+    unsigned: bool = False
+
+    def line(self) -> Line:
+        """As told, as the certificate says, or the first of a site. Raises BadInputError."""
+        own = Line(DEFAULT_SITE, DEFAULT_GATEWAY) if self.credentials is None else self.credentials.identity().line
+        return Line.of(self.site or own.site, self.gateway or own.gateway)
 
 
 def serve(options: Options) -> None:
@@ -77,7 +89,7 @@ def serve(options: Options) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     address = parse_address(options.broker)
     config = GatewayConfig(
-        line=Line.of(options.site, options.gateway),
+        line=options.line(),
         task=load_task(options.task),
         camera=check_name(options.camera, "camera"),
         deadline_s=options.deadline_s,
@@ -85,6 +97,8 @@ def serve(options: Options) -> None:
         session=options.session,
         outbox=OutboxConfig(max_bytes=options.outbox_bytes),
     )
+    identity = Identity.of("gateway", f"{config.line.site}/{config.line.gateway}")
+    security = choose(address, options.credentials, options.unsigned, identity)
     with (
         open_source(options.source, options.bakes, config.task.escalation.frames) as items,
         contextlib.closing(Outbox(options.outbox, config.task, config.outbox)) as outbox,
@@ -106,7 +120,7 @@ def serve(options: Options) -> None:
             governor = Governor(options.limits, options.outbox.with_name(f"{options.outbox.name}.budget.json"))
             gate = load_gate((options.model or DEFAULT_MODEL) / "gate.json", len(config.task.labels))
             budget = Budget(governor, Valuer(gate, config.task))
-        asyncio.run(_serve(address, config, device, outbox, guard, budget, items))
+        asyncio.run(_serve(address, config, device, outbox, guard, budget, items, security))
 
 
 async def _serve(
@@ -117,13 +131,15 @@ async def _serve(
     guard: Guard,
     budget: Budget | None,
     items: AsyncIterator[SourceItem],
+    security: Security,
 ) -> None:
     loop, this = asyncio.get_running_loop(), asyncio.current_task()
     assert this is not None  # noqa: S101
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, this.cancel)
-    async with MqttClient(client_config(address, config, device.kind), patient=True) as client:
-        gateway = Gateway(config, device, outbox, client, guard=guard, budget=budget)
+    mqtt = dataclasses.replace(client_config(address, config, device.kind), tls_context=security.tls_context)
+    async with MqttClient(mqtt, patient=True) as client:
+        gateway = Gateway(config, device, outbox, client, guard=guard, budget=budget, seal=security.seal)
         log.info("%s inspects for %s on %s", device.name, config.line.prefix, address)
         try:
             await gateway.run(items)

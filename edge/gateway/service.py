@@ -10,6 +10,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +29,7 @@ from shared.images import encode_jpeg, encode_snapshot
 from shared.messages import BakeVerdict, Classification, GatewayStats, LineVerdict
 from shared.mqtt import MqttClient
 from shared.resize import square_resize
+from shared.seal import Seal
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,9 @@ class Gateway:
         skipped: Callable[[Skipped], None] | None = None,
         guard: Guard | None = None,
         budget: Budget | None = None,
+        seal: Seal | None = None,
     ) -> None:
+        """Without a `seal` nothing is signed and anybody's answers count: for programs told to do so."""
         self._config = config
         self._device = device
         self._rng = random.Random()
@@ -70,6 +74,7 @@ class Gateway:
             guard=self._guard,
             clock=clock,
             learned=self._learned,
+            seal=seal,
         )
         self.counters = self._link.counters
         self._clock = self._link.clock
@@ -127,6 +132,8 @@ class Gateway:
             await self._link.decide(verdict)
         else:
             clip = await asyncio.to_thread(pack, bake, captured_us, config.jpeg_quality)
+            clip_sha256 = await asyncio.to_thread(lambda: hashlib.sha256(clip).hexdigest())
+            verdict = msgspec.structs.replace(verdict, clip_sha256=clip_sha256)
             if self._budget is not None and not self._budget.admits(edge, len(clip), now_us):
                 await self._link.decide(verdicts.edge_final(verdict, "budget", wall_us))
                 self.counters.over_budget += 1

@@ -107,8 +107,7 @@ class Authority:
             raise BadInputError(f"a certificate is valid for 1 to {MAX_LEAF_DAYS} days, not {days}")
         if bool(hosts) != (identity.role == "broker"):
             raise BadInputError("--host names the machine of a broker: at least one for a broker, none for others")
-        key = Ed25519PrivateKey.generate()
-        certificate = self._certify(identity, key, now, days, hosts)
+        key, certificate = self.certify(identity, now, days, hosts)
         holder = self.folder / identity.role / identity.name
         with self._locked():
             files.replace_file(self.folder / "certs" / f"{certificate.serial_number:040x}.pem", _pem(certificate))
@@ -122,9 +121,11 @@ class Authority:
             self._write_crl(self._revoked(), now)
         return holder
 
-    def _certify(
-        self, identity: Identity, key: Ed25519PrivateKey, now: datetime, days: int, hosts: Sequence[str]
-    ) -> x509.Certificate:
+    def certify(
+        self, identity: Identity, now: datetime, days: int, hosts: Sequence[str] = ()
+    ) -> tuple[Ed25519PrivateKey, x509.Certificate]:
+        """A new key and its certificate, neither written nor recorded anywhere. Raises BadInputError."""
+        key = Ed25519PrivateKey.generate()
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, str(identity))])
         serves = identity.role == "broker"
         purpose = ExtendedKeyUsageOID.SERVER_AUTH if serves else ExtendedKeyUsageOID.CLIENT_AUTH
@@ -143,7 +144,7 @@ class Authority:
             builder = builder.add_extension(
                 x509.SubjectAlternativeName([_general_name(host) for host in hosts]), critical=False
             )
-        return builder.sign(self._key, None)
+        return key, builder.sign(self._key, None)
 
     def revoke(self, now: datetime, identity: Identity | None = None, serial: int | None = None) -> list[Issued]:
         """Revoke what `identity` holds, or the one certificate `serial`. Raises BadInputError when there is none."""

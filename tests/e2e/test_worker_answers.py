@@ -45,7 +45,7 @@ def test_a_repeated_id_is_answered_again_and_computed_once(broker: EmbeddedBroke
     ("changes", "properties", "words"),
     [
         ({"clip": b"no clip at all"}, {}, "not a clip"),
-        ({"clip": encode_clip([ClipFrame(b"\xff\xd8" + bytes(60), 0)])}, {}, "JPEG frame"),
+        ({"clip": encode_clip([ClipFrame(b"\xff\xd8" + bytes(60), 0)])}, {}, "JPEG damaged"),
         ({}, {"response_topic": "cw/1/rsp/plant/victim"}, "answers go nowhere else"),
         ({}, {"user": {}}, "schema"),
     ],

@@ -33,6 +33,7 @@ from shared.messages import (
 )
 from shared.mqtt import Incoming, MqttClient, MqttConfig
 from shared.mqtt.backoff import Backoff
+from shared.seal import Seal
 from shared.task import Task, load_task
 from shared.topics import Line
 
@@ -100,10 +101,12 @@ async def outsider(broker: EmbeddedBroker) -> AsyncIterator[Outsider]:
 
 
 @contextlib.asynccontextmanager
-async def worker(broker: EmbeddedBroker, engine: RuleEngine, name: str = "w-1") -> AsyncIterator[Worker]:
+async def worker(
+    broker: EmbeddedBroker, engine: RuleEngine, name: str = "w-1", seal: Seal | None = None
+) -> AsyncIterator[Worker]:
     config = WorkerConfig(name, TASK, "rules")
     async with MqttClient(worker_client(broker.address, config)) as client:
-        running, stop = Worker(config, engine, client), asyncio.Event()
+        running, stop = Worker(config, engine, client, seal=seal), asyncio.Event()
         task = asyncio.create_task(running.run(stop))
         try:
             yield running
@@ -126,7 +129,7 @@ def bakes(count: int, frames: int = 3, pause: Callable[[], Any] | None = None) -
 async def gateway(
     broker: EmbeddedBroker, device: Device, path: Path, **options: Any
 ) -> AsyncIterator[tuple[Gateway, Outbox]]:
-    watchers = {name: options.pop(name, None) for name in ("guard", "budget")}
+    watchers = {name: options.pop(name, None) for name in ("guard", "budget", "seal")}
     outbox_config = options.pop("outbox", OutboxConfig(retry_s=1.0, synchronous="NORMAL"))
     config = GatewayConfig(LINE, TASK, stats_interval_s=0.01, outbox=outbox_config, **options)
     with contextlib.closing(Outbox(path / "outbox.db", TASK, outbox_config)) as outbox:
