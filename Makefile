@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tflite-env demo test lint format bench bench-emu bench-gate fuzz firmware picture probe-bakery lock clean
+.PHONY: help setup tflite-env demo test lint format bench bench-emu bench-gate bench-link fuzz firmware picture probe-bakery lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ bench: setup ## Everything that takes long: figures of emulator, firmware and re
 	@$(BIN)/crustwatch firmware speed
 	@$(BIN)/crustwatch render --count 20 --seed 1 --out "$$(mktemp -d)/bakes"
 	@CRUSTWATCH_DIFFERENTIAL_INSTRUCTIONS=100000000 $(BIN)/python -m pytest -q tests/emulator/test_rp2040_differential.py
+
+bench-link: setup ## Hold the link against raw paho on the same mosquitto (a minute)
+	@$(BIN)/python tests/bench/bench_link.py request
 
 fuzz: setup .venv-fuzz/.installed ## Fuzz every parser with atheris: 10,000,000 executions in all (an hour)
 	@.venv-fuzz/bin/python tests/fuzz/campaign.py --executions $(or $(EXECUTIONS),10000000)

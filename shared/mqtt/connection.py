@@ -58,6 +58,7 @@ class Connection:
         self._waiting: dict[int, tuple[asyncio.Future[int], float]] = {}
         self._reading: socket.socket | None = None  # the open socket
         self._paused = False
+        self._watching = False  # the selector waits until the socket takes more
         self._housekeeper: asyncio.Task[None] | None = None
         self._client = self._new_client()
 
@@ -86,7 +87,7 @@ class Connection:
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
-        client.on_publish = self._on_acknowledged
+        client.acknowledged = self._answer
         client.on_subscribe = self._on_subscribed
         client.on_socket_open = self._on_socket_open
         client.on_socket_close = self._on_socket_close
@@ -240,8 +241,7 @@ class Connection:
             return
         self._reading = opened
         self._loop.add_reader(opened, self._read)
-        if self._client.want_write():
-            self._loop.add_writer(opened, self._client.loop_write)
+        self._loop.call_soon(self._write)
 
     def _forget_socket(self) -> None:
         if self._reading is not None and self._reading.fileno() >= 0:
@@ -257,11 +257,20 @@ class Connection:
 
     def _on_want_write(self, client: paho.Client, data: object, writing: object) -> None:
         if self._reading is not None:  # else `_dial` is running, and `_watch_socket` will look
+            self._loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        """Write at once what was queued in this turn of the loop: only a full socket is worth a selector's while."""
+        if self._reading is not None:
+            self._client.loop_write()
+        if self._reading is not None and self._client.want_write():
             self._loop.add_writer(self._reading, self._client.loop_write)
+            self._watching = True
 
     def _on_nothing_to_write(self, client: paho.Client, data: object, writing: object) -> None:
-        if self._reading is not None and self._reading.fileno() >= 0:
+        if self._watching and self._reading is not None and self._reading.fileno() >= 0:
             self._loop.remove_writer(self._reading)
+        self._watching = False
 
     def _on_socket_close(self, client: paho.Client, data: object, closing: object) -> None:
         self._forget_socket()
@@ -294,20 +303,15 @@ class Connection:
             )
         )
 
-    def _on_acknowledged(
-        self, client: paho.Client, data: object, packet: int, code: ReasonCode, properties: object
-    ) -> None:
-        self._answer(packet, code)
-
     def _on_subscribed(
         self, client: paho.Client, data: object, packet: int, codes: list[ReasonCode], properties: object
     ) -> None:
-        self._answer(packet, codes[0])
+        self._answer(packet, codes[0].value)
 
-    def _answer(self, packet: int, code: ReasonCode) -> None:
+    def _answer(self, packet: int, code: int) -> None:
         reply, _ = self._waiting.get(packet, (None, 0.0))
         if reply is not None and not reply.done():
-            reply.set_result(code.value)
+            reply.set_result(code)
 
 
 def _reason(code: int) -> str:

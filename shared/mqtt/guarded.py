@@ -4,11 +4,15 @@
 property: seven properties on a 300 KB clip copy 8 MB, and 10,000 user properties stop the event loop for minutes. Here
 the head is taken apart alone, so that the payload is copied once, and a message with more than MAX_PROPERTY_BYTES of
 properties is acknowledged and dropped. A packet beyond the announced maximum ends the connection (MQTT 5, 3.1.2.11.4).
+A PUBACK without properties, which is every one, is read without paho's objects for reason and properties: a sixth of
+the CPU time of a small publication.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import Literal
 
 import paho.mqtt.client as paho
 from paho.mqtt import _packet
@@ -21,6 +25,7 @@ MAX_PACKET_BYTES = 16 * 1024 * 1024  # MQTT 5 Maximum Packet Size that we announ
 MAX_PROPERTY_BYTES = 16 * 1024  # ours have about 1 KB
 _QOS = 0x06
 _PUBLISH_PREFIX = 2  # bytes of the topic's length
+_MID_BYTES = 2
 
 
 def head_length(packet: bytes | bytearray, qos: int) -> tuple[int, int]:
@@ -48,15 +53,33 @@ def head_length(packet: bytes | bytearray, qos: int) -> tuple[int, int]:
 
 
 class GuardedClient(paho.Client):
-    """A paho client for MQTT 5; `dropped` counts messages whose properties were too many."""
+    """A paho client for MQTT 5; `dropped` counts messages whose properties were too many.
+
+    `acknowledged` is called with packet id and reason code of each PUBACK, instead of paho's `on_publish`.
+    """
 
     dropped = 0
+    acknowledged: Callable[[int, int], None] = staticmethod(lambda packet, code: None)
 
     def _packet_read(self) -> MQTTErrorCode:
         if self._in_packet["have_remaining"] and self._in_packet["remaining_length"] > MAX_PACKET_BYTES:
             log.warning("a packet of %d bytes: disconnecting", self._in_packet["remaining_length"])
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         return super()._packet_read()
+
+    def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
+        packet = self._in_packet["packet"]
+        if cmd == "PUBCOMP" or len(packet) < _MID_BYTES:  # nothing here publishes at QoS 2
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        mid = int.from_bytes(packet[:_MID_BYTES], "big")
+        with self._out_message_mutex:
+            if self._out_messages.pop(mid, None) is None:
+                return MQTTErrorCode.MQTT_ERR_SUCCESS
+            self._inflight_messages -= 1
+            self.acknowledged(mid, packet[_MID_BYTES] if len(packet) > _MID_BYTES else 0)  # 0 is left out (3.4.2.1)
+            if len(self._out_messages) > self._inflight_messages:  # some wait for room
+                return self._update_inflight()
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _handle_publish(self) -> MQTTErrorCode:
         command, packet = self._in_packet["command"], self._in_packet["packet"]

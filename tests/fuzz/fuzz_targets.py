@@ -240,7 +240,7 @@ def _image_seeds() -> list[bytes]:
     two = bytearray(first + uf2[512:1024])
     two[24:28] = two[536:540] = (2).to_bytes(4, "little")
     small = elf[:52] + elf[52 : 52 + 32 * 8]
-    return [b"\x00" + bytes(first), b"\x01" + bytes(two), b"\x00" + small, _small_elf(), b"\x02" + elf[-60_000:]]
+    return [b"\x00" + bytes(first), b"\x01" + bytes(two), b"\x00" + small, _small_elf()]
 
 
 def _small_elf() -> bytes:
@@ -294,7 +294,7 @@ TARGETS = (
     Target("gate", gate, _gate_seeds, 0.06, 8192),
     Target("certificate", certificate, _certificate_seeds, 0.06),
     Target("tflite", tflite, _tflite_seeds, 0.02, 1 << 17),
-    Target("image", image, _image_seeds, 0.05, 1 << 16),
+    Target("image", image, _image_seeds, 0.05, 1 << 12),
     Target("jpeg", jpeg, _jpeg_seeds, 0.05),
     Target("address", address, lambda: [b"mqtt://u:p@[::1]:1884", b"mqtts://h"], 0.05, 256),
     Target("debugger", debugger, lambda: [b"\x80+$qSupported:a#37$m0,4#fd\x03", b"\x00$X0,1:}\x03#aa"], 0.07, 1024),

@@ -1,0 +1,53 @@
+"""`make bench-link`: what the link costs beside raw paho-mqtt. Ratios are taken in turns within one run.
+
+python tests/bench/bench_link.py request --json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # as a script, from anywhere
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def show(figures: Any, as_json: bool) -> None:
+    """Print a dataclass of figures, one a line or as JSON."""
+    fields = asdict(figures)
+    if as_json:
+        typer.echo(json.dumps(fields))
+        return
+    for name, value in fields.items():
+        typer.echo(f"{name:24} {value}")
+
+
+@app.callback()
+def bench_link() -> None:
+    """Measure the link between gateways, broker and workers."""
+
+
+@app.command()
+def request(
+    requests: Annotated[int, typer.Option(min=20, help="Requests of each side, in turns.")] = 1000,
+    batches: Annotated[int, typer.Option(min=1, help="Measurements of throughput of each side, in turns.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Request to response of a 300 KB clip, and throughput at saturation, against raw paho on the same mosquitto.
+
+    Example: python tests/bench/bench_link.py request --requests 1000
+    """
+    import bench_request
+
+    show(bench_request.measure(requests, batches), as_json)
+
+
+if __name__ == "__main__":
+    app()

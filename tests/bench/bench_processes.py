@@ -1,0 +1,60 @@
+"""Child processes of a bench, and what memory they hold over time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from shared import children
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+@contextlib.contextmanager
+def script(name: str, *arguments: object, stdout: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A script of this folder as a child process."""
+    child = children.spawn([sys.executable, str(HERE / name), *map(str, arguments)], stdout=stdout)
+    try:
+        yield child
+    finally:
+        children.stop(child, 5.0)
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory of a process (proc(5), VmRSS); 0 when it is gone."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+class MemoryRecord:
+    """Resident memory of named processes, sampled over time."""
+
+    def __init__(self, pids: dict[str, int], every_s: float) -> None:
+        self._pids, self._every_s = pids, every_s
+        self.samples: dict[str, list[float]] = {name: [] for name in pids}
+
+    async def keep(self) -> None:
+        """For ever: take a sample of each."""
+        while True:
+            for name, pid in self._pids.items():
+                self.samples[name].append(round(resident_mb(pid), 1))
+            await asyncio.sleep(self._every_s)
+
+    def growth_mb(self, name: str) -> float:
+        """From the end of the first third, when everything is warm, to the end: what would go on growing."""
+        kept = self.samples[name]
+        return round(kept[-1] - kept[len(kept) // 3], 1) if kept else 0.0
+
+
+def percentile_ms(seconds: list[float], share: float) -> float:
+    """A percentile (nearest rank) in milliseconds; 0 without data."""
+    ordered = sorted(seconds)
+    return round(1e3 * ordered[min(len(ordered) - 1, int(share * len(ordered)))], 3) if ordered else 0.0

@@ -1,0 +1,43 @@
+"""The cloud worker's service with an engine that answers at once and says that it did not look.
+
+python tests/bench/bench_worker.py PORT [NAME]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cloud.worker.service import Worker, WorkerConfig, client_config
+from shared.messages import BakeVerdict
+from shared.mqtt import BrokerAddress, MqttClient
+from shared.task import Task, load_task
+
+MODEL = "bench-answers-at-once"
+TASK = load_task("pizza")
+SAID = BakeVerdict("dark", 0.5, False, "bench engine: answers at once without looking at a pixel")
+
+
+class AtOnce:
+    """Says `dark` to everything, and who said it."""
+
+    def verdict(self, frames: Sequence[NDArray[np.uint8]], times_s: Sequence[float], task: Task) -> BakeVerdict:
+        """The one answer."""
+        return SAID
+
+
+async def serve(port: int, name: str) -> None:
+    """Answer until SIGTERM."""
+    stop, config = asyncio.Event(), WorkerConfig(name, TASK, MODEL)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with MqttClient(client_config(BrokerAddress("127.0.0.1", port), config)) as client:
+        await Worker(config, AtOnce(), client).run(stop)
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "bench"))
