@@ -41,22 +41,23 @@ class StackLine:
         self.took_s.append(time.perf_counter() - self._asked.pop(earlier.id))
         self.applied.set()
 
-    def ask(self, clip: bytes, priority: Priority = "normal") -> None:
+    async def ask(self, clip: bytes, priority: Priority = "normal") -> None:
         """Hand over a bake that the edge is unsure of."""
         self._count += 1
         now_us = system_now_us()
         bake_id = self._count.to_bytes(16, "big")
         verdict = verdicts.from_edge(self._task, bake_id, f"bake-{self._count}", EDGE, now_us, now_us, "unsure")
         started_s = time.perf_counter()
-        self.link.escalate(verdict, clip, priority, now_us + DEADLINE_US)
-        accepted_s = time.perf_counter()
-        self.accept_s.append(accepted_s - started_s)
-        self._asked[verdict.id] = accepted_s
+        self._asked[verdict.id] = started_s
+        await self.link.escalate(verdict, clip, priority, self.link.clock.now_us() + DEADLINE_US)
+        if verdict.id in self._asked:  # else it came back before its acceptance was on the disk
+            self._asked[verdict.id] = time.perf_counter()
+        self.accept_s.append(time.perf_counter() - started_s)
 
     async def request(self, clip: bytes) -> float:
         """Seconds from a bake's acceptance, when the courier may take it, to its verdict applied."""
         self.applied.clear()
-        self.ask(clip)
+        await self.ask(clip)
         await self.applied.wait()
         return self.took_s[-1]
 
@@ -67,7 +68,7 @@ class StackLine:
             while len(self._asked) >= window:
                 self.applied.clear()
                 await self.applied.wait()
-            self.ask(clip)
+            await self.ask(clip)
         while len(self.took_s) < before + count:
             self.applied.clear()
             await self.applied.wait()
