@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -9,6 +10,7 @@ from typing import TypeVar
 from shared.errors import BadInputError
 from shared.messages import GatewayStats, GatewayStatus, LineVerdict, WorkerStatus, decode
 from shared.mqtt import Incoming
+from shared.seal import Seal
 from shared.topics import ROOT, worker_status_filter
 
 FILTERS = (f"{ROOT}/+/+/status", f"{ROOT}/+/+/stats", f"{ROOT}/+/+/+/verdict", worker_status_filter())
@@ -36,7 +38,8 @@ class Overview:
     cameras: dict[str, CameraView] = field(default_factory=dict)  # by topic
     workers: dict[str, WorkerStatus] = field(default_factory=dict)  # by name
     latest: deque[CameraView] = field(default_factory=lambda: deque(maxlen=LATEST))  # verdicts, newest first
-    refused: int = 0  # messages that were not what their topic promises
+    refused: int = 0  # messages that were not what their topic promises, or not sealed by its gateway
+    seal: Seal | None = None  # to check verdicts by; without one they are believed
 
     def note(self, message: Incoming) -> None:
         """Take in a message of one of FILTERS; what cannot be read is counted."""
@@ -54,6 +57,9 @@ class Overview:
             case [site, gateway, "stats"]:
                 _put(self.stats, f"{site}/{gateway}", message, GatewayStats)
             case [site, gateway, camera, "verdict"]:
+                if self.seal is not None:
+                    digest = hashlib.sha256(message.payload).digest()
+                    self.seal.check(message.topic, digest, message.properties, f"gateway/{site}/{gateway}")
                 view = CameraView(f"{site}/{gateway}", camera, decode(message.payload, LineVerdict, message.topic))
                 if message.topic in self.cameras or len(self.cameras) < MAX_LINES:
                     self.cameras[message.topic] = view

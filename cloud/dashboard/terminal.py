@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import signal
 
 from rich.console import Console, Group
@@ -11,23 +12,32 @@ from rich.table import Table
 
 from cloud.dashboard.lines import FILTERS, CameraView, Overview
 from shared.mqtt import BrokerAddress, MqttClient, MqttConfig
+from shared.pki.credentials import Credentials
+from shared.seal import Seal
 
 REFRESH_S = 0.25
 
 
-def watch(address: BrokerAddress, client_id: str) -> None:
-    """Show the lines until Ctrl-C. Raises LinkDownError or RefusedError when the broker cannot be reached."""
-    asyncio.run(_watch(address, client_id))
+def watch(address: BrokerAddress, client_id: str, credentials: Credentials | None = None) -> None:
+    """Show the lines until Ctrl-C; with `credentials`, over TLS and only verdicts that their gateway has sealed.
+
+    Raises LinkDownError or RefusedError when the broker cannot be reached, BadInputError for bad credentials.
+    """
+    asyncio.run(_watch(address, client_id, credentials))
 
 
-async def _watch(address: BrokerAddress, client_id: str) -> None:
+async def _watch(address: BrokerAddress, client_id: str, credentials: Credentials | None) -> None:
     loop, this = asyncio.get_running_loop(), asyncio.current_task()
     assert this is not None  # noqa: S101
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, this.cancel)
     console, overview = Console(), Overview()
+    mqtt = MqttConfig(address, client_id)
+    if credentials is not None:
+        overview.seal = Seal.load(credentials)
+        mqtt = dataclasses.replace(mqtt, tls_context=credentials.client_context)
     try:
-        async with MqttClient(MqttConfig(address, client_id)) as client:
+        async with MqttClient(mqtt) as client:
             for topic_filter in FILTERS:
                 await client.subscribe(topic_filter)
             screen = Screen(overview, client, address)
@@ -64,7 +74,9 @@ class Screen:
 
     def __rich__(self) -> Group:
         link = "connected" if self._client.connected else "NOT CONNECTED"
-        return Group(f"{self._address}: {link}", self._gateways(), self._verdicts(), self._workers())
+        trust = "verdicts checked" if self._overview.seal is not None else "verdicts believed as they are"
+        refused = f", {self._overview.refused} messages refused" if self._overview.refused else ""
+        return Group(f"{self._address}: {link}, {trust}{refused}", self._gateways(), self._verdicts(), self._workers())
 
     def _gateways(self) -> Table:
         table = _table("line", "status", "device", "bakes", "final", "escalated", "timeouts", "backlog", "cloud link")

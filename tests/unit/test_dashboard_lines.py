@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from seal_scene import digest, seal
 
 from cloud.dashboard import lines
 from cloud.dashboard.lines import Overview
@@ -58,3 +59,14 @@ def test_nothing_that_is_published_stops_the_dashboard(topic: str, payload: byte
     overview = Overview()
     overview.note(message(topic, payload))
     assert overview.refused <= 1
+
+
+def test_with_a_seal_only_the_gateways_own_verdicts_are_shown() -> None:
+    topic = "cw/1/plant/oven-1/belt/verdict"
+    overview = Overview(seal=seal("observer", "office"))
+    for signer in ("oven-2", "oven-1"):
+        signed = seal("gateway", f"plant/{signer}").sign(topic, digest(VERDICT), Properties())
+        overview.note(Incoming(topic, VERDICT, True, signed))
+    overview.note(message(topic, VERDICT))
+    assert overview.refused == 2
+    assert len(overview.latest) == 1

@@ -1,0 +1,87 @@
+"""A whole line over the broker of `crustwatch broker config`: certificates, access rules and seals at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import pytest
+from line_scene import TASK, RuleEngine, bakes
+from site_scene import Site
+
+from cloud.worker.service import Worker, WorkerConfig
+from cloud.worker.service import client_config as worker_client
+from edge.devices import Device
+from edge.gateway.config import GatewayConfig
+from edge.gateway.link import client_config
+from edge.gateway.outbox import Outbox, OutboxConfig
+from edge.gateway.service import Gateway
+from shared.broker import mosquitto
+from shared.messages import GatewayStatus, LineVerdict, WorkerStatus, decode
+from shared.mqtt import Incoming, MqttClient
+from shared.pki.credentials import Credentials
+from shared.seal import Seal
+from shared.topics import STATE_FILTERS, Line
+
+pytestmark = pytest.mark.skipif(mosquitto.find_mosquitto() is None, reason="mosquitto is not installed")
+LINE = Line.of("plant", "oven-1")
+
+
+def seal(credentials: Credentials) -> Seal:
+    return Seal.load(credentials)
+
+
+def test_a_line_needs_nothing_that_its_access_rules_refuse(tmp_path: Path, device: Device) -> None:
+    async def scenario(site: Site) -> dict[str, list[Incoming]]:
+        seen: dict[str, list[Incoming]] = {}
+        mine, his = site.of("gateway", "plant/oven-1"), site.of("worker", "w-1")
+        config = GatewayConfig(LINE, TASK, stats_interval_s=0.01, outbox=OutboxConfig(synchronous="NORMAL"))
+        working = WorkerConfig("w-1", TASK, "rules")
+        gateway_mqtt = client_config(site.address, config, device.kind)
+        worker_mqtt = worker_client(site.address, working)
+        async with (
+            site.client(site.of("observer", "grafana")) as observer,
+            MqttClient(dataclasses.replace(worker_mqtt, tls_context=his.client_context)) as at_worker,
+        ):
+            for topic_filter in (*STATE_FILTERS, "homeassistant/device/+/config"):
+                await observer.subscribe(topic_filter)
+
+            async def watch() -> None:
+                async for message in observer.messages():
+                    observer.acknowledge(message)
+                    seen.setdefault(message.topic, []).append(message)
+
+            watching, stop = asyncio.create_task(watch()), asyncio.Event()
+            serving = asyncio.create_task(Worker(working, RuleEngine(), at_worker, seal=seal(his)).run(stop))
+            with contextlib.closing(Outbox(tmp_path / "outbox.db", TASK, config.outbox)) as outbox:
+                async with MqttClient(dataclasses.replace(gateway_mqtt, tls_context=mine.client_context)) as at_oven:
+                    line = Gateway(config, device, outbox, at_oven, seal=seal(mine))
+                    stats = await line.run(bakes(5))
+            assert (stats.finals, stats.escalated, stats.timeouts, stats.refused) == (5, 5, 0, 0)
+            assert stats.problems == ()
+            async with asyncio.timeout(20):
+                while len(seen.get(LINE.status, ())) < 2:
+                    await asyncio.sleep(0.01)
+            stop.set()
+            await serving
+            watching.cancel()
+        return seen
+
+    with Site(tmp_path).running() as site:
+        seen = asyncio.run(scenario(site))
+        reader = seal(site.of("observer", "grafana"))
+    for topic in (LINE.verdict("belt"), LINE.event("belt")):
+        for message in seen[topic]:
+            digest = hashlib.sha256(message.payload).digest()
+            reader.check(topic, digest, message.properties, "gateway/plant/oven-1")
+    finals = [decode(m.payload, LineVerdict, "") for m in seen[LINE.event("belt")]]
+    assert sum(verdict.state == "final" for verdict in finals) == 5
+    assert [decode(m.payload, GatewayStatus, "").status for m in seen[LINE.status]] == ["online", "offline"]
+    assert decode(seen["cw/1/worker/w-1/status"][0].payload, WorkerStatus, "").status == "online"
+    assert seen[LINE.snapshot("belt")]
+    assert seen[LINE.stats]
+    assert seen[LINE.discovery()]
+    assert not any("/req/" in topic or "/rsp/" in topic for topic in seen)
