@@ -64,6 +64,7 @@ class Block:
 class Assembly:
     """Lines of a function, with literals placed in time."""
 
+    name: str
     lines: list[str] = field(default_factory=list)
     cycles: int = 0
     bytes: int = 0
@@ -103,14 +104,15 @@ def dense_code(
     forms: Requantisation,
     constants: NDArray[np.int64],
     channels: tuple[int, int] | None = None,
+    unread: NDArray[np.bool_] | None = None,
 ) -> Assembly:
     """The function `name`: void (const int32_t *window, int8_t *first, int8_t *second, int32_t *exact).
 
     `weights` int8 [O, K]; `constants` int64 [O]: the output of channels without weights. The sums of the channels
     whose form is exact go to `exact`, first and second pixel's, channel by channel. `channels`: only the first of these
-    to before the second.
+    to before the second. `unread` [O]: of channels without weights those whose output may be anything.
     """
-    code = Assembly()
+    code = Assembly(name)
     code.lines += [f'    .section .text.{name}, "ax"', f"    .global {name}", f"    .type {name}, %function"]
     code.lines += ["    .balign 4", "    .thumb_func", f"{name}:"]
     _prologue(code)
@@ -124,6 +126,8 @@ def dense_code(
         code.place_pool(name, 14 * weights.shape[1] + 200)
         _sums(code, [weights[c].astype(int).tolist() for c in group])
         _outputs(code, name, group, forms, exact_index)
+    if unread is not None:
+        empty &= ~unread
     code.place_pool(name, 6 * int(empty.sum()) + 64)
     _constants(code, [int(c) for c in np.flatnonzero(empty)], constants)
     _epilogue(code)

@@ -48,6 +48,11 @@ class Geometry:
     out_w: int
     channels: int
 
+    @property
+    def name(self) -> str:
+        """Layers of one geometry share their loops."""
+        return f"depthwise_{self.width}_{self.out_w}_{self.channels}_{self.stride_h}_{self.stride_w}"
+
 
 @dataclass(frozen=True, slots=True)
 class Channel:
@@ -104,12 +109,12 @@ def _allowed(taps: tuple[int, ...], sizes: tuple[int, ...]) -> bool:
 
 def layer_code(name: str, split: tuple[int, ...], geometry: Geometry, *, wide: bool) -> Assembly:
     """The function `name` for any channel that allows `split`; `wide`: whose k counts (nn.h, nn_depthwise_channel)."""
-    return _function(name, _Loop(Assembly(), name, geometry, split, None, wide))
+    return _function(name, _Loop(Assembly(name), name, geometry, split, None, wide))
 
 
 def channel_code(name: str, channel: Channel, geometry: Geometry) -> Assembly:
     """The function `name` for one channel."""
-    return _function(name, _Loop(Assembly(), name, geometry, channel.blocks, channel, channel.k > 0))
+    return _function(name, _Loop(Assembly(name), name, geometry, channel.blocks, channel, channel.k > 0))
 
 
 def _function(name: str, loop: _Loop) -> Assembly:

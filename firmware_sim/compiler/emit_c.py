@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from firmware_sim.compiler.arena import ArenaPlan, plan
+from firmware_sim.compiler.channels import simplified
 from firmware_sim.compiler.emit_layers import IN_FLASH, IN_SRAM, Chunk, LayerText, array, layers_of
 from firmware_sim.compiler.graph import Graph
 from firmware_sim.compiler.placement import Placement, place
@@ -59,7 +60,7 @@ def emit_service(tflite: bytes, gate: Gate, origin: str = "model") -> Sources:
     Raises BadInputError for a model that `read_graph` refuses or that is no classifier of frames, and for a gate that
     does not fit it.
     """
-    graph = read_graph(tflite, origin)
+    graph = simplified(read_graph(tflite, origin))
     if graph.input_tensor.dtype != "int8":
         raise BadInputError(f"{origin}: its input is {graph.input_tensor.dtype}; the serial service sends int8 frames")
     if graph.output_tensor.dtype != "int8" or graph.output_tensor.shape[:2] != (1, 1):

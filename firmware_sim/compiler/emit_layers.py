@@ -206,7 +206,12 @@ def layers_of(
         fields |= _operands(operator, graph, table)
         fields["input2_offset"] = arena.offsets.get(operator.input2, 0)
     fields |= dict(zip(("in_h", "in_w", "in_c"), into.shape, strict=True))
-    fields |= dict(zip(("out_h", "out_w", "out_c"), out.shape, strict=True))
+    computed = (
+        tuple(1 if i in operator.axes else side for i, side in enumerate(into.shape))
+        if isinstance(operator, Mean)
+        else out.shape
+    )
+    fields |= dict(zip(("out_h", "out_w", "out_c"), computed, strict=True))
     fields |= {"input_zero_point": _signed(into.zero_point), "output_zero_point": _signed(out.zero_point)}
     if isinstance(operator, Conv2D | DepthwiseConv2D | AveragePool2D | MaxPool2D | Add | Mul):
         fields |= {"act_min": operator.low, "act_max": operator.high}
@@ -297,12 +302,12 @@ def _depthwise_tables(position: int, generated: GeneratedDepthwise) -> list[str]
         *(f"void {name}(const int32_t *, const int32_t *, int8_t *, uint32_t);" for name in generated.channels),
         "#endif",
         *(array(f"static const uint16_t rest_{position}[{len(rest)}]", rest) if rest else []),
-        f"static const struct nn_depthwise_channel channels_{position}[{len(rows)}] = {{"
-        f" /* {generated.forms.verdict()} */",
+        *([f"static const struct nn_depthwise_channel channels_{position}[{len(rows)}] = {{"] if rows else []),
         *(row for _, row in sorted(rows)),
-        "};",
-        f"static const struct nn_depthwise depthwise_{position} = {{",
-        f"    .shift = {generated.forms.shift}, .count = {len(rows)}, .channels = channels_{position},",
+        *(["};"] if rows else []),
+        f"static const struct nn_depthwise depthwise_{position} = {{ /* {generated.forms.verdict()} */",
+        f"    .shift = {generated.forms.shift}, .count = {len(rows)},",
+        *([f"    .channels = channels_{position},"] if rows else []),
         *([f"    .rest_count = {len(rest)}, .rest = rest_{position},"] if rest else []),
         "};",
         "",

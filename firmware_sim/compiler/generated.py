@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from firmware_sim.compiler.dense_code import Assembly, dense_code
 from firmware_sim.compiler.depthwise_code import SPLITS, Channel, Geometry, channels_of, layer_code, splits_of
 from firmware_sim.compiler.emit_layers import WORK_WORDS, Chunk, Generated, GeneratedDepthwise, kernel_of
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, Operator
-from firmware_sim.compiler.prover import EXACT, Requantisation, prove, staircase_of
+from firmware_sim.compiler.prover import EXACT, F1, Requantisation, prove, staircase_of
 from firmware_sim.compiler.split import PACK_CYCLES, balanced
 
 MAX_EXACT = 64  # nn.h, NN_WORK_SUMS: two sums a channel
@@ -43,6 +43,7 @@ class Dense:
     rows: NDArray[np.int8]  # [O, K]
     forms: Requantisation
     constants: NDArray[np.int64]  # [O], outputs of channels without weights
+    unread: NDArray[np.bool_]  # [O], channels whose output may be anything
     pairs: int  # of pixels
     cores: int
 
@@ -72,7 +73,7 @@ class Dense:
         return Chunk(names, first, end, middle), parts, shared
 
     def _function(self, name: str, first: int, end: int) -> Assembly:
-        return dense_code(name, self.rows, self.forms, self.constants, (first, end))
+        return dense_code(name, self.rows, self.forms, self.constants, (first, end), self.unread)
 
 
 def dense_of(position: int, operator: Conv2D, graph: Graph, cores: int) -> Dense | None:
@@ -81,12 +82,14 @@ def dense_of(position: int, operator: Conv2D, graph: Graph, cores: int) -> Dense
         return None
     stairs = staircase_of(operator, graph)
     forms = prove(stairs)
-    if (forms.form == EXACT).sum() > MAX_EXACT:
-        return None
     rows: NDArray[np.int8] = operator.weights.reshape(len(operator.weights), -1)  # [O, K]
     constants = stairs.value(np.zeros((len(rows), 1), np.int64))[:, 0]  # [O]
+    empty = ~rows.any(axis=1)  # needs no proof
+    forms = replace(forms, form=np.where(empty, F1, forms.form), b=np.where(empty, constants << forms.shift, forms.b))
+    if (forms.form == EXACT).sum() > MAX_EXACT:
+        return None
     pixels = graph.tensors[operator.output].elements // len(rows)
-    return Dense(position, rows, forms, constants, (pixels + 1) // 2, cores)
+    return Dense(position, rows, forms, constants, ~graph.needed(operator.output), (pixels + 1) // 2, cores)
 
 
 def candidate(position: int, operator: Conv2D, graph: Graph, cores: int) -> Candidate | None:
@@ -115,18 +118,19 @@ def depthwise_candidate(position: int, operator: DepthwiseConv2D, graph: Graph, 
         return None
     forms = prove(staircase_of(operator, graph))
     geometry = Geometry(packed, window.stride_h, window.stride_w, width, channels)
-    numbers = channels_of(operator.weights.reshape(9, -1), forms)
-    if not numbers:
+    needed = graph.needed(operator.output)
+    numbers = [number for number in channels_of(operator.weights.reshape(9, -1), forms) if needed[number.index]]
+    if not numbers and needed.all():
         return None
     code: dict[str, Assembly] = {}
     users: dict[str, list[Channel]] = {}
     for split, wide, group in _groups(numbers, geometry):
-        name = f"layer_{position}_{'_'.join(map(str, split))}" + ("_wide" if wide else "")
+        name = f"{geometry.name}_{'_'.join(map(str, split))}" + ("_wide" if wide else "")
         code[name], users[name] = layer_code(name, split, geometry, wide=wide), group
     rows = (height + 1) // 2
     coded = {channel.index for channel in numbers}
-    generated = GeneratedDepthwise(forms, users, [c for c in range(channels) if c not in coded])
-    instead = 2 * rows * width * PAIR_DEPTHWISE_CYCLES * (channels - len(coded))
+    generated = GeneratedDepthwise(forms, users, [int(c) for c in np.flatnonzero(needed) if c not in coded])
+    instead = 2 * rows * width * PAIR_DEPTHWISE_CYCLES * len(generated.rest)
     cycles = instead + sum(rows * code[name].cycles * len(group) for name, group in users.items())
     size = sum(made.bytes for made in code.values()) + CHANNEL_BYTES * len(numbers)
     return Candidate(generated, tuple(code.values()), cycles / cores, size - 9 * len(numbers))

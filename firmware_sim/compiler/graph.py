@@ -8,7 +8,7 @@ reader has checked all shapes and has proved that no accumulator leaves int32, s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -245,6 +245,7 @@ class Graph:
     input: int
     output: int
     constants: dict[int, NDArray[np.int8]]  # [H, W, C] by tensor index: operands of ADD, SUB and MUL
+    unread: dict[int, NDArray[np.bool_]] = field(default_factory=dict)  # channels [C] nobody reads (channels.py)
 
     @property
     def input_tensor(self) -> Tensor:
@@ -265,6 +266,11 @@ class Graph:
     def activations(self) -> Iterator[int]:
         """The tensors that live in the arena."""
         return (index for index in self.tensors if index not in self.constants)
+
+    def needed(self, index: int) -> NDArray[np.bool_]:
+        """The channels bool [C] of a tensor that must be computed."""
+        channels = self.tensors[index].shape[2]
+        return ~self.unread[index] if index in self.unread else np.ones(channels, np.bool_)
 
     def macs(self) -> int:
         """Multiply-accumulates of one inference (convolutions only; taps in the padding count)."""

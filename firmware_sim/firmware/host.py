@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_sim.compiler.arena import plan
+from firmware_sim.compiler.channels import simplified
 from firmware_sim.compiler.emit_c import emit_model
 from firmware_sim.compiler.graph import Graph
 from firmware_sim.compiler.placement import RAM_BYTES, place
@@ -141,7 +142,13 @@ class HostModel:
 
 def build_host_model(tflite: bytes, directory: Path, *, cores: int = 1, ram_bytes: int = RAM_BYTES) -> HostModel:
     """Compile the network of a `.tflite` file below `directory` and load it. Raises as `build_host_library`."""
-    graph = read_graph(tflite)
+    return build_host_graph(read_graph(tflite), tflite, directory, cores=cores, ram_bytes=ram_bytes)
+
+
+def build_host_graph(
+    graph: Graph, tflite: bytes, directory: Path, *, cores: int = 1, ram_bytes: int = RAM_BYTES
+) -> HostModel:
+    """The same of a checked network, which `tflite` only names."""
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=directory, suffix=".so", delete=False) as file:
         library = Path(file.name)  # never the same name twice: a loaded library stays loaded
@@ -169,6 +176,7 @@ def build_model_program(tflite: bytes, directory: Path, *, cores: int = 1, ram_b
 
 def model_c(graph: Graph, tflite: bytes, cores: int = 1, ram_bytes: int = RAM_BYTES) -> str:
     """The C text of a network without gate."""
+    graph = simplified(graph)
     arena = plan(graph)
     return emit_model(
         graph, hashlib.sha256(tflite).digest(), arena, place(graph, arena, "model", cores=cores, ram_bytes=ram_bytes)

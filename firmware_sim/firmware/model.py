@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from firmware_sim.compiler.arena import ArenaPlan, plan
+from firmware_sim.compiler.channels import simplified
 from firmware_sim.compiler.emit_c import emit_model
 from firmware_sim.compiler.emit_layers import layers_of
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph
@@ -73,6 +74,7 @@ def build_model(
         raise BadInputError(f"--cores {cores}: an RP2040 has 1 or 2")
     clock = clock_flags(clock_mhz)
     data, graph = read_model(path)
+    graph = simplified(graph)
     require_compiler()
     arena = plan(graph)
     placed = place(graph, arena, str(path), cores=cores, ram_bytes=ram_bytes)
