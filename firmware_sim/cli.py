@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from firmware_sim.cli_board import flash
+
 if TYPE_CHECKING:
     from firmware_sim.firmware.build import Sizes
     from firmware_sim.firmware.model import LayerReport
@@ -18,6 +20,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Build the RP2040 firmware of a model.",
 )
+
+app.command()(flash)
 
 ModelOption = Annotated[
     Path | None, typer.Option("--model", help="Folder with model.tflite and gate.json; default: the pizza model.")
