@@ -57,6 +57,14 @@ def test_random_networks_give_litert_s_bytes_in_c(folder: Path, seed: int, layer
 
 
 @needs_compiler
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_mean_over_channels_that_drops_the_axis(folder: Path, cores: int) -> None:
+    data = legal_network(21334, 1)
+    x = random_inputs(data, INPUTS, 0)
+    same_bytes(build_host_model(data, folder, cores=cores).run(x), litert_outputs(data, x))
+
+
+@needs_compiler
 @pytest.mark.parametrize("seed", range(6))
 def test_random_networks_under_the_sanitizers(folder: Path, seed: int) -> None:
     data = legal_network(seed, 8)
