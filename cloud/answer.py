@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 
 import msgspec
 
@@ -68,6 +68,45 @@ def form_of(task: Task) -> str:
         '"evenness_percent": integer 0 to 100, 100 when baked alike everywhere;\n'
         f'"crust_mm": integer 0 to {CRUST_MAX_MM}, height of the rim;\n'
         f'"blister_mm": integer 0 to {BLISTER_MAX_MM}, height of blisters over the crust, 0 without.'
+    )
+
+
+def answer_schema(task: Task) -> dict[str, Any]:
+    """JSON schema of exactly the answers that `parse_answer` accepts, fields in the order of `Answer`."""
+    hour = {"type": "integer", "minimum": 1, "maximum": 12}
+    places = [place for place in get_args(CharPlace) if place != "none"]
+
+    def fields(char: dict[str, Any], hours: dict[str, Any]) -> dict[str, Any]:
+        properties: dict[str, Any] = {
+            "doneness": {"enum": list(task.labels)},
+            "burnt_percent": {"type": "integer", "minimum": 0, "maximum": 100},
+            "char": char,
+            "hour": hours,
+            "evenness_percent": {"type": "integer", "minimum": 0, "maximum": 100},
+            "crust_mm": {"type": "integer", "minimum": 0, "maximum": CRUST_MAX_MM},
+            "blister_mm": {"type": "integer", "minimum": 0, "maximum": BLISTER_MAX_MM},
+        }
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": list(properties),
+            "additionalProperties": False,
+        }
+
+    return {
+        "anyOf": [
+            fields({"const": "none"}, {"type": "null"}),
+            fields({"enum": places}, {"anyOf": [hour, {"type": "null"}]}),
+        ]
+    }
+
+
+def longest_answer(task: Task) -> int:
+    """Bytes of the longest answer, so many tokens at most and one more to end it."""
+    label = max(task.labels, key=lambda name: len(json.dumps(name)))
+    place = max(get_args(CharPlace), key=len)
+    return len(Answer(label, 100, place, 12, 100, CRUST_MAX_MM, BLISTER_MAX_MM).text().encode()) + len(
+        json.dumps(label)
     )
 
 

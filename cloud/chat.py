@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from cloud.constraint import AnswerConstraint, SchemaGrammar
 from cloud.loading import Loaded
 from cloud.media import Footage
 from cloud.spatial_mllm.generation import Constraint
@@ -80,6 +82,7 @@ class Chat:
         self.cache_hits = 0
         self._cache: OrderedDict[bytes, Tensor] = OrderedDict()  # key -> fused tokens [n, hidden]
         self._cache_bytes = cache_bytes
+        self._grammar: SchemaGrammar | None = None
         tokens = self.model.config.tokens
         for text, stated in ((VIDEO_PAD, tokens.video), (IMAGE_PAD, tokens.image)):
             if (found := token_id(self.tokenizer, text)) != stated:
@@ -118,6 +121,13 @@ class Chat:
             video_embeds=torch.cat(videos) if videos else None,
             image_embeds=torch.cat(images) if images else None,
         ).to(self.model.device)
+
+    def constraint(self, schema: Mapping[str, Any], batch: int) -> AnswerConstraint:
+        """Keeps `batch` answers to a JSON schema; see `SchemaGrammar`."""
+        if self._grammar is None:
+            rows = self.model.config.language.vocab_size
+            self._grammar = SchemaGrammar(self.tokenizer, rows, self.model.end_token_ids)
+        return self._grammar.constraint(schema, batch)
 
     def answer(
         self, questions: Sequence[Question], max_new_tokens: int, constraint: Constraint | None = None

@@ -10,6 +10,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,17 @@ try:
 except ImportError as error:
     raise MissingPartError(f"{error.name} is missing: pip install 'crustwatch[cloud]'") from error
 
-from cloud.answer import AnswerError, Findings, cannot_tell, doneness_span, parse_answer, verdict_of
-from cloud.chat import Chat, Question
+from cloud.answer import (
+    AnswerError,
+    Findings,
+    answer_schema,
+    cannot_tell,
+    doneness_span,
+    longest_answer,
+    parse_answer,
+    verdict_of,
+)
+from cloud.chat import Chat, Question, Reply, Shown
 from cloud.loading import SHIPPED, Loaded, checkpoint_folder, load_checkpoint
 from cloud.media import Footage
 from cloud.media.pictures import one_size
@@ -36,8 +46,20 @@ from shared.task import Task
 
 __all__ = ["SHIPPED", "Engine", "checkpoint_folder", "load_engine"]
 
-MAX_ANSWER_TOKENS = 128  # an answer takes 16 small tokens, about 60 of Qwen's
 MAX_SIDES_RATIO = 16.0
+ENGINES = ("full", "int8", "int4", "no-geometry")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The frames of one bake, uint8 [H, W, 3] RGB each, and when each was taken."""
+
+    frames: Sequence[NDArray[np.uint8]]
+    times_s: Sequence[float]
+
+    def in_time(self) -> list[int]:
+        """Indices of the frames from first to last; equal times stay in their order."""
+        return sorted(range(len(self.frames)), key=lambda index: (self.times_s[index], index))
 
 
 def load_engine(
@@ -47,15 +69,28 @@ def load_engine(
     *,
     attention: str = "auto",
     threads: int | None = None,
+    engine: str = "full",
 ) -> Engine:
-    """Load a checkpoint as an engine; see `cloud.loading.load_checkpoint` for arguments and errors."""
-    return Engine(load_checkpoint(checkpoint, device, dtype, attention=attention, threads=threads))
+    """Load a checkpoint as an engine of `ENGINES`; see `cloud.loading.load_checkpoint` for the rest and for errors."""
+    if engine not in ENGINES:
+        raise BadInputError(f"engine {engine!r}: choose one of {', '.join(ENGINES)}")
+    loaded = load_checkpoint(
+        checkpoint,
+        device,
+        dtype,
+        attention=attention,
+        threads=threads,
+        geometry=engine != "no-geometry",
+        weights=engine if engine in ("int8", "int4") else "full",
+    )
+    return Engine(loaded, engine)
 
 
 class Engine:
-    """A loaded checkpoint. One verdict at a time; not for several threads at once."""
+    """A loaded checkpoint that answers through its language model. Not for several threads at once."""
 
-    def __init__(self, loaded: Loaded, *, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, loaded: Loaded, engine: str = "full", *, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.engine = engine
         self.name = loaded.name
         self.model = loaded.model
         self.weights_sha256 = loaded.weights_sha256
@@ -66,29 +101,56 @@ class Engine:
         """The verdict on frames uint8 [H, W, 3] RGB taken at `times_s`, any number and size.
 
         Of more frames than the task's clips have, that many are chosen: by the space that they show when the
-        checkpoint has the heads for it, else evenly. A single one is looked at as a still. An answer that breaks its
-        form gives `cannot_tell` with the reason.
+        checkpoint has the heads for it, else evenly. A single one is looked at as a still. The answer is decoded under
+        the task's schema, so that it always parses.
 
         Raises BadInputError for an empty clip, other dtypes or shapes, frames longer than 16:1, and times that are
         not one finite number a frame.
         """
+        return self.verdicts([Taken(frames, times_s)], task)[0]
+
+    def verdicts(self, clips: Sequence[Taken], task: Task) -> list[BakeVerdict]:
+        """Verdicts on several clips, decoded as one batch; each is what `verdict` says of it.
+
+        `provenance.seconds` is the batch's time over its clips.
+        """
         started = self._clock()
-        _check(frames, times_s)
-        in_time = sorted(range(len(frames)), key=lambda index: (times_s[index], index))
-        clip = one_size([frames[index] for index in in_time])
-        spread = Footage("bake", tuple(clip), tuple(times_s[index] for index in in_time), tuple(in_time), still=False)
-        shown = self.chat.show(spread, task.escalation.frames, space_aware=self._sees_space)
+        for clip in clips:
+            check_frames(clip.frames, clip.times_s)
+        orders = [clip.in_time() for clip in clips]
+        shown = [self._show(clip, order, task.escalation.frames) for clip, order in zip(clips, orders, strict=True)]
         question = prompt_question(task, self.chat.tokenizer)
-        (reply,) = self.chat.answer([Question(question, (shown,))], MAX_ANSWER_TOKENS)
+        replies = self.chat.answer(
+            [Question(question, (one,)) for one in shown],
+            longest_answer(task) + 1,
+            self.chat.constraint(answer_schema(task), len(clips)),
+        )
+        seconds = (self._clock() - started) / max(1, len(clips))
+        prompt_sha256 = hashlib.sha256(chat_prompt(question).encode()).hexdigest()
+        return [
+            self._verdict(reply, tuple(order[place] for place in one.places), prompt_sha256, seconds, task)
+            for reply, one, order in zip(replies, shown, orders, strict=True)
+        ]
+
+    def _show(self, clip: Taken, order: Sequence[int], most: int) -> Shown:
+        frames = tuple(one_size([clip.frames[place] for place in order]))
+        times_s = tuple(clip.times_s[place] for place in order)
+        footage = Footage("bake", frames, times_s, tuple(order), still=False)
+        return self.chat.show(footage, most, space_aware=self._sees_space)
+
+    def _verdict(
+        self, reply: Reply, frames_used: tuple[int, ...], prompt_sha256: str, seconds: float, task: Task
+    ) -> BakeVerdict:
         provenance = Provenance(
             model=self.name,
             weights_sha256=self.weights_sha256,
-            prompt_sha256=hashlib.sha256(chat_prompt(question).encode()).hexdigest(),
-            frames_used=tuple(in_time[place] for place in shown.places),
+            prompt_sha256=prompt_sha256,
+            frames_used=frames_used,
             geometry=self.model.config.geometry,
             attention=self.model.attention,
             device=str(self.model.device),
-            seconds=self._clock() - started,
+            seconds=seconds,
+            engine=self.engine,
         )
         try:
             answer = parse_answer(reply.text, task)
@@ -105,7 +167,8 @@ class Engine:
         return config.geometry and config.vggt.point_head is not None
 
 
-def _check(frames: Sequence[NDArray[np.uint8]], times_s: Sequence[float]) -> None:
+def check_frames(frames: Sequence[NDArray[np.uint8]], times_s: Sequence[float]) -> None:
+    """Raises BadInputError for frames or times that no engine takes."""
     if not frames:
         raise BadInputError("a clip has at least one frame")
     if len(frames) != len(times_s) or not all(math.isfinite(at) for at in times_s):

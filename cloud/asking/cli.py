@@ -57,3 +57,89 @@ def ask(
         max_tokens,
         as_json,
     )
+
+
+@app.command()
+def verdict(
+    video: Videos = None,
+    images: Images = None,
+    pictures: More = None,
+    model: Model = "pizza-small",
+    task: Annotated[str, typer.Option(help="Name of a task, or a .toml file.")] = "pizza",
+    frames: Annotated[
+        int, typer.Option(min=1, max=128, help="Frames read of each video; the task says how many stay.")
+    ] = 16,
+    reader: Reader = "av",
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+    attention: Attention = "auto",
+    engine: EngineName = "full",
+    threads: Threads = 0,
+    as_json: Json = False,
+) -> None:
+    """The structured verdict on each video, and on all pictures together: what a worker would answer.
+
+    Example: crustwatch cloud verdict --images docs/bakes.jpg
+    """
+    from cloud.asking.commands import Sight, run_verdict
+    from cloud.asking.model_choice import ModelChoice
+
+    run_verdict(
+        ModelChoice(model, device, dtype, attention, engine, threads),
+        Sight(video or [], [*(images or []), *(pictures or [])], False, frames, "even", reader),
+        task,
+        as_json,
+    )
+
+
+@app.command()
+def sample(
+    video: Annotated[Path, typer.Option(help="Video file or folder of frames.")],
+    out: Annotated[Path, typer.Option(help="Folder for the chosen frames, coverage.svg and sampling.json.")],
+    model: Model = "pizza-small",
+    frames: Annotated[int, typer.Option(min=1, max=128, help="Frames to choose.")] = 16,
+    candidates: Annotated[int, typer.Option(min=2, max=128, help="Evenly spread frames to choose among.")] = 64,
+    reader: Reader = "av",
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+    attention: Attention = "auto",
+    threads: Threads = 0,
+    as_json: Json = False,
+) -> None:
+    """Choose the frames of a video that show most of the space, and show what they cover.
+
+    Example: crustwatch cloud sample --model Diankun/Spatial-MLLM-v1.1-Instruct-135K --video room.mp4 --out build/frames
+    """
+    from cloud.asking.commands import run_sample
+    from cloud.asking.model_choice import ModelChoice
+
+    choice = ModelChoice(model, device, dtype, attention, "full", threads)
+    run_sample(choice, video, out, frames, candidates, reader, as_json)
+
+
+@app.command()
+def depth(
+    out: Annotated[Path, typer.Option(help="Folder for depth pictures, cameras.json and points.ply.")],
+    video: Annotated[Path | None, typer.Option(help="Video file or folder of frames.")] = None,
+    images: Images = None,
+    pictures: More = None,
+    model: Model = "pizza-small",
+    frames: Annotated[int, typer.Option(min=1, max=128, help="Frames taken of the video.")] = 8,
+    keep: Annotated[float, typer.Option(min=0.001, max=1.0, help="Share of points kept, the most certain.")] = 0.5,
+    reader: Reader = "av",
+    device: Device = "cpu",
+    dtype: Dtype = "float32",
+    attention: Attention = "auto",
+    threads: Threads = 0,
+    as_json: Json = False,
+) -> None:
+    """Depth pictures and a coloured point cloud of what the spatial encoder sees; the checkpoint needs its heads.
+
+    Example: crustwatch cloud depth --model Diankun/Spatial-MLLM-v1.1-Instruct-135K --video room.mp4 --out build/depth
+    """
+    from cloud.asking.commands import Sight, run_depth
+    from cloud.asking.model_choice import ModelChoice
+
+    choice = ModelChoice(model, device, dtype, attention, "full", threads)
+    sight = Sight([video] if video else [], [*(images or []), *(pictures or [])], False, frames, "even", reader)
+    run_depth(choice, sight, out, keep, as_json)

@@ -1,4 +1,4 @@
-"""What `crustwatch cloud ask` does."""
+"""What `crustwatch cloud ask`, `verdict`, `sample` and `depth` do."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
+from cloud.asking.depth_report import write_depth
 from cloud.asking.model_choice import ModelChoice
+from cloud.asking.sampling_report import sample, write
 from cloud.chat import Chat, Question, Shown
+from cloud.engine import Taken
 from cloud.media import Footage, read_pictures, read_video
 from cloud.spatial_mllm.sampling import MAX_CANDIDATES
 from shared.errors import BadInputError
+from shared.task import load_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +81,56 @@ def run_ask(choice: ModelChoice, sight: Sight, prompt: str, max_tokens: int, as_
         "seconds": round(time.perf_counter() - started, 3),
     }
     print(json.dumps(answer))  # noqa: T201 - the command's output
+
+
+def run_verdict(choice: ModelChoice, sight: Sight, task_name: str, as_json: bool) -> None:
+    """Print the verdict on each video, and on the pictures as one bake."""
+    task = load_task(task_name)
+    footage = sight.footage()
+    if not footage:
+        raise BadInputError("a verdict needs frames: name a video with --video or pictures with --images")
+    engine = choice.load()
+    verdicts = engine.verdicts([Taken(one.frames, one.times_s) for one in footage], task)
+    for one, verdict in zip(footage, verdicts, strict=True):
+        if as_json:
+            print(json.dumps({"name": one.name, **msgspec.to_builtins(verdict)}))  # noqa: T201 - the command's output
+        else:
+            said = "cannot tell" if verdict.cannot_tell else f"{verdict.doneness} (confidence {verdict.confidence:.3f})"
+            print(f"{one.name}: {said}\n  {verdict.rationale}")  # noqa: T201 - the command's output
+
+
+def run_sample(
+    choice: ModelChoice, video: Path, out: Path, frames: int, candidates: int, reader: str, as_json: bool
+) -> None:
+    """Choose frames of one video, write them, and say what they cover."""
+    footage = read_video(video, max(frames, candidates), reader)
+    chat = choice.chat()
+    found = sample(chat.model, chat.processor, footage, frames)
+    report = write(found, footage, out)
+    if as_json:
+        print(json.dumps(report))  # noqa: T201 - the command's output
+        return
+    covered = f"they show {report['voxels_by_space']:.0f} voxels, as many evenly spread ones " if found.cover else ""
+    by = (
+        f"chosen by the space that they show; {covered}{report['voxels_evenly']:.0f}"
+        if found.cover
+        else f"spread evenly: {chat.loaded.name} has no point head to choose by"
+    )
+    print(f"{len(found.places)} of {report['candidates']} frames, {by}")  # noqa: T201 - the command's output
+    print(f"frames {', '.join(map(str, found.places))} in {out}")  # noqa: T201 - the command's output
+
+
+def run_depth(choice: ModelChoice, sight: Sight, out: Path, keep: float, as_json: bool) -> None:
+    """Write depth pictures and the point cloud of a video or of pictures."""
+    footage = sight.footage()
+    if len(footage) != 1:
+        raise BadInputError("depth looks at one scene: name one --video, or pictures with --images")
+    chat = choice.chat()
+    report = write_depth(chat.model, chat.processor, footage[0], out, keep)
+    if as_json:
+        print(json.dumps(report))  # noqa: T201 - the command's output
+        return
+    print(  # noqa: T201 - the command's output
+        f"{len(footage[0].frames)} depth pictures from {report['depth_low']} to {report['depth_high']} "
+        f"(up to scale) and {report['points']} points in {out}"
+    )

@@ -24,6 +24,9 @@ def worker(
     attention: Annotated[
         str, typer.Option(help="auto, sdpa, eager or flash_attention_2 (extra gpu); auto takes the fastest there is.")
     ] = "auto",
+    engine: Annotated[
+        str, typer.Option(help="full, int8, int4 (extra quant) or no-geometry; it is named in each verdict.")
+    ] = "full",
     task: Annotated[str, typer.Option(help="Name of a task, or a .toml file.")] = "pizza",
     name: Annotated[
         str, typer.Option(help="Name of this worker in its topics; its certificate's, or host and pid, without one.")
@@ -54,6 +57,7 @@ def worker(
             device=device,
             dtype=dtype,
             attention=attention,
+            engine=engine,
             task=task,
             name=name,
             threads=threads,

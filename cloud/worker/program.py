@@ -40,6 +40,7 @@ class Options:
     device: str
     dtype: str
     attention: str
+    engine: str
     task: str
     name: str
     threads: int  # 0: as many as torch likes
@@ -60,6 +61,7 @@ def serve(options: Options) -> None:
         device=options.device,
         dtype=options.dtype,
         attention=options.attention,
+        engine=options.engine,
         threads=options.threads or None,
     )
     asyncio.run(_serve(address, config, engine, security))

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from cloud.answer import BLISTER_MAX_MM, CRUST_MAX_MM, Answer, parse_answer
-from cloud.engine import MAX_ANSWER_TOKENS
+from cloud.answer import BLISTER_MAX_MM, CRUST_MAX_MM, Answer, longest_answer, parse_answer
 from cloud.spatial_mllm.prompts import chat_prompt
 from cloud.spatial_mllm.tokenizer import IM_END, SPECIAL, VIDEO_PAD, load_tokenizer, text_ids, token_id
 from cloud.vocabulary import PLACES, UNKNOWN, build_tokenizer, prompt_question, question_of
@@ -95,5 +94,5 @@ def test_only_a_model_that_was_not_trained_on_the_form_is_told_it(published: Tok
 def test_the_longest_answer_fits_the_published_vocabulary_and_the_token_limit(published: Tokenizer) -> None:
     text = Answer("underbaked", 100, "centre", 12, 100, 60, 30).text()
     ids = text_ids(published, f"```json\n{text}\n```")
-    assert len(ids) < MAX_ANSWER_TOKENS
+    assert len(ids) < longest_answer(TASK)
     assert parse_answer(published.decode(ids), TASK) == Answer("underbaked", 100, "centre", 12, 100, 60, 30)

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from spatial_folder import write_folder
 
 from cloud.chat import Chat, Question
@@ -196,21 +195,3 @@ def test_a_vocabulary_of_another_model_is_refused(folder: Path, tmp_path: Path) 
     (other / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
     with pytest.raises(BadInputError, match="they differ"):
         Chat(load_checkpoint(other))
-
-
-def test_ask_answers_on_the_command_line(folder: Path, tmp_path: Path) -> None:
-    for index in range(3):
-        Image.new("RGB", (80, 60), (60 * index,) * 3).save(tmp_path / f"{index}.png")
-    pictures = [str(tmp_path / f"{index}.png") for index in range(3)]
-    command = [sys.executable, "-m", "shared.cli", "cloud", "ask", "--model", str(folder), "--threads", "1"]
-    asked = [*command, "--images", *pictures, "--video", str(tmp_path), "--prompt", "How well?", "--max-tokens", "8"]
-    done = subprocess.run([*asked, "--json"], capture_output=True, text=True, timeout=120, check=True)
-    found = json.loads(done.stdout)
-    assert list(found["frames"].values()) == [[0, 1, 2], [0, 1, 2]]
-    plain = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=True)
-    assert plain.stdout == found["answer"] + "\n"
-    wrong = subprocess.run(
-        [*command, "--images", "x.png", "--prompt", "?"], capture_output=True, text=True, check=False
-    )
-    assert wrong.returncode == 2
-    assert wrong.stderr == "crustwatch: x.png: no such file or folder\n"
