@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tflite-env demo test lint format bench bench-emu bench-gate bench-link fuzz firmware picture probe-bakery lock clean
+.PHONY: chaos help setup tflite-env demo test lint format bench bench-emu bench-gate bench-link fuzz firmware picture probe-bakery lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -45,6 +45,12 @@ lint: setup ## Formatting, lint, types and import arrows
 format: setup ## Format the Python sources
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+SEEDS ?= 20
+FIRST ?= 0
+BAKES ?= 500
+chaos: setup ## Break every part of the link by seed and count what is lost: SEEDS=200 campaigns, FIRST=0, BAKES=500 each
+	@$(BIN)/python tests/chaos/run.py campaigns --seeds $(SEEDS) --first $(FIRST) --bakes $(BAKES)
 
 bench: setup ## Everything that takes long: figures of emulator, firmware and renderer, and 100,000,000 random instructions (an hour)
 	@$(BIN)/crustwatch emu bench

@@ -12,13 +12,13 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from cloud.engine import load_engine
 from cloud.worker.answers import Engine
 from cloud.worker.service import Worker, WorkerConfig, client_config
-from shared.mqtt import BrokerAddress, MqttClient, parse_address
+from shared.mqtt import MqttClient, MqttConfig, parse_address
 from shared.pki.credentials import Credentials
 from shared.pki.identity import Identity
-from shared.seal.choose import Security, choose
+from shared.seal import Seal
+from shared.seal.choose import choose
 from shared.task import load_task
 from shared.topics import check_name
 
@@ -50,6 +50,8 @@ class Options:
 
 def serve(options: Options) -> None:
     """Answer requests until told to stop. Raises BadInputError or MissingPartError before the first of them."""
+    from cloud.engine import load_engine  # loads torch
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     address, task = parse_address(options.broker), load_task(options.task)
     identity = own_identity(options)
@@ -64,7 +66,8 @@ def serve(options: Options) -> None:
         engine=options.engine,
         threads=options.threads or None,
     )
-    asyncio.run(_serve(address, config, engine, security))
+    mqtt = dataclasses.replace(client_config(address, config), tls_context=security.tls_context)
+    asyncio.run(run_worker(mqtt, config, engine, security.seal))
 
 
 def own_identity(options: Options) -> Identity:
@@ -74,15 +77,15 @@ def own_identity(options: Options) -> Identity:
     return Identity.of("worker", check_name(options.name, "worker") if options.name else default_name())
 
 
-async def _serve(address: BrokerAddress, config: WorkerConfig, engine: Engine, security: Security) -> None:
+async def run_worker(mqtt: MqttConfig, config: WorkerConfig, engine: Engine, seal: Seal | None = None) -> None:
+    """Answer requests until SIGTERM or Ctrl-C; the one in hand is answered first."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    mqtt = dataclasses.replace(client_config(address, config), tls_context=security.tls_context)
     async with MqttClient(mqtt, patient=True) as client:
-        log.info("worker %s serves task %s from %s", config.name, config.task.name, address)
-        worker = Worker(config, engine, client, seal=security.seal)
+        log.info("worker %s serves task %s from %s", config.name, config.task.name, mqtt.address)
+        worker = Worker(config, engine, client, seal=seal)
         await worker.run(stop)
     log.info(
         "answered %d, refused %d, replayed %d, expired %d",

@@ -39,7 +39,8 @@ class Counters:
             corrections=self.corrections,
             timeouts=self.timeouts,
             backlog=outbox.backlog(),
-            escalation_rate=self.escalated / self.bakes if self.bakes else 0.0,
+            escalation_rate=self.escalated
+            / max(1, self.bakes, self.escalated),  # one may be escalated, not yet counted
             cloud_link=cloud_link,
             last_cloud_s=self.last_cloud_s,
             audited=self.audited,

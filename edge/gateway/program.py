@@ -26,11 +26,13 @@ from edge.gateway.sources.rendered import RenderedBakes
 from edge.gateway.threads import in_thread
 from edge.watch.guard import Guard
 from edge.watch.opening import open_guard
+from shared.clock import SteadyClock
 from shared.errors import BadInputError
-from shared.mqtt import BrokerAddress, MqttClient, parse_address
+from shared.mqtt import MqttClient, MqttConfig, parse_address
 from shared.pki.credentials import Credentials
 from shared.pki.identity import Identity
-from shared.seal.choose import Security, choose
+from shared.seal import Seal
+from shared.seal.choose import choose
 from shared.task import load_task
 from shared.topics import Line, check_name
 
@@ -120,27 +122,31 @@ def serve(options: Options) -> None:
             governor = Governor(options.limits, options.outbox.with_name(f"{options.outbox.name}.budget.json"))
             gate = load_gate((options.model or DEFAULT_MODEL) / "gate.json", len(config.task.labels))
             budget = Budget(governor, Valuer(gate, config.task))
-        asyncio.run(_serve(address, config, device, outbox, guard, budget, items, security))
+        mqtt = dataclasses.replace(client_config(address, config, device.kind), tls_context=security.tls_context)
+        work = run_gateway(mqtt, config, device, outbox, items, guard=guard, budget=budget, seal=security.seal)
+        asyncio.run(work)
 
 
-async def _serve(
-    address: BrokerAddress,
+async def run_gateway(
+    mqtt: MqttConfig,
     config: GatewayConfig,
     device: Device,
     outbox: Outbox,
-    guard: Guard,
-    budget: Budget | None,
     items: AsyncIterator[SourceItem],
-    security: Security,
+    *,
+    guard: Guard | None = None,
+    budget: Budget | None = None,
+    clock: SteadyClock | None = None,
+    seal: Seal | None = None,
 ) -> None:
+    """Inspect `items` until they end, or until SIGTERM or Ctrl-C. Raises what the device or the source raises."""
     loop, this = asyncio.get_running_loop(), asyncio.current_task()
     assert this is not None  # noqa: S101
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, this.cancel)
-    mqtt = dataclasses.replace(client_config(address, config, device.kind), tls_context=security.tls_context)
     async with MqttClient(mqtt, patient=True) as client:
-        gateway = Gateway(config, device, outbox, client, guard=guard, budget=budget, seal=security.seal)
-        log.info("%s inspects for %s on %s", device.name, config.line.prefix, address)
+        gateway = Gateway(config, device, outbox, client, clock=clock, guard=guard, budget=budget, seal=seal)
+        log.info("%s inspects for %s on %s", device.name, config.line.prefix, mqtt.address)
         try:
             await gateway.run(items)
         except asyncio.CancelledError:
