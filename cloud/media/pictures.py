@@ -12,14 +12,14 @@ from PIL import Image
 from cloud.media.footage import MAX_SIDE_PX, Footage, Frame, check_size
 from shared.errors import BadInputError
 from shared.images import FILE_FORMATS, read_image_file
+from shared.picture_files import PICTURE_SUFFIXES, folder_listing, is_picture
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm")
 MAX_PICTURES = 256
 DECODED_SIDE_PX = 4096  # larger photographs are made smaller while they are decoded; no model sees more
 
 
 def picture_files(paths: Sequence[Path]) -> list[Path]:
-    """The image files that `paths` name; a folder stands for its pictures in the order of their names.
+    """The image files that `paths` name; a folder stands for its pictures in natural order.
 
     Raises:
         BadInputError: no file, a path that does not exist, a folder without a picture, or too many.
@@ -27,9 +27,9 @@ def picture_files(paths: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            inside = [file for file in folder_listing(path) if is_picture(file)]
             if not inside:
-                raise BadInputError(f"{path}: no picture in this folder ({', '.join(SUFFIXES)})")
+                raise BadInputError(f"{path}: no picture in this folder ({', '.join(sorted(PICTURE_SUFFIXES))})")
             files += inside
         elif path.is_file():
             files.append(path)

@@ -57,6 +57,9 @@ def run(
     flash: Annotated[
         Path | None, typer.Option(help="File that keeps the 2 MB of flash from run to run; made when it is missing.")
     ] = None,
+    camera: Annotated[
+        Path | None, typer.Option(help="Picture, folder of pictures or video that the OV2640 camera sees, in turn.")
+    ] = None,
     address: Annotated[str | None, typer.Option(help="Where a raw binary goes, as 0x20000000.")] = None,
 ) -> None:
     """Run a firmware file, print what UART0 and its USB serial port send, and say why it stopped.
@@ -83,6 +86,7 @@ def run(
         not no_native,
         flash,
         fast,
+        camera,
         address,
     )
     raise typer.Exit(run_file(file, options))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from firmware_sim.rp2040.board import Board
+from firmware_sim.rp2040.camera_source import camera_pictures
 from firmware_sim.rp2040.image import load_image
 from firmware_sim.rp2040.report import Stop
 from shared.errors import BadInputError
@@ -34,6 +35,7 @@ class RunOptions:
     native: bool = True
     flash: Path | None = None
     fast: bool = False
+    camera: Path | None = None
     address: str | None = None  # of a raw binary, as it was typed
 
 
@@ -88,6 +90,8 @@ def prepare(path: Path, options: RunOptions) -> Board:
     sending, typing = read_uart_input(options.uart_in), read_uart_input(options.usb_in)
     board = Board(flash=options.flash, strict=options.strict, native=options.native, fast=options.fast)
     board.load(image)
+    if options.camera is not None:
+        board.camera.show(camera_pictures(options.camera))
     board.uart0.write(sending)
     board.usb.console.write(typing)
     compile_core(board)

@@ -6,14 +6,19 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
+from typer.testing import CliRunner
 
 from firmware_sim.rp2040 import Board
 from firmware_sim.rp2040.camera import FIRST_LINE, LAST_LINES, LINE_BLANKING, encode, from_rgb565, to_rgb565
+from firmware_sim.rp2040.camera_source import camera_pictures
+from firmware_sim.rp2040.cli import app
 from firmware_sim.rp2040.ov2640 import (
     CLKRC,
     COM7,
@@ -187,6 +192,52 @@ def test_firmware_captures_by_pio_and_dma_what_python_computes(camera_elf: Path)
         np.testing.assert_array_equal(image, expected[1])
         assert sums == [zlib.adler32(frame.tobytes()) for frame in expected]
         assert board.warnings == []
+
+
+def write_video(path: Path, frames: list[Frame]) -> Path:
+    """A video without loss."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("png", rate=10)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "rgb24"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def write_folder(path: Path, frames: list[Frame]) -> Path:
+    path.mkdir()
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(path / f"frame-{number + 9}.png")  # 9, 10: natural order counts
+    (path / "notes.txt").write_text("no picture")
+    return path
+
+
+@pytest.mark.parametrize(("name", "write"), [("belt.avi", write_video), ("frames", write_folder)])
+def test_the_command_feeds_the_camera(
+    camera_elf: Path,
+    tmp_path: Path,
+    name: str,
+    write: Callable[[Path, list[Frame]], Path],
+) -> None:
+    frames = [noise(5), gradient()]
+    source = write(tmp_path / name, frames)
+    ran = CliRunner().invoke(app, ["run", str(camera_elf), "--camera", str(source), "--max-cycles", "150000000"])
+    assert ran.exit_code == 0
+    for frame in frames:
+        assert f"frame {zlib.adler32(seen(frame).tobytes()):08x}" in ran.stdout
+
+
+def test_a_camera_without_pictures_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.mp4").write_bytes(b"no video" * 20)
+    with pytest.raises(BadInputError, match="no such file or folder"):
+        camera_pictures(tmp_path / "absent.mp4")
+    with pytest.raises(BadInputError, match="holds no picture for the camera"):
+        camera_pictures(tmp_path / "empty")
+    with pytest.raises(BadInputError, match="not a video file"):
+        camera_pictures(tmp_path / "text.mp4")
 
 
 def test_broken_cameras(camera_elf: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from edge.gateway.sources.video import video_bakes
 from shared.errors import BadInputError
 from shared.images import read_image_file
 from shared.json_text import NOT_JSON
+from shared.picture_files import PICTURE_SUFFIXES, folder_listing, is_picture
 
 MAX_SIDE_PX = 640  # of a frame: larger photographs are made smaller, as neither model sees more
 FRAME_INTERVAL_US = 250_000  # between the frames of a clip in a folder, which does not say
@@ -23,9 +23,6 @@ class _Truth(msgspec.Struct):
     doneness: str
 
 
-_PHOTOGRAPHS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
-
-
 def open_path(path: Path, frames: int) -> Iterator[SourceItem]:
     """Bakes of at most `frames` frames each from a folder, a photograph or a video file.
 
@@ -33,24 +30,12 @@ def open_path(path: Path, frames: int) -> Iterator[SourceItem]:
     order; everything else is named and skipped. Raises BadInputError when the path is missing or cannot be read.
     """
     if path.is_dir():
-        return _items(_listed(path), frames)
+        return _items(folder_listing(path), frames)
     if not path.is_file():
         raise BadInputError(f"{path}: no such file or folder; give photographs, clips in sub-folders, or a video")
-    if path.suffix.lower() in _PHOTOGRAPHS:
+    if path.suffix.lower() in PICTURE_SUFFIXES:
         return iter([_photograph(path)])
     return video_bakes(path, frames)
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sort key under which frame-10 follows frame-9."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
-
-
-def _listed(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir(), key=_natural)
-    except OSError as error:
-        raise BadInputError(f"{folder}: cannot be read: {error.strerror}") from None
 
 
 def _items(paths: list[Path], frames: int) -> Iterator[SourceItem]:
@@ -70,7 +55,7 @@ def _photograph(path: Path) -> SourceItem:
 
 def _clip(folder: Path, frames: int) -> SourceItem:
     try:
-        files = [path for path in _listed(folder) if path.is_file() and path.suffix.lower() in _PHOTOGRAPHS]
+        files = [path for path in folder_listing(folder) if is_picture(path)]
     except BadInputError as error:
         return Skipped(f"{shown(folder.name)}/", _reason(folder, error))
     named = [path for path in files if path.name.startswith("frame")]  # a rendered clip holds depth images too
