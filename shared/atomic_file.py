@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write `data` beside `path`, sync it to the disk, and put it in its place. Raises OSError; `path` is as before."""
     partial = path.with_name(f"{path.name}.partial")
-    with partial.open("wb") as file:
+    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -37,6 +38,11 @@ def worker(
     cert: CertFile = None,
     key: KeyFile = None,
     unsigned: Unsigned = False,
+    archive: Annotated[
+        Path | None, typer.Option(help="Folder that keeps clips and decisions, for `crustwatch cloud replay`.")
+    ] = None,
+    archive_days: Annotated[float, typer.Option(min=0, help="How long it keeps a clip.")] = 30.0,
+    archive_bytes: Annotated[float, typer.Option(min=0, help="Most bytes of clips; the oldest go first.")] = 10e9,
 ) -> None:
     """Answer escalated bakes until Ctrl-C or SIGTERM; any number of workers share the load.
 
@@ -49,6 +55,7 @@ def worker(
     """
     from cloud.worker.program import Options, serve
     from shared.pki.credentials import Credentials
+    from shared.retention import DAY_S, Limits
 
     serve(
         Options(
@@ -63,5 +70,28 @@ def worker(
             threads=threads,
             credentials=Credentials.of(identity, ca, cert, key),
             unsigned=unsigned,
+            archive=archive,
+            archive_limits=Limits(archive_days * DAY_S, int(archive_bytes)),
         )
     )
+
+
+@app.command()
+def replay(
+    bake: Annotated[str, typer.Argument(help="Id of the bake, as in its verdict: 32 hexadecimal digits.")],
+    archive: Annotated[Path, typer.Option(help="Folder of `crustwatch cloud worker --archive`.")],
+    checkpoint: Annotated[
+        str, typer.Option(help="Name of a shipped checkpoint, or a folder in the published layout.")
+    ] = "pizza-small",
+    task: Annotated[str, typer.Option(help="Name of a task, or a .toml file.")] = "pizza",
+    ca: CaFile = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
+) -> None:
+    """Prove a decision by the seals of its gateway and its worker, and compute it again from its clip.
+
+    Example: crustwatch cloud replay 000102030405060708090a0b0c0d0e0f --archive archive --ca pki/ca.pem
+    """
+    from cloud.worker.replay import run
+    from shared.task import load_task
+
+    run(archive, bake, checkpoint, load_task(task), ca, json)

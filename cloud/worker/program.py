@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cloud.worker.answers import Engine
+from cloud.worker.archive import Archive
 from cloud.worker.service import Worker, WorkerConfig, client_config
 from shared.mqtt import MqttClient, MqttConfig, parse_address
 from shared.pki.credentials import Credentials
 from shared.pki.identity import Identity
+from shared.retention import NO_LIMITS, Limits
 from shared.seal import Seal
 from shared.seal.choose import choose
 from shared.task import load_task
@@ -46,6 +48,8 @@ class Options:
     threads: int  # 0: as many as torch likes
     credentials: Credentials | None = None
     unsigned: bool = False
+    archive: Path | None = None
+    archive_limits: Limits = NO_LIMITS
 
 
 def serve(options: Options) -> None:
@@ -57,6 +61,7 @@ def serve(options: Options) -> None:
     identity = own_identity(options)
     security = choose(address, options.credentials, options.unsigned, identity)
     name = identity.name
+    archive = None if options.archive is None else Archive(options.archive, options.archive_limits)
     config = WorkerConfig(name, task, Path(options.checkpoint).name)
     engine = load_engine(
         options.checkpoint,
@@ -67,7 +72,7 @@ def serve(options: Options) -> None:
         threads=options.threads or None,
     )
     mqtt = dataclasses.replace(client_config(address, config), tls_context=security.tls_context)
-    asyncio.run(run_worker(mqtt, config, engine, security.seal))
+    asyncio.run(run_worker(mqtt, config, engine, security.seal, archive))
 
 
 def own_identity(options: Options) -> Identity:
@@ -77,7 +82,9 @@ def own_identity(options: Options) -> Identity:
     return Identity.of("worker", check_name(options.name, "worker") if options.name else default_name())
 
 
-async def run_worker(mqtt: MqttConfig, config: WorkerConfig, engine: Engine, seal: Seal | None = None) -> None:
+async def run_worker(
+    mqtt: MqttConfig, config: WorkerConfig, engine: Engine, seal: Seal | None = None, archive: Archive | None = None
+) -> None:
     """Answer requests until SIGTERM or Ctrl-C; the one in hand is answered first."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -85,7 +92,7 @@ async def run_worker(mqtt: MqttConfig, config: WorkerConfig, engine: Engine, sea
         loop.add_signal_handler(number, stop.set)
     async with MqttClient(mqtt, patient=True) as client:
         log.info("worker %s serves task %s from %s", config.name, config.task.name, mqtt.address)
-        worker = Worker(config, engine, client, seal=seal)
+        worker = Worker(config, engine, client, seal=seal, archive=archive)
         await worker.run(stop)
     log.info(
         "answered %d, refused %d, replayed %d, expired %d",

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cloud.worker.answers import AnswerCache, Engine, compute, response, traced, unable
+from cloud.worker.archive import Archive, Decision, Sent
 from shared import __version__
 from shared.answer import answer_properties
+from shared.clock import system_now_us
 from shared.errors import BadInputError, CrustwatchError
 from shared.escalation import Sender, read_request, sender_of
 from shared.messages import BakeVerdict, WorkerStatus, encode
@@ -24,6 +26,7 @@ from shared.topics import shared_requests, worker_status
 log = logging.getLogger(__name__)
 
 STALE = "this request expired more than a day ago by the worker's clock: check the clocks of gateway and worker"
+PURGE_S = 60.0  # how often the archive looks for what has expired
 LEAVE_S = 1.0  # for the last words; a broker that hangs must not hold up the end
 RECEIVE_MAXIMUM = 4  # requests held here: few, so that other workers of the group get the rest
 
@@ -60,6 +63,7 @@ class Worker:
         client: MqttClient,
         cache: AnswerCache | None = None,
         seal: Seal | None = None,
+        archive: Archive | None = None,
     ) -> None:
         """Without a `seal` anybody's requests are answered and no answer is signed: for programs told to do so."""
         self._config = config
@@ -68,6 +72,8 @@ class Worker:
         self._cache = cache or AnswerCache()
         self._seal = seal
         self._replays = ReplayGuard()
+        self._archive = archive
+        self._next_purge_s = 0.0
         self._in_hand = False  # a request is being worked on
         self.answered = 0  # answers published
         self.expired = 0  # requests that came to their turn too late
@@ -138,10 +144,25 @@ class Worker:
         properties = answer_properties(sender, self._config.name, sha256, payload, self._seal)
         await self._client.publish(sender.line.response, payload, properties=properties)
         self.answered += 1
+        if self._archive is not None:
+            request = Sent(message.topic, message.properties, sha256)
+            answer = Sent(sender.line.response, properties, hashlib.sha256(payload).hexdigest(), payload.decode())
+            await self._keep(message.payload, Decision(system_now_us(), request, answer))
         said = "cannot tell" if verdict.cannot_tell else verdict.doneness
         log.info(
             "bake %s of %s: %s after %.2f s", sender.id.hex(), sender.line.prefix, said, now() - message.received_s
         )
+
+    async def _keep(self, clip: bytes, decision: Decision) -> None:
+        assert self._archive is not None  # noqa: S101
+        now_s = asyncio.get_running_loop().time()
+        try:
+            await asyncio.to_thread(self._archive.keep, clip, decision)
+            if now_s >= self._next_purge_s:
+                self._next_purge_s = now_s + PURGE_S
+                await asyncio.to_thread(self._archive.purge, decision.decided_us / 1e6)
+        except (OSError, BadInputError) as error:
+            log.warning("not in the archive: %s", error)
 
     async def _verdict(self, message: Incoming, sender: Sender, sha256: str) -> BakeVerdict:
         try:

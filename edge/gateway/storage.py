@@ -90,6 +90,7 @@ class Storage:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(path)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # it holds pictures
         except OSError as error:
             raise BadInputError(f"{path}: cannot be written: {error.strerror}") from None
         try:
@@ -112,6 +113,11 @@ class Storage:
             raise CrustwatchError(f"{self.path}: outbox of version {version}, this reads up to {len(MIGRATIONS)}")
         for number, script in enumerate(MIGRATIONS[version:], version + 1):
             self._db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+
+    def forget_deleted(self) -> None:
+        """Write the file anew without what was deleted: until then old clips lie in its free pages."""
+        self.execute("VACUUM")
+        self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close the file and let another gateway have it."""

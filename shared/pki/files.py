@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from cryptography import x509
 
+from shared import atomic_file
 from shared.errors import BadInputError
 
 CA_CERTIFICATE = "ca.pem"
@@ -47,14 +47,8 @@ def read_crl(path: Path) -> x509.CertificateRevocationList:
 
 def replace_file(path: Path, text: bytes, mode: int = 0o644) -> None:
     """Write `path` whole or not at all. Raises BadInputError."""
-    temporary = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.unlink(missing_ok=True)
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        atomic_file.replace_file(path, text, mode)
     except OSError as error:
         raise BadInputError(f"{path}: cannot be written: {error.strerror}") from None

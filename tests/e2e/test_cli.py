@@ -40,7 +40,7 @@ def all_commands() -> list[tuple[tuple[str, ...], str]]:
 
 
 def test_the_documented_commands_are_there() -> None:
-    assert {"broker", "cloud", "demo", "edge", "emu", "firmware", "pki", "render", "watch"} <= set(COMMANDS)
+    assert {"broker", "cloud", "demo", "edge", "emu", "firmware", "pki", "purge", "render", "watch"} <= set(COMMANDS)
 
 
 def test_every_command_has_help_with_an_example() -> None:

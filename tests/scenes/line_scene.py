@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cloud.worker.archive import Archive
 from cloud.worker.service import Worker, WorkerConfig
 from cloud.worker.service import client_config as worker_client
 from edge.devices import Device
@@ -102,11 +103,15 @@ async def outsider(broker: EmbeddedBroker) -> AsyncIterator[Outsider]:
 
 @contextlib.asynccontextmanager
 async def worker(
-    broker: EmbeddedBroker, engine: RuleEngine, name: str = "w-1", seal: Seal | None = None
+    broker: EmbeddedBroker,
+    engine: RuleEngine,
+    name: str = "w-1",
+    seal: Seal | None = None,
+    archive: Archive | None = None,
 ) -> AsyncIterator[Worker]:
     config = WorkerConfig(name, TASK, "rules")
     async with MqttClient(worker_client(broker.address, config)) as client:
-        running, stop = Worker(config, engine, client, seal=seal), asyncio.Event()
+        running, stop = Worker(config, engine, client, seal=seal, archive=archive), asyncio.Event()
         task = asyncio.create_task(running.run(stop))
         try:
             yield running

@@ -1,0 +1,80 @@
+"""How long images are kept: files of one kind below a folder expire by age and, the oldest first, by size together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from shared.errors import BadInputError
+
+DAY_S = 86_400.0
+
+
+class Limits(NamedTuple):
+    """What is kept at most; None is no limit."""
+
+    max_age_s: float | None = None
+    max_bytes: int | None = None
+
+
+NO_LIMITS = Limits()
+
+
+class Purged(NamedTuple):
+    """What a purge deleted, and what it left."""
+
+    files: int
+    bytes: int
+    kept_files: int
+    kept_bytes: int
+
+
+class _File(NamedTuple):
+    modified_s: float
+    path: str
+    size: int
+
+
+def purge(folder: Path, suffixes: tuple[str, ...], limits: Limits, now_s: float, *, dry_run: bool = False) -> Purged:
+    """Delete files with `suffixes` below `folder` until the limits hold. Links are not followed.
+
+    A file of the future (the clock was wrong) is as new as one of now. With `dry_run` nothing is deleted. Raises
+    BadInputError when the folder cannot be read.
+    """
+    if not folder.is_dir():
+        raise BadInputError(f"{folder}: no such folder")
+    newest_first = sorted(_files(str(folder), suffixes), reverse=True)
+    kept_bytes = kept = gone_bytes = gone = 0
+    for file in newest_first:
+        too_old = limits.max_age_s is not None and now_s - file.modified_s > limits.max_age_s
+        too_many = limits.max_bytes is not None and kept_bytes + file.size > limits.max_bytes
+        if not (too_old or too_many):
+            kept, kept_bytes = kept + 1, kept_bytes + file.size
+            continue
+        if not dry_run:
+            try:
+                os.unlink(file.path)
+            except FileNotFoundError:
+                pass  # another purge was quicker
+            except OSError as error:
+                raise BadInputError(f"{file.path}: cannot be deleted: {error.strerror}") from None
+        gone, gone_bytes = gone + 1, gone_bytes + file.size
+    return Purged(gone, gone_bytes, kept, kept_bytes)
+
+
+def _files(folder: str, suffixes: tuple[str, ...]) -> Iterator[_File]:
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:
+        raise BadInputError(f"{folder}: cannot be read: {error.strerror}") from None
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files(entry.path, suffixes)
+        elif entry.is_file(follow_symlinks=False) and entry.name.lower().endswith(suffixes):
+            try:
+                found = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            yield _File(found.st_mtime, entry.path, found.st_size)
