@@ -1,4 +1,4 @@
-"""`crustwatch cloud train` and `crustwatch cloud eval`."""
+"""`crustwatch cloud train`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
-evaluate = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure a checkpoint.")
-app.add_typer(evaluate, name="eval")
 
 
 @app.command()
@@ -32,21 +30,6 @@ def train(
     crustwatch cloud train --out runs/pizza-small --minutes 60
     """
     _commands().run_training(out, minutes, resume, clips, cache, threads, renderers)
-
-
-@evaluate.command()
-def bakes(
-    checkpoint: Annotated[str, typer.Option(help="Name of a shipped checkpoint, or a folder.")] = "pizza-small",
-    count: Annotated[int, typer.Option(min=1, help="Rendered bakes.")] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bakes; 1000 to 1999 are training data.")] = 3000,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on the last line.")] = False,
-) -> None:
-    """Accuracy of a checkpoint on rendered bakes, with its controls.
-
-    Example: crustwatch cloud eval bakes --count 200 --seed 3000
-    """
-    _commands().run_evaluation(checkpoint, count, seed, threads, as_json)
 
 
 def _commands() -> ModuleType:

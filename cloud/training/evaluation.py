@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from statistics import fmean
 
 import msgspec
 import numpy as np
 
-from cloud.engine import Engine
+from cloud.engine import Engine, Taken
 from shared.bakery import KEY_FRAME, BakeTruth
 from shared.bakery.bake import Bake
 from shared.images import decode_jpeg, encode_jpeg
@@ -39,6 +38,7 @@ class BakesReport(msgspec.Struct, frozen=True):
 
     data: str
     checkpoint: str
+    engine: str
     weights_sha256: str
     seed: int
     doneness: ShareReport
@@ -54,12 +54,12 @@ class BakesReport(msgspec.Struct, frozen=True):
     evenness_error: float | None
     crust_error_mm: float | None
     blister_error_mm: float | None
+    batch: int  # bakes asked together: the seconds are a batch's, divided by its bakes
     seconds_p50: float
     seconds_p99: float
 
 
-@dataclass(frozen=True)
-class Judged:
+class Judged(msgspec.Struct, frozen=True):
     """A bake's truth with the verdicts on it."""
 
     truth: BakeTruth
@@ -67,21 +67,16 @@ class Judged:
     one_frame: BakeVerdict
 
 
-def judge(bakes: Iterable[Bake], engine: Engine, task: Task, done: Callable[[], None]) -> list[Judged]:
-    """Ask `engine` about each bake, its frames compressed as gateways do; `done` is called after each."""
-    judged = []
-    for bake in bakes:
-        frames = [decode_jpeg(encode_jpeg(frame)) for frame in bake.frames]  # 8 x uint8 [240, 320, 3]
-        times = bake.truth.times_s
-        clip = engine.verdict(frames, times, task)
-        one = engine.verdict(frames[KEY_FRAME : KEY_FRAME + 1], times[KEY_FRAME : KEY_FRAME + 1], task)
-        judged.append(Judged(bake.truth, clip, one))
-        done()
-    return judged
+def judge_batch(bakes: Sequence[Bake], engine: Engine, task: Task) -> list[Judged]:
+    """Ask `engine` about bakes together, their frames compressed as gateways do, and about each key frame alone."""
+    clips = [Taken([decode_jpeg(encode_jpeg(frame)) for frame in bake.frames], bake.truth.times_s) for bake in bakes]
+    stills = [Taken([clip.frames[KEY_FRAME]], [clip.times_s[KEY_FRAME]]) for clip in clips]
+    verdicts, alone = engine.verdicts(clips, task), engine.verdicts(stills, task)
+    return [Judged(bake.truth, clip, one_frame) for bake, clip, one_frame in zip(bakes, verdicts, alone, strict=True)]
 
 
-def report(judged: Sequence[Judged], engine: Engine, seed: int, task: Task) -> BakesReport:
-    """Figures over `judged`, at least one."""
+def report(judged: Sequence[Judged], engine: Engine, seed: int, task: Task, batch: int = 1) -> BakesReport:
+    """Figures over `judged`, at least one, asked in batches of `batch`."""
     told = [item for item in judged if not item.clip.cannot_tell]
     sectored = [item for item in told if item.truth.char_sector is not None]
     seconds = np.array([item.clip.provenance.seconds for item in judged if item.clip.provenance is not None])  # [n]
@@ -95,6 +90,7 @@ def report(judged: Sequence[Judged], engine: Engine, seed: int, task: Task) -> B
     return BakesReport(
         data="rendered",
         checkpoint=engine.name,
+        engine=engine.engine,
         weights_sha256=engine.weights_sha256,
         seed=seed,
         doneness=_share(judged, lambda item: item.clip.doneness == item.truth.doneness),
@@ -121,6 +117,7 @@ def report(judged: Sequence[Judged], engine: Engine, seed: int, task: Task) -> B
         evenness_error=error(lambda item: (item.clip.evenness, item.truth.evenness), told),
         crust_error_mm=error(lambda item: (_crust(item.clip), item.truth.crust_height_mm), told),
         blister_error_mm=error(lambda item: (_blister(item.clip), item.truth.blister_height_mm), told),
+        batch=batch,
         seconds_p50=round(float(np.quantile(seconds, 0.5)), 3),
         seconds_p99=round(float(np.quantile(seconds, 0.99)), 3),
     )

@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from cloud.answer import Answer, Findings, cannot_tell, verdict_of
+from cloud.asking.model_choice import ModelChoice
 from cloud.engine import Engine
-from cloud.training.commands import run_evaluation
+from cloud.evaluation.commands import run_bakes
 from cloud.training.evaluation import Judged, report
 from shared.bakery import BakeTruth, render_bake
 from shared.errors import BadInputError
@@ -26,6 +27,7 @@ class Named:
 
     name = "made-up"
     weights_sha256 = "00"
+    engine = "full"
 
 
 ENGINE = cast(Engine, Named())
@@ -80,9 +82,10 @@ def test_without_findings_errors_are_null(truth: BakeTruth) -> None:
 
 
 def test_the_command_prints_one_json_object_and_refuses_training_data(capsys: pytest.CaptureFixture[str]) -> None:
-    run_evaluation("pizza-small", 2, 3051, 1, as_json=True)
+    choice = ModelChoice("pizza-small", threads=1)
+    run_bakes(choice, 2, 3051, 1, None, as_json=True)
     found = json.loads(capsys.readouterr().out)
     assert found["doneness"]["n"] == 2
     assert 0 <= found["doneness"]["low"] <= found["doneness"]["high"] <= 1
     with pytest.raises(BadInputError, match="training data"):
-        run_evaluation("pizza-small", 2, 1500, 1, as_json=True)
+        run_bakes(choice, 2, 1500, 1, None, as_json=True)
