@@ -350,6 +350,8 @@ def test_an_unknown_schema_is_refused_with_the_one_that_is_read(broker: Embedded
         b'{"id":"00","attempt":1e999,"worker":"w","verdict":null}',
         b"\xff\xfe\x00",
         b"",
+        b"\x81" * 60_000,  # CBOR arrays, one in the other
+        b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff",  # a CBOR array of 2^64 - 1 items
         msgspec.msgpack.encode({"id": "00"}),
     ],
 )

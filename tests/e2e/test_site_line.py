@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 from pathlib import Path
 
 import pytest
@@ -22,8 +23,11 @@ from edge.gateway.service import Gateway
 from shared.broker import mosquitto
 from shared.messages import GatewayStatus, LineVerdict, WorkerStatus, decode
 from shared.mqtt import Incoming, MqttClient
+from shared.pki import files
+from shared.pki.authority import utc_now
 from shared.pki.credentials import Credentials
-from shared.seal import Seal
+from shared.pki.trust import Trust
+from shared.seal import Checker, Seal, Signer
 from shared.topics import STATE_FILTERS, Line
 
 pytestmark = pytest.mark.skipif(mosquitto.find_mosquitto() is None, reason="mosquitto is not installed")
@@ -32,6 +36,13 @@ LINE = Line.of("plant", "oven-1")
 
 def seal(credentials: Credentials) -> Seal:
     return Seal.load(credentials)
+
+
+def impatient(credentials: Credentials) -> Seal:
+    """A seal that looks at its files for every message."""
+    ticks = itertools.count(0, 10)
+    signer, checker = Signer.load(credentials), Checker(Trust.load(credentials.ca))
+    return Seal(signer, checker, monotonic_s=lambda: float(next(ticks)))
 
 
 def test_a_line_needs_nothing_that_its_access_rules_refuse(tmp_path: Path, device: Device) -> None:
@@ -85,3 +96,45 @@ def test_a_line_needs_nothing_that_its_access_rules_refuse(tmp_path: Path, devic
     assert seen[LINE.stats]
     assert seen[LINE.discovery()]
     assert not any("/req/" in topic or "/rsp/" in topic for topic in seen)
+
+
+def test_keys_are_renewed_and_revoked_in_the_middle_of_a_run(tmp_path: Path, device: Device) -> None:
+    """Old and new keys of both ends are valid together for a while; no bake waits and none is lost."""
+
+    async def scenario(site: Site) -> None:
+        mine, his = site.of("gateway", "plant/oven-1"), site.of("worker", "w-1")
+        config = GatewayConfig(LINE, TASK, stats_interval_s=0.01, outbox=OutboxConfig(synchronous="NORMAL"))
+        working, taken = WorkerConfig("w-1", TASK, "rules"), 0
+        old: list[int] = []
+
+        async def renew() -> None:
+            nonlocal taken
+            taken += 1
+            if taken in (4, 7):
+                for role, name in (("gateway", "plant/oven-1"), ("worker", "w-1")):
+                    folder = site.authority.folder / role / name
+                    old.append(files.read_certificate(folder / files.CERTIFICATE).serial_number)
+                    site.issue(role, name)
+            if taken == 12:
+                for serial in old:
+                    site.authority.revoke(utc_now(), serial=serial)
+                site.reload()
+            await asyncio.sleep(0.05)
+
+        gateway_mqtt, worker_mqtt = client_config(site.address, config, "x"), worker_client(site.address, working)
+        async with (
+            MqttClient(dataclasses.replace(worker_mqtt, tls_context=his.client_context)) as at_worker,
+            MqttClient(dataclasses.replace(gateway_mqtt, tls_context=mine.client_context)) as at_oven,
+        ):
+            stop = asyncio.Event()
+            worker = Worker(working, RuleEngine(), at_worker, seal=impatient(his))
+            serving = asyncio.create_task(worker.run(stop))
+            with contextlib.closing(Outbox(tmp_path / "outbox.db", TASK, config.outbox)) as outbox:
+                stats = await Gateway(config, device, outbox, at_oven, seal=impatient(mine)).run(bakes(15, pause=renew))
+            stop.set()
+            await serving
+        assert (stats.finals, stats.timeouts, stats.refused, worker.refused) == (15, 0, 0, 0)
+        assert len(old) == 4
+
+    with Site(tmp_path).running() as site:
+        asyncio.run(scenario(site))
