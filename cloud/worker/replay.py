@@ -22,6 +22,8 @@ from shared.pki.trust import Trust
 from shared.seal import Checker, SealError
 from shared.task import Task
 
+CONFIDENCE = 1e-3
+"""Sums of floats come out otherwise with other numbers of threads or on other processors: 1e-6 was seen."""
 Same = Literal["same", "different", "not computed again"]
 
 
@@ -84,11 +86,17 @@ def _sealed(decision: Decision, trust: Trust) -> bool:
     return judged.clip_sha256 == request.sha256 and sealed.signer == f"worker/{judged.response.worker}"
 
 
+def _verdict(decision: Decision) -> BakeVerdict:
+    return decode(decision.answer.payload.encode(), Response, decision.answer.topic).verdict
+
+
 def _compare(then: BakeVerdict, now: BakeVerdict) -> Same:
-    """All findings must be equal; how long it took, where and who asked may differ."""
-    findings = [msgspec.structs.replace(verdict, provenance=None) for verdict in (then, now)]
+    """All findings must be equal, confidence within CONFIDENCE; how long it took, where and who asked may differ."""
+    findings = [msgspec.structs.replace(verdict, provenance=None, confidence=0.0) for verdict in (then, now)]
+    if abs(then.confidence - now.confidence) > CONFIDENCE:
+        return "different"
     made = [verdict.provenance for verdict in (then, now)]
-    by = [(p.weights_sha256, p.prompt_sha256, p.frames_used, p.geometry) for p in made if p is not None]
+    by = [(p.weights_sha256, p.prompt_sha256, p.frames_used, p.geometry, p.engine) for p in made if p is not None]
     return "same" if findings[0] == findings[1] and len(by) == 2 and by[0] == by[1] else "different"
 
 
@@ -97,8 +105,9 @@ def run(folder: Path, bake_id: str, checkpoint: str, task: Task, ca: Path | None
     from cloud.engine import load_engine
 
     decisions = read_decisions(folder, bake_id)
-    trust = None if ca is None else Trust.load(ca)
-    engine = load_engine(checkpoint)
+    trust = None if ca is None else Trust.load(ca, in_hindsight=True)
+    provenance = next((d.provenance for d in map(_verdict, decisions) if d.provenance is not None), None)
+    engine = load_engine(checkpoint, engine="full" if provenance is None else provenance.engine)
     replays = [replay(folder, decision, engine, task, trust) for decision in decisions]
     if as_json:
         typer.echo(json.dumps([each.as_json() for each in replays]))

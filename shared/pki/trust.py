@@ -43,8 +43,11 @@ class _Known(NamedTuple):
 class Trust:
     """The authority's certificate and its newest revocation list."""
 
-    def __init__(self, ca: x509.Certificate, crl_path: Path | None = None) -> None:
-        """`crl_path` is read again when it changes. Raises BadInputError when it is not the authority's list."""
+    def __init__(self, ca: x509.Certificate, crl_path: Path | None = None, *, in_hindsight: bool = False) -> None:
+        """`crl_path` is read again when it changes. `in_hindsight` a certificate counts until it was revoked.
+
+        Raises BadInputError when the file is not the authority's list.
+        """
         public = ca.public_key()
         if not isinstance(public, Ed25519PublicKey):
             raise BadInputError("the authority's certificate has no Ed25519 key: crustwatch pki init makes one")
@@ -53,16 +56,17 @@ class Trust:
         self._crl_path = crl_path
         self._crl_mtime_ns = -1
         self._looked_s = float("-inf")
-        self._revoked: frozenset[int] = frozenset()
+        self._in_hindsight = in_hindsight
+        self._revoked: dict[int, int] = {}  # serial -> when, microseconds since the Unix epoch
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         if crl_path is not None:
             self._read_crl(crl_path)
 
     @classmethod
-    def load(cls, ca_path: Path) -> Trust:
+    def load(cls, ca_path: Path, *, in_hindsight: bool = False) -> Trust:
         """From `ca.pem`, and `crl.pem` beside it when there is one. Raises BadInputError."""
         crl_path = ca_path.with_name(files.CRL)
-        return cls(files.read_certificate(ca_path), crl_path if crl_path.exists() else None)
+        return cls(files.read_certificate(ca_path), crl_path if crl_path.exists() else None, in_hindsight=in_hindsight)
 
     def look_again(self, monotonic_s: float) -> None:
         """Read a changed revocation list; a broken one is reported and the last good one kept."""
@@ -80,7 +84,7 @@ class Trust:
         crl = files.read_crl(path)
         if crl.issuer != self._ca.subject or not crl.is_signature_valid(self._public):
             raise BadInputError(f"{path}: not signed by the authority of {files.CA_CERTIFICATE}")
-        self._revoked = frozenset(entry.serial_number for entry in crl)
+        self._revoked = {entry.serial_number: int(entry.revocation_date_utc.timestamp() * 1e6) for entry in crl}
         self._crl_mtime_ns = mtime_ns
 
     def check(self, der: bytes, now_us: int) -> tuple[Identity, Ed25519PublicKey]:
@@ -91,7 +95,8 @@ class Trust:
             self._known[der] = known
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
-        if known.serial in self._revoked:
+        revoked_us = self._revoked.get(known.serial)
+        if revoked_us is not None and not (self._in_hindsight and now_us < revoked_us):
             raise DistrustError(f"the certificate of {known.identity} is revoked")
         if not known.not_before_us <= now_us <= known.not_after_us:
             ends = datetime.fromtimestamp(known.not_after_us // 1_000_000, UTC).date()

@@ -74,6 +74,17 @@ def test_a_revoked_certificate_is_distrusted_as_soon_as_the_list_arrives(authori
         trust.check(der(holder), us(NOW))
 
 
+def test_what_was_sealed_before_a_revocation_stays_proven(authority: Authority) -> None:
+    holder = authority.issue(ONE, NOW)
+    authority.revoke(NOW + timedelta(days=3), ONE)
+    then, later = us(NOW + timedelta(days=2)), us(NOW + timedelta(days=4))
+    ca = authority.folder / files.CA_CERTIFICATE
+    assert Trust.load(ca, in_hindsight=True).check(der(holder), then)[0] == ONE
+    for trust, when in ((Trust.load(ca, in_hindsight=True), later), (Trust.load(ca), then), (Trust.load(ca), later)):
+        with pytest.raises(DistrustError, match="revoked"):
+            trust.check(der(holder), when)
+
+
 def test_a_broken_revocation_list_leaves_the_last_good_one_in_force(
     authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
