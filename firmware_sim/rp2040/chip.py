@@ -223,7 +223,7 @@ class Chip:
         S[core + layout.ENABLED] = SYSTEM_EXCEPTIONS
         S[core + layout.PRIORITY + 2], S[core + layout.PRIORITY + 3] = -2, -1
         S[core + layout.EXECUTION_PRIORITY] = layout.THREAD_PRIORITY
-        S[core + layout.SYST_EVENT] = layout.NEVER
+        S[core + layout.SYST_EVENT] = S[core + layout.SWITCH_AT] = layout.NEVER
         S[core + layout.LINE] = -1
         if index == 1:
             wait_for_vector(S, held)

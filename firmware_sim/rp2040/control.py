@@ -8,14 +8,7 @@ from __future__ import annotations
 from firmware_sim.rp2040.blocks.ppb import SYSTICK, pending_exceptions
 from firmware_sim.rp2040.compiled import far, inner
 from firmware_sim.rp2040.events import serve_events
-from firmware_sim.rp2040.exceptions import (
-    exception_to_take,
-    fetch_vector,
-    handler_address,
-    stack,
-    take_exception,
-    take_fault,
-)
+from firmware_sim.rp2040.exceptions import STACKING_CYCLES, begin_entry, exception_to_take, finish_switch, take_fault
 from firmware_sim.rp2040.far import longs_at, memory_of
 from firmware_sim.rp2040.layout import (
     CORE_STRIDE,
@@ -40,14 +33,13 @@ from firmware_sim.rp2040.layout import (
     SLEPT_DEEP,
     SLICE,
     STATE_WORDS,
+    SWITCH_AT,
     Memory,
     State,
 )
 from firmware_sim.rp2040.shortcuts import ENTRY_CYCLES, enter_from_thread, sleep_until_systick
 
 SLEEPDEEP, SEVONPEND = 1 << 2, 1 << 4
-
-VECTOR_CYCLES = 5  # of the entry: from the fetch of the vector, which decides, to the first instruction of the handler
 
 
 @inner
@@ -62,46 +54,37 @@ def look_at_core(S: State, mem: Memory, core: int, now: int) -> None:
     S[core + SEEN_PENDING] = pending
     waits = pending & S[core + ENABLED]
     sleep = S[core + SLEEPING]
-    if sleep:
+    if S[core + SWITCH_AT] != NEVER:
+        if S[core + SWITCH_AT] <= now:
+            finish_switch(S, mem, core)
+    elif sleep:
         S[core + CYCLES] = max(S[core + CYCLES], now)
         if sleep == SLEEP_WFE and S[core + EVENT_REGISTER]:
             S[core + EVENT_REGISTER] = 0
             S[core + SLEEPING] = 0
         elif waits and sleep < DEAD and exception_to_take(S, core, sleep == SLEEP_WFI):
             S[core + SLEEPING] = 0
-    if waits and S[core + SLEEPING] == 0:
+    if waits and S[core + SLEEPING] == 0 and S[core + SWITCH_AT] == NEVER:
         number = exception_to_take(S, core, False)
         if number:
-            interrupt(S, mem, core, number)
-
-
-@inner
-def interrupt(S: State, mem: Memory, core: int, number: int) -> None:
-    """Take an exception; one of higher priority that comes while the registers are stacked takes it over."""
-    if S[NEXT_EVENT] > S[core + CYCLES] + ENTRY_CYCLES and enter_from_thread(S, core, number):
-        return
-    if handler_address(S, mem, core, number):
-        exc_return = stack(S, mem, core)
-        if exc_return:
-            if S[CORE_STRIDE - core + SLEEPING]:  # else the other core is not there yet
-                serve_events(S, S[core + CYCLES] - VECTOR_CYCLES)
-            late = exception_to_take(S, core, False)
-            if late and handler_address(S, mem, core, late):
-                number = late
-            fetch_vector(S, mem, core, number, exc_return)
-            return
-    take_exception(S, mem, core, number)  # which faults
+            begin_entry(S, mem, core, number)
 
 
 @inner
 def present(S: State) -> int:
-    """The cycle up to which everything has happened: that of the core that is behind, if awake."""
-    first, second = S[CYCLES], S[CORE_STRIDE + CYCLES]
+    """The cycle up to which everything has happened: that of the core that is behind, if awake.
+
+    A core that enters or leaves a handler counts by the cycle at which it is decided which one comes next.
+    """
+    first, second = min(S[CYCLES], S[SWITCH_AT]), min(S[CORE_STRIDE + CYCLES], S[CORE_STRIDE + SWITCH_AT])
     if S[SLEEPING] == 0 and S[CORE_STRIDE + SLEEPING] == 0:
         return min(first, second)
-    if S[CORE_STRIDE + SLEEPING] == 0:
-        return second
-    return first if S[SLEEPING] == 0 else max(first, second)
+    if S[SLEEPING] and S[CORE_STRIDE + SLEEPING]:
+        return max(first, second)
+    core = CORE_STRIDE if S[SLEEPING] else 0
+    if S[core + SWITCH_AT] != NEVER:  # events before that may wake the other core
+        return max(S[core + SWITCH_AT] - STACKING_CYCLES, S[NEXT_EVENT])
+    return second if core else first
 
 
 @far

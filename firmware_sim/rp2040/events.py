@@ -18,6 +18,7 @@ from firmware_sim.rp2040.layout import (
     HOST_EVENT,
     NEXT_EVENT,
     STATE_AT,
+    SWITCH_AT,
     SYST_EVENT,
     State,
 )
@@ -27,6 +28,7 @@ from firmware_sim.rp2040.layout import (
 def next_event(S: State) -> int:
     """Cycle of whatever comes next."""
     earliest = min(S[SYST_EVENT], S[CORE_STRIDE + SYST_EVENT], S[HOST_EVENT], S[DMA_EVENT])
+    earliest = min(earliest, S[SWITCH_AT], S[CORE_STRIDE + SWITCH_AT])
     for kind in range(EVENT_KINDS):
         earliest = min(earliest, S[EVENT_AT + kind])
     return earliest

@@ -6,7 +6,7 @@ The core's registers must be in the state array (not in locals of the loop) when
 from __future__ import annotations
 
 from firmware_sim.rp2040.bits import lowest_bit
-from firmware_sim.rp2040.blocks.ppb import SVCALL, highest_pending
+from firmware_sim.rp2040.blocks.ppb import SVCALL, highest_pending, pending_exceptions
 from firmware_sim.rp2040.blocks.xip import can_be_read, xip_wait
 from firmware_sim.rp2040.bus import forget_code
 from firmware_sim.rp2040.compiled import far, inner
@@ -16,6 +16,7 @@ from firmware_sim.rp2040.layout import (
     ACTIVE,
     CODE_PAGE_SHIFT,
     CONTROL,
+    CORE_STRIDE,
     CYCLES,
     DEAD,
     DPRAM_BASE,
@@ -41,6 +42,8 @@ from firmware_sim.rp2040.layout import (
     IPSR,
     LATCHED,
     LR,
+    NEVER,
+    NEXT_EVENT,
     OTHER_SP,
     PC,
     PRIMASK,
@@ -52,6 +55,8 @@ from firmware_sim.rp2040.layout import (
     SRAM_OFFSET,
     SRAM_SIZE,
     STATE_WORDS,
+    SWITCH_AT,
+    SWITCH_TO,
     THREAD_PRIORITY,
     VTOR,
     WORD,
@@ -60,10 +65,20 @@ from firmware_sim.rp2040.layout import (
     State,
 )
 from firmware_sim.rp2040.memory_map import memory_offset
-from firmware_sim.rp2040.shortcuts import ENTRY_CYCLES, FRAME_BYTES, RETURN_CYCLES, THUMB_BIT, return_to_thread
+from firmware_sim.rp2040.shortcuts import (
+    ENTRY_CYCLES,
+    FRAME_BYTES,
+    RETURN_CYCLES,
+    THUMB_BIT,
+    enter_from_thread,
+    return_to_thread,
+)
 
+VECTOR_CYCLES = 5  # of the entry: from the fetch of the vector to the first instruction of the handler
+STACKING_CYCLES = ENTRY_CYCLES - VECTOR_CYCLES
 TAIL_CYCLES = 6  # entry without stacking the eight words
 HARDFAULT = 3
+EXC_RETURN = 0xF0000000  # and above: values of the LR and the PC that end a handler
 SLEEP_ON_EXIT = 2  # SCR.SLEEPONEXIT
 
 
@@ -213,13 +228,46 @@ def take_exception(S: State, mem: Memory, core: int, number: int) -> None:
 
 
 @inner
+def is_quiet(S: State, core: int, until: int) -> bool:
+    """Whether all that may interrupt a core before the cycle `until` has happened."""
+    other = CORE_STRIDE - core
+    return S[NEXT_EVENT] > until and (S[other + SLEEPING] != 0 or S[other + CYCLES] >= until)
+
+
+@inner
+def hold(S: State, core: int, decided: int, to: int) -> None:
+    """Put off an entry (`to`: the exception) or a return (EXC_RETURN) until everything up to `decided` has happened.
+
+    The core's cycle is the end of it meanwhile, and NEXT_EVENT is not later than `decided`: so it does not run.
+    """
+    S[core + SWITCH_AT], S[core + SWITCH_TO] = decided, to
+    S[core + CYCLES] = decided + (RETURN_CYCLES if to >= EXC_RETURN else VECTOR_CYCLES)
+    S[NEXT_EVENT] = min(S[NEXT_EVENT], decided)
+
+
+@inner
+def begin_entry(S: State, mem: Memory, core: int, number: int) -> None:
+    """Enter the handler of a pending exception, or begin to.
+
+    One of higher priority that comes while the registers are stacked takes the entry over: the vector is fetched
+    VECTOR_CYCLES before the handler's first instruction.
+    """
+    decided = S[core + CYCLES] + STACKING_CYCLES
+    if not is_quiet(S, core, decided):
+        hold(S, core, decided, number)
+    elif not enter_from_thread(S, core, number):
+        take_exception(S, mem, core, number)
+
+
+@inner
 def call_supervisor(S: State, mem: Memory, core: int) -> None:
     """SVC: taken at once, or a HardFault where its priority does not suffice."""
     priority = S[core + EXECUTION_PRIORITY]
     if S[core + PRIMASK]:
         priority = min(priority, 0)
     if S[core + PRIORITY + SVCALL] < priority:
-        take_exception(S, mem, core, SVCALL)
+        S[core + LATCHED] |= 1 << SVCALL  # it stays so when an exception of higher priority takes the entry over
+        begin_entry(S, mem, core, SVCALL)
     else:
         S[core + PC] -= 2
         take_fault(S, mem, core, FAULT_SVC_PRIORITY, S[core + PC])
@@ -242,6 +290,7 @@ def return_from_exception(S: State, mem: Memory, core: int, exc_return: int) -> 
         take_fault(S, mem, core, FAULT_EXCEPTION_RETURN, exc_return)
         return
     S[core + ACTIVE] &= ~(1 << S[core + IPSR])
+    S[core + LATCHED] = pending_exceptions(S, core)  # a line that is still high
     update_priority(S, core)
     S[core + EVENT_REGISTER] = 1
     following = exception_to_take(S, core, False)
@@ -281,6 +330,20 @@ def unstack(S: State, mem: Memory, core: int, exc_return: int) -> None:
         S[core + SLEEPING] = SLEEP_WFI
 
 
+@inner
+def finish_switch(S: State, mem: Memory, core: int) -> None:
+    """Go on with what `hold` put off: enter what is most urgent now, or return."""
+    decided, to = S[core + SWITCH_AT], S[core + SWITCH_TO]
+    S[core + SWITCH_AT] = NEVER
+    S[core + CYCLES] = decided
+    if to >= EXC_RETURN:
+        return_from_exception(S, mem, core, to)
+    else:
+        S[core + CYCLES] -= STACKING_CYCLES
+        number = exception_to_take(S, core, False)
+        take_exception(S, mem, core, number if number else to)
+
+
 @far
 def far_svc(state: int, core: int, _b: int, _c: int, _d: int) -> int:
     """As call_supervisor."""
@@ -293,6 +356,9 @@ def far_svc(state: int, core: int, _b: int, _c: int, _d: int) -> int:
 def far_return(state: int, core: int, exc_return: int, _c: int, _d: int) -> int:
     """As return_from_exception; 1: there is more to attend to than instructions."""
     S = longs_at(state, STATE_WORDS)
+    if not is_quiet(S, core, S[core + CYCLES]):
+        hold(S, core, S[core + CYCLES], exc_return)
+        return 1
     if return_to_thread(S, core, exc_return):
         return 0
     return_from_exception(S, memory_of(S), core, exc_return)

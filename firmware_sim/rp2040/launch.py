@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from firmware_sim.rp2040.layout import CORE_STRIDE, FIFO, OWN_LINES, PC, SLEEP_HELD, SLEEP_WFE, SLEEPING, State
+from firmware_sim.rp2040.blocks.lines import set_line
+from firmware_sim.rp2040.layout import CORE_STRIDE, FIFO, PC, SLEEP_HELD, SLEEP_WFE, SLEEPING, State
 from firmware_sim.rp2040.rom import code
 
 SIO_BASE = 0xD0000000
@@ -30,4 +31,4 @@ def push_zero(S: State) -> None:
     if count < 8:
         S[FIFO + 8 + (int(S[FIFO + 1]) + count) % 8] = 0
         S[FIFO] = count + 1
-        S[OWN_LINES] |= 1 << SIO_IRQ_PROC0
+        set_line(S, SIO_IRQ_PROC0, True, core=0)

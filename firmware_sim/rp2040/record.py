@@ -11,6 +11,7 @@ from firmware_sim.rp2040 import decode as d
 from firmware_sim.rp2040.compiled import entry_point, inner
 from firmware_sim.rp2040.control import present
 from firmware_sim.rp2040.decode import decode
+from firmware_sim.rp2040.exceptions import EXC_RETURN, STACKING_CYCLES
 from firmware_sim.rp2040.flags import xpsr
 from firmware_sim.rp2040.indirect import call_run
 from firmware_sim.rp2040.layout import (
@@ -23,6 +24,7 @@ from firmware_sim.rp2040.layout import (
     INSTRUCTIONS,
     IPSR,
     LR,
+    NEVER,
     OTHER_SP,
     PC,
     ROM_SIZE,
@@ -33,6 +35,8 @@ from firmware_sim.rp2040.layout import (
     SRAM_OFFSET,
     SRAM_SIZE,
     STEPPING,
+    SWITCH_AT,
+    SWITCH_TO,
     WORD,
     IntArray,
     Memory,
@@ -45,6 +49,7 @@ from firmware_sim.rp2040.shortcuts import FRAME_BYTES
 CORE = 0  # 0 or 1
 KIND = 1  # bits of the next lines
 RAN, ENTERED, RETURNED, ASLEEP, JUMPED = 1, 2, 4, 8, 16  # JUMPED: the host moved the PC (boot ROM, hooks)
+HELD = 32  # in the making: the instruction that returns has run, the return itself comes now
 AT, NEXT = 2, 3  # PC before and after
 STARTED, TOOK = 4, 5  # cycle before, cycles
 ENTRY = 6  # the decoded instruction
@@ -156,6 +161,20 @@ def returns_from_exception(S: State, mem: Memory, core: int, entry: int) -> bool
 
 
 @inner
+def reached(S: State, core: int) -> int:
+    """The cycle of a core without what an exception's entry or return put off will take: it belongs to what follows."""
+    if S[core + SWITCH_AT] == NEVER:
+        return S[core + CYCLES]
+    return S[core + SWITCH_AT] - (0 if S[core + SWITCH_TO] >= EXC_RETURN else STACKING_CYCLES)
+
+
+@inner
+def returns_later(S: State, core: int) -> bool:
+    """Whether a return from a handler was put off until more is known."""
+    return S[core + SWITCH_AT] != NEVER and S[core + SWITCH_TO] >= EXC_RETURN
+
+
+@inner
 def before(S: State, mem: Memory, core: int, log: IntArray, record: IntArray) -> None:
     """First half of a record: what is about to run. The record of a sleep that goes on stays as it is."""
     if record[OPEN] and S[core + SLEEPING]:
@@ -163,12 +182,14 @@ def before(S: State, mem: Memory, core: int, log: IntArray, record: IntArray) ->
         return
     record[OPEN] = 0
     entry = instruction_at(mem, S[core + PC])
-    record[AT], record[STARTED], record[ENTRY] = S[core + PC], S[core + CYCLES], entry
+    record[AT], record[STARTED], record[ENTRY] = S[core + PC], reached(S, core), entry
     record[SP_BEFORE], record[EXCEPTION] = S[core + SP], S[core + IPSR]
     record[TOOK] = S[core + INSTRUCTIONS]
     record[KIND] = ASLEEP if S[core + SLEEPING] else 0
     record[CORE] = 1 if core else 0
-    if returns_from_exception(S, mem, core, entry):
+    if returns_later(S, core):
+        record[KIND], record[ENTRY] = RETURNED | HELD, 0
+    elif returns_from_exception(S, mem, core, entry):
         record[KIND] = RETURNED
     if log[LOG_REGISTERS]:
         for i in range(16):
@@ -183,8 +204,12 @@ def after(S: State, mem: Memory, core: int, record: IntArray) -> None:
     exception, kind = S[core + IPSR], record[KIND]
     if rom or S[core + INSTRUCTIONS] != record[TOOK]:
         kind = (kind | RAN) & ~ASLEEP
-    else:
+    elif not kind & HELD:
         kind &= ~RETURNED
+    if returns_later(S, core):
+        kind &= ~RETURNED
+        record[ENTRY] = 0
+    kind &= ~HELD
     main = S[core + SP]
     if kind & RETURNED:
         # A return raises the stack; a chained handler starts on the frame that is there.
@@ -200,7 +225,7 @@ def after(S: State, mem: Memory, core: int, record: IntArray) -> None:
         record[STACKED] = word_at(mem, frame + 24)
     if not kind & (RAN | ENTERED) and S[core + PC] != record[AT]:
         kind |= JUMPED  # core 1 was launched
-    took = S[core + CYCLES] - record[STARTED]
+    took = reached(S, core) - record[STARTED]
     record[OPEN] = kind == ASLEEP and S[core + SLEEPING] != 0
     record[KIND] = kind if took or kind & ~ASLEEP else 0
     record[NEXT], record[SP_AFTER], record[EXCEPTION] = S[core + PC], S[core + SP], exception
@@ -225,7 +250,7 @@ def jumped(S: State, core: int, number: int, log: IntArray, ring: IntArray) -> N
 @inner
 def watched(S: State, mem: Memory, core: int, number: int, log: IntArray, watches: IntArray) -> bool:
     """Whether the instruction about to run touches a watchpoint; keeps the hit."""
-    if S[core + SLEEPING] or log[LOG_PASSED + number] == S[core + CYCLES]:
+    if S[core + SLEEPING] or S[core + SWITCH_AT] != NEVER or log[LOG_PASSED + number] == S[core + CYCLES]:
         return False
     pc = S[core + PC]
     address, size, kind = access_of(S, core, pc, instruction_at(mem, pc))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from firmware_sim.rp2040.layout import DREQ_LEVEL, HOST_EVENT, LINES, NEXT_EVENT, State
+from firmware_sim.rp2040.blocks.lines import set_line
+from firmware_sim.rp2040.layout import DREQ_LEVEL, HOST_EVENT, NEXT_EVENT, State
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class RegisterBlock:
     def set_irq(self, number: int, level: bool) -> None:
         """Set the level of interrupt line `number`; the cores look at it before their next instruction."""
         S = self.S
-        S[LINES] = S[LINES] | 1 << number if level else S[LINES] & ~(1 << number)
+        set_line(S, number, level)
         S[NEXT_EVENT] = 0
 
     def set_dreq(self, number: int, level: bool) -> None:

@@ -148,6 +148,7 @@ def return_to_thread(S: State, core: int, exc_return: int) -> bool:
     set_flags(S, core, status)
     S[core + IPSR] = status & 63
     S[core + ACTIVE] = 0
+    S[core + LATCHED] |= (S[LINES] | S[core + OWN_LINES]) << 16  # lines that are still high
     S[core + EXECUTION_PRIORITY] = THREAD_PRIORITY
     S[core + EVENT_REGISTER] = 1
     S[core + CYCLES] += RETURN_CYCLES
@@ -169,8 +170,7 @@ def sleep_until_systick(S: State, now: int) -> bool:
         or at >= S[END]
         or now >= S[SLICE]
         or S[EXIT] != EXIT_END
-        or other == 0
-        or other == DEAD
+        or other in (0, DEAD)
         or S[SYST_CSR] != ENABLE | TICKINT | CLKSOURCE
         or S[SYST_RVR] == 0
         or S[SCR] | S[PRIMASK] | S[ACTIVE] | S[NMI_MASK] | S[BUSY_CHANNELS] | S[RUNNING] | S[DREQ_WANTED]

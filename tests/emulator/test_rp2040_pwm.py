@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from firmware_sim.rp2040.gpio import Edge
 from firmware_sim.rp2040.probe import Probe, read, write
 
-PWM, IO_BANK0, NVIC_ISPR = 0x40050000, 0x40014000, 0xE000E200
+PWM, IO_BANK0, NVIC_ISPR, NVIC_ICPR = 0x40050000, 0x40014000, 0xE000E200, 0xE000E280
 EN_ALL, INTR, INTE, INTF, INTS = (PWM + offset for offset in (0xA0, 0xA4, 0xA8, 0xAC, 0xB0))
 PWM_FUNCTION = 4
 EN, PH_CORRECT, A_INV, B_INV, PH_RET, PH_ADV = 1, 2, 4, 8, 1 << 6, 1 << 7
@@ -178,7 +178,8 @@ def test_interrupt_registers(probe: Probe) -> None:
     assert probe.run(read(INTR), read(INTS), read(NVIC_ISPR))[:2] == [32, 32]
     assert probe.read(NVIC_ISPR) >> 4 & 1
     assert probe.run(write(INTR, 32), read(INTR), read(NVIC_ISPR))[0] == 0
-    assert not probe.read(NVIC_ISPR) >> 4 & 1
+    assert probe.read(NVIC_ISPR) >> 4 & 1  # the NVIC has latched it
+    assert probe.run(write(NVIC_ICPR, 1 << 4), read(NVIC_ISPR))[0] >> 4 & 1 == 0
     assert [value & 2 for value in probe.run(write(INTF, 2), read(INTS), write(INTF, 0), read(INTS))] == [2, 0]
 
 

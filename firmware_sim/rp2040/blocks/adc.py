@@ -5,6 +5,7 @@ What the channels measure are 12-bit codes in the state, put there by analog.py.
 
 from __future__ import annotations
 
+from firmware_sim.rp2040.blocks.lines import set_lines
 from firmware_sim.rp2040.compiled import far, inner
 from firmware_sim.rp2040.far import longs_at
 from firmware_sim.rp2040.layout import (
@@ -46,7 +47,7 @@ def adc_lines(S: State, now: int) -> None:
     reached = S[COUNT] >= max(1, S[FCS] >> 24 & 15)
     line = 1 << IRQ if (S[INTE] if reached else 0) | S[INTF] else 0
     if (S[LINES] & 1 << IRQ) != line:
-        S[LINES] ^= 1 << IRQ
+        set_lines(S, 1 << IRQ, line)
         S[NEXT_EVENT] = now
     dreq = 1 << DREQ if reached and S[FCS] & DREQ_EN else 0
     if (S[DREQ_LEVEL] & 1 << DREQ) != dreq:

@@ -37,6 +37,7 @@ from firmware_sim.rp2040.blocks.dma_layout import (
     TREQ_TIMER0,
     WRITE_ADDR,
 )
+from firmware_sim.rp2040.blocks.lines import set_lines
 from firmware_sim.rp2040.blocks.pio_fifo import tx_depth
 from firmware_sim.rp2040.blocks.pio_layout import MACHINE, MACHINE_STRIDE, TX_COUNT
 from firmware_sim.rp2040.compiled import inner
@@ -65,13 +66,11 @@ PULSES = 0xFF << 24  # TREQ of PWM wraps
 @inner
 def dma_lines(S: State) -> None:
     """Drive DMA_IRQ_0 and DMA_IRQ_1."""
-    lines = S[LINES] & ~(3 << DMA_IRQ)
-    if (S[INTR] & S[INTE0]) | S[INTF0]:
-        lines |= 1 << DMA_IRQ
+    high = 1 << DMA_IRQ if (S[INTR] & S[INTE0]) | S[INTF0] else 0
     if (S[INTR] & S[INTE1]) | S[INTF1]:
-        lines |= 2 << DMA_IRQ
-    if lines != S[LINES]:
-        S[LINES] = lines
+        high |= 2 << DMA_IRQ
+    if high != S[LINES] & 3 << DMA_IRQ:
+        set_lines(S, 3 << DMA_IRQ, high)
         S[NEXT_EVENT] = 0
 
 

@@ -7,6 +7,7 @@ by blocks/io_bank0.py and blocks/pads.py.
 
 from __future__ import annotations
 
+from firmware_sim.rp2040.blocks.lines import set_own_lines
 from firmware_sim.rp2040.blocks.pio_layout import WAITED
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.far import call_far
@@ -113,10 +114,10 @@ def pins_lines(S: State, now: int) -> None:
     for core in range(2):
         own = core * CORE_STRIDE + OWN_LINES
         pins = interrupts_of(S, core)
-        lines = S[own] & ~(1 << IO_IRQ_BANK0 | 1 << IO_IRQ_QSPI)
-        lines |= (1 << IO_IRQ_BANK0 if pins & BANK0 else 0) | (1 << IO_IRQ_QSPI if pins >> QSPI_SHIFT else 0)
-        if lines != S[own]:
-            S[own] = lines
+        mask = 1 << IO_IRQ_BANK0 | 1 << IO_IRQ_QSPI
+        high = (1 << IO_IRQ_BANK0 if pins & BANK0 else 0) | (1 << IO_IRQ_QSPI if pins >> QSPI_SHIFT else 0)
+        if S[own] & mask != high:
+            set_own_lines(S, core * CORE_STRIDE, mask, high)
             S[NEXT_EVENT] = now
 
 

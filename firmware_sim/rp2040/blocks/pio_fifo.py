@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from firmware_sim.rp2040.blocks.lines import set_lines
 from firmware_sim.rp2040.blocks.pio_layout import (
     AUTOPULL,
     DIVIDER,
@@ -86,13 +87,11 @@ def pio_lines(S: State, p: int) -> None:
     """Drive the two interrupt lines of a block."""
     intr = pio_intr(S, p)
     first = PIO_IRQ + (2 if p > PIO else 0)
-    lines = S[LINES] & ~(3 << first)
-    if (intr & S[p + INTE0]) | S[p + INTF0]:
-        lines |= 1 << first
+    high = 1 << first if (intr & S[p + INTE0]) | S[p + INTF0] else 0
     if (intr & S[p + INTE1]) | S[p + INTF1]:
-        lines |= 2 << first
-    if lines != S[LINES]:
-        S[LINES] = lines
+        high |= 2 << first
+    if high != S[LINES] & 3 << first:
+        set_lines(S, 3 << first, high)
         S[NEXT_EVENT] = 0
 
 

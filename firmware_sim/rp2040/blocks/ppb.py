@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from firmware_sim.rp2040.bits import lowest_bit
+from firmware_sim.rp2040.blocks.lines import NMI
 from firmware_sim.rp2040.blocks.systick import systick_read, systick_write
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.layout import (
@@ -37,12 +38,12 @@ CPUID, ICSR, VTOR_OFFSET, AIRCR, SCR_OFFSET, CCR, SHPR2, SHPR3, SHCSR = (
 )
 MPU_TYPE, MPU_RASR = 0xD90, 0xDA0
 IRQ_MASK = 0x03FFFFFF  # 26 interrupts are wired
-NMI, SVCALL, PENDSV, SYSTICK = 2, 11, 14, 15
+SVCALL, PENDSV, SYSTICK = 11, 14, 15
 
 
 @inner
 def pending_exceptions(S: State, core: int) -> int:
-    """Bit set of exceptions that wait: latched, or held by a line whose handler does not run."""
+    """Bit set of exceptions that wait: latched (lines.py), or held by a line whose handler does not run."""
     lines = S[LINES] | S[core + OWN_LINES]
     nmi = 1 << NMI if lines & S[core + NMI_MASK] else 0
     return S[core + LATCHED] | ((lines << 16 | nmi) & ~S[core + ACTIVE])
@@ -136,6 +137,7 @@ def ppb_write(S: State, core: int, offset: int, value: int, now: int) -> int:
         S[core + LATCHED] |= (value & IRQ_MASK) << 16
     elif offset == NVIC_ICPR:
         S[core + LATCHED] &= ~((value & IRQ_MASK) << 16)
+        S[core + LATCHED] = pending_exceptions(S, core)  # a line that is high makes it pending again
     elif NVIC_IPR0 <= offset <= NVIC_IPR7:
         set_priority_word(S, core, 16 + offset - NVIC_IPR0, value)
     elif offset == ICSR:

@@ -7,6 +7,7 @@ CC and TOP take effect at the wrap, or at once while the slice stands still.
 
 from __future__ import annotations
 
+from firmware_sim.rp2040.blocks.lines import set_lines
 from firmware_sim.rp2040.blocks.pins import pins_update
 from firmware_sim.rp2040.compiled import far, inner
 from firmware_sim.rp2040.far import longs_at
@@ -170,7 +171,7 @@ def pwm_settle(S: State, now: int) -> None:
         inputs |= pwm_pins_of(index, 2 if counts_b else 0)
     line = 1 << IRQ_WRAP if (S[PWM_INTR] & S[PWM_INTE]) | S[PWM_INTF] else 0
     if (S[LINES] & 1 << IRQ_WRAP) != line:
-        S[LINES] ^= 1 << IRQ_WRAP
+        set_lines(S, 1 << IRQ_WRAP, line)
         S[NEXT_EVENT] = now
     S[PWM_INPUTS] = inputs
     changed = (levels ^ S[PIN_OUT + FUNCTION_PWM]) | (enables ^ S[PIN_OE + FUNCTION_PWM])

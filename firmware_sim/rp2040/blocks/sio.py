@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from firmware_sim.rp2040.blocks.interp import interp_read, interp_write, signed
+from firmware_sim.rp2040.blocks.lines import set_own_lines
 from firmware_sim.rp2040.blocks.pins import FUNCTION_PWM, pins_update
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.far import call_address
@@ -27,7 +28,6 @@ from firmware_sim.rp2040.layout import (
     INTERP,
     INTERP_STRIDE,
     NEXT_EVENT,
-    OWN_LINES,
     PIN_FUNCTION,
     PIN_HI_IN,
     PIN_IN,
@@ -97,10 +97,7 @@ def fifo_line(S: State, core: int, now: int) -> None:
     """SIO_IRQ_PROCn, a line of this core alone: VLD or WOF or ROE."""
     mine = fifo_of(S, core)
     bit = 1 << (SIO_IRQ + S[core + CORE_ID])
-    if S[mine + COUNT] or S[mine + WOF] or S[mine + ROE]:
-        S[core + OWN_LINES] |= bit
-    else:
-        S[core + OWN_LINES] &= ~bit
+    set_own_lines(S, core, bit, bit if S[mine + COUNT] or S[mine + WOF] or S[mine + ROE] else 0)
     S[NEXT_EVENT] = now
 
 

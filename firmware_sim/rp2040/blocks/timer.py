@@ -7,6 +7,7 @@ Whole seconds are taken out before anything is multiplied: the products would le
 
 from __future__ import annotations
 
+from firmware_sim.rp2040.blocks.lines import set_lines
 from firmware_sim.rp2040.compiled import far, inner
 from firmware_sim.rp2040.far import longs_at
 from firmware_sim.rp2040.layout import (
@@ -83,7 +84,7 @@ def timer_schedule(S: State, now: int) -> None:
 @inner
 def timer_lines(S: State) -> None:
     """Drive TIMER_IRQ_0 to TIMER_IRQ_3."""
-    S[LINES] = (S[LINES] & ~15) | ((S[TIMER_INTR] & S[TIMER_INTE]) | S[TIMER_INTF])
+    set_lines(S, 15, (S[TIMER_INTR] & S[TIMER_INTE]) | S[TIMER_INTF])
 
 
 @inner

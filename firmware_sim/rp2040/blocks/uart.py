@@ -9,6 +9,7 @@ says so, because a silent emulator helps nobody.
 
 from __future__ import annotations
 
+from firmware_sim.rp2040.blocks.lines import set_lines
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.layout import (
     CLK_PERI_HZ,
@@ -145,10 +146,7 @@ def uart_character_cycles(S: State, u: int) -> int:
 def uart_lines(S: State, u: int) -> None:
     """Drive the interrupt line and the DMA requests: room in one FIFO, a character in the other."""
     bit = 1 << S[u + IRQ]
-    if S[u + RIS] & S[u + IMSC]:
-        S[LINES] |= bit
-    else:
-        S[LINES] &= ~bit
+    set_lines(S, bit, bit if S[u + RIS] & S[u + IMSC] else 0)
     control = S[u + DMACR]
     requests = 0
     if control & TXDMAE and S[u + CR] & ENABLE and S[u + TX_COUNT] < uart_depth(S, u):
