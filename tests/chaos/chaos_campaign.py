@@ -34,6 +34,7 @@ from shared.mqtt import BrokerAddress, MqttClient, MqttConfig
 HERE = Path(__file__).parent
 END_S = 90.0  # the longest wait for a part to get on; a quiet machine needs a few seconds
 STOP_S = 10.0
+MEASURE_S = 1.0
 MEMORY_BYTES = 120_000_000  # peak of a gateway or worker; they start at about 50 MB
 FILE_BYTES = 64_000_000  # outbox and log of 500 small clips with all their verdicts
 
@@ -331,11 +332,13 @@ class Campaign:
 
     async def until(self, condition: Callable[[], object], what: str, patience_s: float = END_S) -> None:
         """Wait for a condition; TimeoutError says what was waited for when no bake got on for `patience_s`."""
-        last, since_s = -1, time.monotonic()
+        last, since_s, measured_s = -1, time.monotonic(), 0.0
         while not condition():
             if self.follower.done():
                 raise TimeoutError("the witness is blind")
-            self.gateway.measure()
+            if time.monotonic() - measured_s > MEASURE_S:
+                measured_s = time.monotonic()
+                self.gateway.measure()
             progress = len(self.seen.bakes) + len(self.seen.finals)
             if progress != last:
                 last, since_s = progress, time.monotonic()
