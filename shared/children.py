@@ -25,6 +25,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def spawn(
     arguments: Sequence[str],
     *,
+    stdin: int = subprocess.DEVNULL,
     stdout: int | IO[Any] | None = None,
     stderr: int | IO[Any] | None = None,
     environment: dict[str, str] | None = None,
@@ -32,7 +33,7 @@ def spawn(
     """Start a program as a child that dies with this process. Call it from the main thread."""
     return subprocess.Popen(
         list(arguments),
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=stdout,
         stderr=stderr,
         env=environment,

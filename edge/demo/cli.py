@@ -26,6 +26,9 @@ def demo(
     model: Annotated[Path | None, typer.Option(help="Folder of the device's model; the shipped one without.")] = None,
     checkpoint: Annotated[str, typer.Option(help="Of the cloud worker: a shipped name or a folder.")] = "pizza-small",
     broker: Annotated[str, typer.Option(help="Embedded broker: auto, mosquitto or iotcore.")] = "auto",
+    chaos: Annotated[
+        bool, typer.Option("--chaos", help="Kill gateway, worker and broker at random while bakes pass.")
+    ] = False,
     picture: Annotated[
         Path | None, typer.Option(help="SVG file for a picture of the last table and the summary.")
     ] = None,
@@ -49,6 +52,7 @@ def demo(
             model=model,
             checkpoint=checkpoint,
             broker=broker,
+            chaos=chaos,
             folder=out,
             picture=picture,
         )

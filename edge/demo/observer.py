@@ -44,6 +44,7 @@ class Observer:
         self._line = line
         self._now_us = now_us
         self.bakes: dict[str, Seen] = {}  # by id
+        self._names: set[str] = set()
         self.workers: set[str] = set()  # names of those online
         self.on_change: Callable[[], None] = lambda: None
         self.on_final: Callable[[Seen], None] = lambda seen: None
@@ -68,8 +69,14 @@ class Observer:
             self._seal.check(
                 message.topic, digest, message.properties, f"gateway/{self._line.site}/{self._line.gateway}"
             )
-        verdict = decode(message.payload, LineVerdict, message.topic)
+        self.note(decode(message.payload, LineVerdict, message.topic))
+
+    def note(self, verdict: LineVerdict) -> None:
+        """A verdict was seen; the same again is none, as brokers and gateways repeat after a crash."""
+        self._names.add(verdict.bake)
         seen = self.bakes.setdefault(verdict.id, Seen(verdict))
+        if verdict in seen.finals or verdict in seen.corrections:
+            return
         if verdict.state == "correction":
             seen.corrections.append(verdict)
         elif verdict.state == "final":
@@ -83,6 +90,10 @@ class Observer:
         online = bool(message.payload) and decode(message.payload, WorkerStatus, message.topic).status != "offline"
         (self.workers.add if online else self.workers.discard)(name)
 
+    def has_seen(self, name: str) -> bool:
+        """Whether anything was published about the bake of that name."""
+        return name in self._names
+
     @property
     def finals(self) -> int:
         """Bakes with a final verdict."""
@@ -90,5 +101,5 @@ class Observer:
 
     @property
     def duplicates(self) -> int:
-        """Final verdicts beyond the first of a bake."""
+        """Final verdicts that differ from the first of their bake."""
         return sum(max(0, len(seen.finals) - 1) for seen in self.bakes.values())

@@ -1,7 +1,7 @@
 """Brings the whole line up on one machine, passes bakes through it, and takes it down again.
 
-Broker, worker and renderer are processes of their own; gateway and board are in this one. However this process
-ends, its children end with it.
+Broker, worker and renderer are processes of their own; gateway and board are in this one, and in a process of their
+own when the demo kills its own parts. However this process ends, its children end with it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from typing import cast
 
 from rich.console import Console
 
+from edge.demo.gateway_child import GatewaySettings
+from edge.demo.gateway_process import GatewayProcess
+from edge.demo.havoc import Havoc
 from edge.demo.observer import Observer
 from edge.demo.report import Report, make_report
 from edge.demo.screen import Screen
@@ -35,10 +38,12 @@ from edge.gateway.sources.rendered import RenderedBakes
 from edge.gateway.threads import in_thread
 from edge.watch.opening import open_guard
 from shared.broker import EmbeddedBroker, Kind
+from shared.broker.embedded import free_port
 from shared.clock import system_now_us
 from shared.errors import BadInputError, CrustwatchError
 from shared.images import encode_jpeg
 from shared.mqtt import BrokerAddress, MqttClient, MqttConfig
+from shared.mqtt.backoff import Backoff
 from shared.pki.authority import Authority, utc_now
 from shared.pki.identity import Identity
 from shared.seal import Seal
@@ -53,6 +58,8 @@ MAX_BACKLOG = 2  # one bake at the worker and one on its way: the belt is as fas
 DEVICE_ATTEMPTS = 3  # an emulated chip that fails does not heal
 WORKER_THREADS = 1  # of two cores, the other one emulates the board and renders
 WORKER_START_S = 180.0
+OUTBOX = "outbox.db"
+OBSERVER_BACKOFF = Backoff(first_s=0.05, cap_s=0.2, floor_s=0.02)  # back before the gateway, to miss nothing
 CATCH_UP_S = 5.0  # for the observer, after the gateway has published everything
 
 
@@ -68,6 +75,7 @@ class DemoOptions:
     model: Path | None
     checkpoint: str
     broker: str
+    chaos: bool
     folder: Path | None
     picture: Path | None
 
@@ -118,7 +126,9 @@ async def _demo(options: DemoOptions, folder: Path) -> Report:
         authority = Authority.create(data / "pki", LINE.site, utc_now())
         observer, taken = Observer(LINE, system_now_us, demo_seal(authority, "observer", "demo")), Taken()
         screen = Screen(Console(stderr=options.json and sys.stdout.isatty()), observer, taken.pictures, folder)
-        broker = parts.enter_context(EmbeddedBroker(kind))
+        # Under chaos the broker comes back at the same port, and with what it had written.
+        broker = EmbeddedBroker(kind, free_port(), data / "broker") if options.chaos else EmbeddedBroker(kind)
+        parts.enter_context(broker)
         screen.say(f"broker {broker.kind}: pid {broker.pid}, {broker.address}")
         screen.say("requests, answers and verdicts are sealed with keys that end with this run")
         screen.say(f"pictures and logs: {folder}")
@@ -128,10 +138,11 @@ async def _demo(options: DemoOptions, folder: Path) -> Report:
         parts.callback(worker.stop)
         worker.start()
         parts.callback(screen.stop)
+        killed: dict[str, int] = {}
         passing = _taking(items, taken, folder / "pictures", options.bakes)
         try:
             async with (
-                MqttClient(MqttConfig(broker.address, "cw-demo-observer")) as client,
+                MqttClient(MqttConfig(broker.address, "cw-demo-observer", backoff=OBSERVER_BACKOFF)) as client,
                 asyncio.TaskGroup() as tasks,
             ):
                 watchers = [
@@ -139,15 +150,27 @@ async def _demo(options: DemoOptions, folder: Path) -> Report:
                     tasks.create_task(worker.supervise(), name="demo worker"),
                     tasks.create_task(screen.refresh(), name="demo screen"),
                 ]
-                seal = demo_seal(authority, "gateway", f"{LINE.site}/{LINE.gateway}")
-                await _pass_bakes(options, data, broker.address, worker, observer, screen, passing, total, seal)
+                identity = authority.issue(Identity.of("gateway", f"{LINE.site}/{LINE.gateway}"), utc_now())
+                if options.chaos:
+                    gateway = _gateway_process(options, data, folder, identity, broker.address, screen)
+                    parts.callback(gateway.stop)
+                    screen.say("waiting for the worker to load its model")
+                    await _wait_for_worker(worker, observer)
+                    screen.start(total)
+                    havoc = Havoc(options.seed, total, observer, broker, worker, gateway, screen.say)
+                    await havoc.pass_bakes(passing, data / OUTBOX)
+                    killed = havoc.killed
+                else:
+                    await _pass_bakes(
+                        options, data, broker.address, worker, observer, screen, passing, total, load_seal(identity)
+                    )
                 await _catch_up(observer, taken)
                 for task in watchers:
                     task.cancel()
         except* CrustwatchError as group:
             raise group.exceptions[0] from None
         screen.stop()
-        report = make_report(observer, taken.truths, "user" if options.path else "rendered")
+        report = make_report(observer, taken.truths, "user" if options.path else "rendered", killed)
         screen.summary(report)
         if options.picture is not None:
             screen.picture(options.picture, report)
@@ -157,6 +180,23 @@ async def _demo(options: DemoOptions, folder: Path) -> Report:
 def demo_seal(authority: Authority, role: str, name: str) -> Seal:
     """A seal of this run's authority."""
     return load_seal(authority.issue(Identity.of(role, name), utc_now()))
+
+
+def _gateway_process(
+    options: DemoOptions, data: Path, folder: Path, identity: Path, address: BrokerAddress, screen: Screen
+) -> GatewayProcess:
+    model = None if options.model is None else str(options.model)
+    settings = GatewaySettings(
+        (LINE.site, LINE.gateway),
+        str(data / OUTBOX),
+        str(identity),
+        address.port,
+        options.device,
+        model,
+        DEADLINE_S,
+        MAX_BACKLOG,
+    )
+    return GatewayProcess(settings, folder / "gateway.log", screen.say)
 
 
 def _open_source(options: DemoOptions, parts: contextlib.ExitStack) -> tuple[AsyncIterator[SourceItem], int | None]:
@@ -194,7 +234,7 @@ async def _pass_bakes(
             stats_interval_s=0.2,
             outbox=outbox_config,
         )
-        with contextlib.closing(Outbox(data / "outbox.db", config.task, config.outbox)) as outbox:
+        with contextlib.closing(Outbox(data / OUTBOX, config.task, config.outbox)) as outbox:
             async with MqttClient(client_config(address, config, device.kind)) as client:
                 screen.start(total)
                 gateway = Gateway(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ class Report:
     cloud_s: tuple[float, float] | None  # p50, p99
     e2e_s: tuple[float, float] | None  # p50, p99
     data: str  # rendered or user
+    killed: dict[str, int] = field(default_factory=dict)  # parts that the demo killed itself, by name
 
     def as_json(self) -> dict[str, Any]:
         """The object of `--json`."""
@@ -52,6 +53,7 @@ class Report:
             "e2e_s_p50": _rounded(self.e2e_s[0] if self.e2e_s else None),
             "e2e_s_p99": _rounded(self.e2e_s[1] if self.e2e_s else None),
             "data": self.data,
+            "killed": self.killed,
         }
 
 
@@ -59,7 +61,9 @@ KEPT = ("sure", "budget")
 """Reasons of final verdicts for which the cloud was never asked."""
 
 
-def make_report(observer: Observer, truths: Mapping[str, str | None], data: str) -> Report:
+def make_report(
+    observer: Observer, truths: Mapping[str, str | None], data: str, killed: Mapping[str, int] | None = None
+) -> Report:
     """Figures of a run; `truths` has every bake that was handed to the gateway, by name, with its label if known."""
     seen = list(observer.bakes.values())
     finals = [(bake, bake.final) for bake in seen if bake.final is not None]
@@ -84,6 +88,7 @@ def make_report(observer: Observer, truths: Mapping[str, str | None], data: str)
         cloud_s=_p50_p99(cloud_s),
         e2e_s=_p50_p99(e2e_s),
         data=data,
+        killed=dict(killed or {}),
     )
 
 
@@ -101,6 +106,7 @@ def summary_lines(report: Report) -> list[tuple[str, str, str]]:
     where = "emulated at 125 MHz" if report.edge_timing == "emulated" else "measured"
     inference = "none" if report.edge_ms is None else f"{report.edge_ms:.1f} ms"
     rate = "none" if report.escalation_rate is None else f"{100 * report.escalation_rate:.1f} %"
+    kills = [("killed by the demo itself", "", ", ".join(f"{part} {count}" for part, count in report.killed.items()))]
     return [
         (f"accuracy [95 %], {report.data} data", share(report.edge), share(report.cascade)),
         ("escalation rate", "0 %", rate),
@@ -110,6 +116,7 @@ def summary_lines(report: Report) -> list[tuple[str, str, str]]:
         ("bakes without verdict", "", f"{report.lost} of {report.bakes}"),
         ("duplicates applied", "", str(report.duplicates)),
         ("by deadline / corrected later", "", f"{report.timeouts} / {report.corrections}"),
+        *(kills if report.killed else []),
     ]
 
 

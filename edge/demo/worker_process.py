@@ -46,8 +46,8 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int | None:
-        """Of the present worker."""
-        return None if self._child is None else self._child.pid
+        """Of the present worker, None while none runs."""
+        return self._child.pid if self._child is not None and self._child.poll() is None else None
 
     def start(self) -> None:
         """Start the worker; its output goes to the log."""

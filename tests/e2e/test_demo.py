@@ -161,3 +161,14 @@ def test_a_worker_without_weights_is_named() -> None:
     assert done.returncode == 1
     assert "the worker cannot start: no checkpoint 'no-such-checkpoint'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_demo_kills_its_own_parts_and_loses_nothing() -> None:
+    with demo("--chaos", "--bakes", "10", "--seed", "3", "--json", "--device", "reference") as child:
+        output = list(lines(child))
+        assert child.wait() == 0, "\n".join(output)
+    found = result(output)
+    assert (found["bakes"], found["finals"], found["lost"], found["duplicates"]) == (10, 10, 0, 0)
+    kills = [line.split()[5].rstrip(",") for line in output if line.startswith("chaos: kill -9 of the ")]
+    assert len(kills) >= 2
+    assert {part: kills.count(part) for part in found["killed"]} == found["killed"]

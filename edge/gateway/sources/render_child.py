@@ -19,10 +19,16 @@ class RenderedRecord(msgspec.Struct, frozen=True):
     """One rendered bake on the pipe."""
 
     name: str
-    truth: str  # doneness label
+    truth: str | None  # doneness label, where it is known
     times_s: list[float]
     shape: tuple[int, int, int, int]  # frames, height, width, 3
     frames: bytes  # uint8, C order
+
+
+def packed(record: RenderedRecord) -> bytes:
+    """A record as it stands on the pipe."""
+    data = msgspec.msgpack.encode(record)
+    return LENGTH.pack(len(data)) + data
 
 
 def main() -> None:
@@ -38,9 +44,8 @@ def main() -> None:
         record = RenderedRecord(
             bake.truth.bake_id, bake.truth.doneness, bake.truth.times_s, (count, height, width, 3), frames.tobytes()
         )
-        data = msgspec.msgpack.encode(record)
         try:
-            out.write(LENGTH.pack(len(data)) + data)
+            out.write(packed(record))
             out.flush()
         except BrokenPipeError:
             return

@@ -53,24 +53,26 @@ class RenderedBakes:
         for index in range(self._count):
             child = self._children[index % len(self._children)]
             assert child.stdout is not None  # noqa: S101
-            data = await asyncio.to_thread(_read, child.stdout)
-            if data is None:
+            record = await asyncio.to_thread(read_record, child.stdout)
+            if record is None:
                 words = (child.stderr.read() if child.stderr else b"").decode(errors="replace").strip()
                 last = words.splitlines()[-1] if words else f"exit status {child.wait()}"
                 raise CrustwatchError(f"the renderer stopped at bake {index}: {last}")
-            yield _bake(msgspec.msgpack.decode(data, type=RenderedRecord))
+            yield bake_of(record)
 
 
-def _read(pipe: IO[bytes]) -> bytes | None:
+def read_record(pipe: IO[bytes]) -> RenderedRecord | None:
+    """The next bake on a pipe; None at its end, and when it ends within one."""
     head = pipe.read(LENGTH.size)
     if len(head) < LENGTH.size:
         return None
     (length,) = LENGTH.unpack(head)
     data = pipe.read(length)
-    return data if len(data) == length else None
+    return msgspec.msgpack.decode(data, type=RenderedRecord) if len(data) == length else None
 
 
-def _bake(record: RenderedRecord) -> SourceBake:
+def bake_of(record: RenderedRecord) -> SourceBake:
+    """The bake in a record."""
     frames = np.frombuffer(record.frames, np.uint8).reshape(record.shape)  # [F, H, W, 3]
     first_s = record.times_s[0]
     offsets_us = tuple(round(1e6 * (time_s - first_s)) for time_s in record.times_s)
