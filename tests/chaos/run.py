@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Annotated
 
@@ -115,12 +115,14 @@ def campaigns(
         print("no C compiler: the gateway classifies by itself, and nothing happens to a board", flush=True)  # noqa: T201
     reports: list[Report] = []
     with ThreadPoolExecutor(jobs) as pool:
-        for report in pool.map(lambda seed: run_one(seed, bakes, folder, keep), range(first, first + seeds)):
+        running = [pool.submit(run_one, seed, bakes, folder, keep) for seed in range(first, first + seeds)]
+        for finished in as_completed(running):
+            report = finished.result()
             reports.append(report)
             done = ", ".join(f"{kind} {count}" for kind, count in sorted(report.faults.items()))
             verdict = "; ".join(report.violations[:4]) or "0 lost, 0 double finals, all ended clean"
             print(f"seed {report.seed}: {verdict} ({report.seconds:.1f} s: {done})", flush=True)  # noqa: T201
-    broken = [report for report in reports if report.violations]
+    broken = sorted((report for report in reports if report.violations), key=lambda report: report.seed)
     _summary(reports, bakes)
     for report in broken:
         print(f"again: make chaos FIRST={report.seed} SEEDS=1 BAKES={bakes}; logs: {folder}/seed-{report.seed}")  # noqa: T201
