@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -32,6 +32,10 @@ class Engine(Protocol):
         ...
 
 
+Decode = Callable[[bytes, int], NDArray[np.uint8]]
+"""A JPEG and the most pixels that it may have to uint8 [H, W, 3]; raises BadInputError."""
+
+
 class AnswerCache:
     """The latest answers by sender, id and content: a request that comes again is answered again, not computed."""
 
@@ -57,7 +61,7 @@ def _key(request: Request) -> tuple[Any, ...]:
     return request.line, request.id, request.sha256
 
 
-def compute(engine: Engine, task: Task, request: Request) -> BakeVerdict:
+def compute(engine: Engine, task: Task, request: Request, decode: Decode = decode_jpeg) -> BakeVerdict:
     """The engine's verdict on a request. Raises BadInputError when its clip or frames are not what they should be."""
     if request.task != task.name:
         raise BadInputError(f"this worker answers task {task.name}, not {request.task}")
@@ -65,7 +69,7 @@ def compute(engine: Engine, task: Task, request: Request) -> BakeVerdict:
     frames: list[NDArray[np.uint8]] = []
     left = MAX_CLIP_PIXELS
     for frame in clip:
-        image = decode_jpeg(frame.jpeg, max_pixels=left)  # uint8 [H, W, 3]
+        image = decode(frame.jpeg, left)  # uint8 [H, W, 3]
         left -= image.shape[0] * image.shape[1]
         frames.append(image)
     times_s = [frame.time_us / 1e6 for frame in clip]

@@ -15,6 +15,7 @@ from pathlib import Path
 from cloud.worker.answers import Engine
 from cloud.worker.archive import Archive
 from cloud.worker.service import Worker, WorkerConfig, client_config
+from shared.limited_decoder import LimitedDecoder
 from shared.mqtt import MqttClient, MqttConfig, parse_address
 from shared.pki.credentials import Credentials
 from shared.pki.identity import Identity
@@ -90,10 +91,11 @@ async def run_worker(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with MqttClient(mqtt, patient=True) as client:
-        log.info("worker %s serves task %s from %s", config.name, config.task.name, mqtt.address)
-        worker = Worker(config, engine, client, seal=seal, archive=archive)
-        await worker.run(stop)
+    with LimitedDecoder() as decoder:
+        async with MqttClient(mqtt, patient=True) as client:
+            log.info("worker %s serves task %s from %s", config.name, config.task.name, mqtt.address)
+            worker = Worker(config, engine, client, seal=seal, archive=archive, decode=decoder.decode)
+            await worker.run(stop)
     log.info(
         "answered %d, refused %d, replayed %d, expired %d",
         worker.answered,

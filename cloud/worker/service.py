@@ -9,13 +9,14 @@ import logging
 from dataclasses import dataclass
 from typing import Literal
 
-from cloud.worker.answers import AnswerCache, Engine, compute, response, traced, unable
+from cloud.worker.answers import AnswerCache, Decode, Engine, compute, response, traced, unable
 from cloud.worker.archive import Archive, Decision, Sent
 from shared import __version__
 from shared.answer import answer_properties
 from shared.clock import system_now_us
 from shared.errors import BadInputError, CrustwatchError
 from shared.escalation import Sender, read_request, sender_of
+from shared.images import decode_jpeg
 from shared.messages import BakeVerdict, WorkerStatus, encode
 from shared.mqtt import BrokerAddress, Incoming, MqttClient, MqttConfig, Will
 from shared.seal import ReplayGuard, Seal, SealError
@@ -64,8 +65,10 @@ class Worker:
         cache: AnswerCache | None = None,
         seal: Seal | None = None,
         archive: Archive | None = None,
+        decode: Decode = decode_jpeg,
     ) -> None:
         """Without a `seal` anybody's requests are answered and no answer is signed: for programs told to do so."""
+        self._decode = decode
         self._config = config
         self._engine = engine
         self._client = client
@@ -169,7 +172,7 @@ class Worker:
             request = read_request(message, sha256)
             verdict = self._cache.get(request)
             if verdict is None:
-                computed = await asyncio.to_thread(compute, self._engine, self._config.task, request)
+                computed = await asyncio.to_thread(compute, self._engine, self._config.task, request, self._decode)
                 verdict = traced(computed, request, self._config.name)
                 self._cache.put(request, verdict)
         except BadInputError as error:
