@@ -65,7 +65,7 @@ def compute(engine: Engine, task: Task, request: Request, decode: Decode = decod
     """The engine's verdict on a request. Raises BadInputError when its clip or frames are not what they should be."""
     if request.task != task.name:
         raise BadInputError(f"this worker answers task {task.name}, not {request.task}")
-    clip = decode_clip(request.clip)
+    clip = decode_clip(request.clip, verified=True)  # `read_request` compared its sha256
     frames: list[NDArray[np.uint8]] = []
     left = MAX_CLIP_PIXELS
     for frame in clip:

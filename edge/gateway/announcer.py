@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from edge.gateway.config import GatewayConfig
 from edge.gateway.discovery import discovery_payload
+from edge.gateway.durability import Durability
 from edge.gateway.outbox import Announcement, Outbox
 from edge.gateway.troubles import Troubles
 from shared import __version__
@@ -43,6 +44,7 @@ class Announcer:
         device: str,
         stats: Callable[[], GatewayStats],
         troubles: Troubles,
+        durability: Durability,
         published: Callable[[], None],
         seal: Seal | None = None,
     ) -> None:
@@ -52,6 +54,7 @@ class Announcer:
         self._device = device
         self._stats = stats
         self._troubles = troubles
+        self._durability = durability
         self._published = published  # called when a verdict has been acknowledged or settled
         self._seal = seal
         self._link = 0  # number of the present connection
@@ -121,6 +124,7 @@ class Announcer:
             link = self._link
             try:
                 if waiting is not None:
+                    await self._durability.reached()
                     await self._publish_verdict(waiting)
                 elif self._last is not None and link != self._last_link:
                     # Nothing newer: a broker that came back without its data shall know the present verdict.

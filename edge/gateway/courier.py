@@ -106,6 +106,7 @@ class Courier:
             clip=due.clip,
             model=self._model,
             expiry_s=max(1, math.ceil((due.deadline_us - now_us) / 1e6)),
+            sha256=due.sha256,
         )
         try:
             heard = await self._client.publish(request.topic, request.clip, properties=request.sealed(self._seal))

@@ -16,6 +16,7 @@ from edge.gateway.announcer import Announcer
 from edge.gateway.config import GatewayConfig
 from edge.gateway.counters import Counters
 from edge.gateway.courier import Courier
+from edge.gateway.durability import Durability
 from edge.gateway.outbox import Outbox
 from edge.gateway.troubles import Troubles
 from edge.watch.guard import Guard
@@ -73,7 +74,10 @@ class Link:
         self._client = client
         self._guard = guard or Guard()
         self._progress = asyncio.Event()  # set when the outbox may have become emptier
-        self._announcer = Announcer(config, outbox, client, device, self.stats, self.troubles, self._progress.set, seal)
+        self._durability = Durability(outbox.store, self.troubles)
+        self._announcer = Announcer(
+            config, outbox, client, device, self.stats, self.troubles, self._durability, self._progress.set, seal
+        )
         self._courier = Courier(
             config,
             outbox,
@@ -104,6 +108,7 @@ class Link:
         now_us = self.clock.now_us()
         await self.troubles.patiently(self._outbox.accept_final, self._config.camera, final, now_us)
         self.counters.finals += 1
+        await self._durability.reached()
 
     async def escalate(self, provisional: LineVerdict, clip: bytes, priority: Priority, deadline_us: int) -> None:
         """A bake that the cloud is asked about, until `deadline_us` in steady time.
@@ -121,7 +126,8 @@ class Link:
             self.troubles.begin("room", words)
         else:
             self.troubles.end("room")
-        self._courier.accepted()
+        self._courier.accepted()  # on its way while the disk writes: an answer that finds no bake changes nothing
+        await self._durability.reached()
 
     def inspected(self, snapshot: bytes) -> None:
         """A bake has passed: count it and publish its picture (JPEG)."""
@@ -184,6 +190,7 @@ class Link:
             async with asyncio.timeout(LEAVE_S):
                 await self._announcer.settle()
                 await self.troubles.patiently(self._outbox.keep_time, self.clock.mark())
+                await self._durability.leave()
         await self._announcer.take_leave()
 
     async def _keep_house(self) -> None:

@@ -61,6 +61,13 @@ class Due(NamedTuple):
     attempt: int  # 1 the first time
     deadline_us: int
     clip: bytes
+    sha256: str = ""  # of the clip; empty where the verdict does not say it
+
+
+class _ClipHash(msgspec.Struct):
+    """What `take_due` reads of a provisional verdict."""
+
+    clip_sha256: str | None = None
 
 
 class Applied(NamedTuple):
@@ -90,13 +97,17 @@ class Outbox:
         """Raises BadInputError or CrustwatchError when the file cannot be used."""
         self.config = config or OutboxConfig()
         self._task = task
-        self._store = Storage(path, self.config.synchronous, self.config.max_file_bytes)
+        self.store = self._store = Storage(path, self.config.synchronous, self.config.max_file_bytes)
         self.shed = 0
         self._count()
 
     def close(self) -> None:
         """Close the file and let another gateway have it."""
         self._store.close()
+
+    def sync(self) -> None:
+        """Put all that was accepted and decided on the disk, now (`edge.gateway.durability` does not block for it)."""
+        self._store.sync()
 
     def _count(self) -> None:
         """Read the totals; from here on they are kept up by each transaction that succeeds."""
@@ -149,6 +160,7 @@ class Outbox:
                     (bake_id, camera, rank, deadline_us, now_us, payload, len(clip), provisional.confidence),
                 )
                 db.execute("INSERT INTO clip (id, data) VALUES (?, ?)", (bake_id, clip))
+                self._store.wrote(len(clip))
                 self._announce(camera, payload)
         self._news += 1
         if victims is None:
@@ -193,14 +205,15 @@ class Outbox:
             return []
         with self._store.transaction() as db:
             rows = db.execute(
-                "SELECT id, camera, priority, attempt + 1, deadline_us FROM pending"
+                "SELECT id, camera, priority, attempt + 1, deadline_us, verdict FROM pending"
                 " WHERE next_us <= ?1 AND deadline_us > ?1 ORDER BY priority, deadline_us, id LIMIT ?2",
                 (now_us, free),
             ).fetchall()
             due = []
-            for bake_id, camera, rank, attempt, deadline_us in rows:
+            for bake_id, camera, rank, attempt, deadline_us, verdict in rows:
                 (clip,) = db.execute("SELECT data FROM clip WHERE id = ?", (bake_id,)).fetchone()
-                due.append(Due(bake_id, camera, PRIORITIES[rank], attempt, deadline_us, clip))
+                sha256 = msgspec.json.decode(verdict, type=_ClipHash).clip_sha256
+                due.append(Due(bake_id, camera, PRIORITIES[rank], attempt, deadline_us, clip, sha256 or ""))
                 db.execute(
                     "UPDATE pending SET attempt = ?, next_us = ? WHERE id = ?",
                     (attempt, now_us + self._retry_us(attempt), bake_id),

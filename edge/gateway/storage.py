@@ -1,8 +1,9 @@
 """The outbox's SQLite file: opening, fsync, transactions, and what a full or failing disk means.
 
-Write-ahead log with `synchronous = FULL`: a commit returns when its pages are on the disk (one fsync of the log), so
-that what was accepted survives power loss. NORMAL leaves that fsync to the next checkpoint: it survives kill -9 only.
-A lock file keeps a second gateway out.
+A commit puts its pages into the write-ahead log, which survives kill -9; `sync` puts the log on the disk, and that
+survives power loss. What is told to others waits for it (`edge.gateway.durability`), so one fsync serves many commits
+and none stops the event loop. With NORMAL, fsync is left to checkpoints. Checkpoints run in another thread too, on a
+connection of their own. A lock file keeps a second gateway out.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -21,7 +23,9 @@ from shared.errors import BadInputError, CrustwatchError
 Synchronous = Literal["NORMAL", "FULL"]
 
 BUSY_S = 0.2  # how long another program may hold the file (a backup, a shell) before a write is put off
-LOG_BYTES = 16 * 1024 * 1024  # the write-ahead log is cut back to this after a checkpoint
+LOG_BYTES = 16 * 1024 * 1024  # the write-ahead log is cut back to this after a checkpoint, and is long from here on
+LONGEST_LOG_BYTES = 4 * LOG_BYTES  # a log that never came to rest is checkpointed by the next commit
+COMMIT_BYTES = 16 * 1024  # what a commit without a clip adds to the log, about four pages
 MAY_PASS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY,
             sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM}  # fmt: skip
 
@@ -93,18 +97,28 @@ class Storage:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # it holds pictures
         except OSError as error:
             raise BadInputError(f"{path}: cannot be written: {error.strerror}") from None
+        self._full = synchronous == "FULL"
+        self._log_use = threading.Lock()  # held while a thread uses `_log` ...
+        self._side_use = threading.Lock()  # ... and `_side`; taken in this order
+        self._log: int | None = None  # the log's file, for fsync
+        self._side: sqlite3.Connection | None = None  # for checkpoints
+        self._unsure = False  # an fsync failed: the kernel may have forgotten what was to be written
+        self._logged = 0  # bytes, about, since the last checkpoint
+        self.synced = 0  # `version` of what is on the disk
         try:
             self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
-            self._prepare(synchronous, max_file_bytes)
+            self._prepare(max_file_bytes)
+            self._open_log()
         except (sqlite3.Error, CrustwatchError) as error:
             os.close(self._lock)
             if isinstance(error, CrustwatchError):
                 raise
             raise CrustwatchError(f"{path}: cannot be used as outbox: {error}") from None
 
-    def _prepare(self, synchronous: Synchronous, max_file_bytes: int) -> None:
+    def _prepare(self, max_file_bytes: int) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute(f"PRAGMA synchronous = {synchronous}")
+        self._db.execute("PRAGMA synchronous = NORMAL")
+        self._db.execute("PRAGMA wal_autocheckpoint = 0")
         self._db.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         (page_bytes,) = self._db.execute("PRAGMA page_size").fetchone()
         self._db.execute(f"PRAGMA max_page_count = {max_file_bytes // page_bytes}")
@@ -119,10 +133,82 @@ class Storage:
         self.execute("VACUUM")
         self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
+    def _open_log(self) -> None:
+        """Open what `sync_log` needs, and see that the files' names are on the disk."""
+        self._log = os.open(f"{self.path}-wal", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
     def close(self) -> None:
-        """Close the file and let another gateway have it."""
+        """Put everything on the disk, close the file and let another gateway have it."""
+        with contextlib.suppress(StorageError):
+            self.sync()
+        with self._log_use, self._side_use:
+            if self._side is not None:
+                self._side.close()
+            if self._log is not None:
+                os.close(self._log)
+            self._log = self._side = None
         self._db.close()
         os.close(self._lock)
+
+    # What has reached the disk.
+
+    def version(self) -> int:
+        """Grows with each change; what was read before a call of `sync_log` is `synced` after it. 0 with NORMAL."""
+        return self._db.total_changes if self._full else 0
+
+    def sync(self) -> None:
+        """Put all that is committed on the disk, now. Raises StorageError."""
+        version = self.version()
+        if version > self.synced:
+            self.sync_log()
+            self.synced = version
+        if self.log_is_long():
+            self.shorten_log()
+
+    def sync_log(self) -> None:
+        """Fsync the log, from any thread. Raises StorageError."""
+        with self._log_use:
+            if self._log is None:
+                return
+            try:
+                if self._unsure:  # copied to the database and synced there, it is safe whatever became of the log
+                    with self._side_use:
+                        self._checkpoint("FULL")
+                else:
+                    os.fdatasync(self._log)
+            except (OSError, sqlite3.Error) as error:
+                self._unsure = True
+                raise StorageError(f"{self.path}: does not reach the disk: {error}") from None
+            self._unsure = False
+
+    def log_is_long(self) -> bool:
+        """Whether it is time for `shorten_log`."""
+        return self._logged > LOG_BYTES
+
+    def shorten_log(self) -> None:
+        """Copy what the log holds into the database, from any thread; a reader or a full disk only puts it off."""
+        with self._side_use:
+            if self._log is not None:
+                self._logged = 0
+                with contextlib.suppress(sqlite3.Error):
+                    self._checkpoint("PASSIVE")
+
+    def _checkpoint(self, kind: Literal["PASSIVE", "FULL"]) -> None:
+        if self._side is None:
+            self._side = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+            self._side.execute("PRAGMA synchronous = NORMAL")
+        (busy, _, _) = self._side.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
+        if busy and kind == "FULL":
+            raise sqlite3.OperationalError("the checkpoint is held up")
+
+    def wrote(self, size: int) -> None:
+        """A blob of `size` bytes was written, and the log is longer by so much."""
+        self._logged += size
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -132,6 +218,10 @@ class Storage:
             try:
                 yield self._db
                 self._db.execute("COMMIT")
+                self._logged += COMMIT_BYTES
+                if self._logged > LONGEST_LOG_BYTES:  # the other thread never finds it at rest
+                    self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+                    self._logged = 0
             except BaseException:
                 if self._db.in_transaction:  # some failures end it by themselves
                     self._db.execute("ROLLBACK")

@@ -26,6 +26,7 @@ from shared.mqtt.message import Incoming, Properties
 MAX_IN_FLIGHT = 64  # our unacknowledged QoS 1 publications; paho queues the rest
 NO_MATCHING_SUBSCRIBERS = 0x10
 _FAILURE = 0x80  # reason codes from here on are errors (MQTT 5, 2.4)
+WRITE_AT_ONCE_BYTES = 16 * 1024  # a large message does not wait for the loop's next turn; small ones gather for it
 _HOUSEKEEPING_S = 1.0  # how often keep-alive is looked after
 
 
@@ -164,6 +165,8 @@ class Connection:
         )
         if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_QUEUE_SIZE):
             raise LinkDownError(f"cannot publish to {topic}: {paho.error_string(info.rc)}")
+        if len(payload) > WRITE_AT_ONCE_BYTES:
+            self._write()
         if qos == 0:
             return True
         code = await self._reply(info.mid)

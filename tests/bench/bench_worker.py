@@ -1,6 +1,7 @@
 """The cloud worker's service with an engine that answers at once and says that it did not look.
 
-python tests/bench/bench_worker.py PORT [NAME]
+`python tests/bench/bench_worker.py PORT KEYS [NAME]`: KEYS is a folder of keys that both sides use, as messages are
+sealed in any installation.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,8 @@ from numpy.typing import NDArray
 from cloud.worker.service import Worker, WorkerConfig, client_config
 from shared.messages import BakeVerdict
 from shared.mqtt import BrokerAddress, MqttClient
+from shared.pki.identity import Identity
+from shared.seal.local import local_seal
 from shared.task import Task, load_task
 
 MODEL = "bench-answers-at-once"
@@ -31,13 +35,14 @@ class AtOnce:
         return SAID
 
 
-async def serve(port: int, name: str) -> None:
+async def serve(port: int, keys: Path, name: str) -> None:
     """Answer until SIGTERM."""
+    seal = local_seal(Identity.of("worker", name), keys)
     stop, config = asyncio.Event(), WorkerConfig(name, TASK, MODEL)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with MqttClient(client_config(BrokerAddress("127.0.0.1", port), config)) as client:
-        await Worker(config, AtOnce(), client).run(stop)
+        await Worker(config, AtOnce(), client, seal=seal).run(stop)
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "bench"))
+    asyncio.run(serve(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "bench"))

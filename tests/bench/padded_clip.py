@@ -10,7 +10,7 @@ from shared.images import encode_jpeg
 _SEGMENT = 60_000  # bytes of one APP15 segment; 65,533 is JPEG's limit (ITU-T T.81, B.2.4.6)
 
 
-def padded_clip(size: int, frames: int = 8) -> bytes:
+def padded_clip(size: int, frames: int = 3) -> bytes:
     """A clip of about `size` bytes: `frames` JPEGs of 16 x 16 pixels, each blown up by application segments."""
     tiny = encode_jpeg(np.full((16, 16, 3), 120, np.uint8))
     rng = np.random.default_rng(1)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 from bench_worker import TASK
 
 from edge.gateway import verdicts
@@ -17,6 +20,9 @@ from edge.gateway.outbox import Outbox, OutboxConfig
 from shared.clock import system_now_us
 from shared.messages import BakeVerdict, Classification, LineVerdict
 from shared.mqtt import BrokerAddress, MqttClient
+from shared.pki.identity import Identity
+from shared.seal import Seal
+from shared.seal.local import local_seal
 from shared.task import Priority
 from shared.topics import Line
 
@@ -25,17 +31,36 @@ EDGE = Classification("golden", (0, 0, 9, 0, 0), 0.6, False, "bench: always unsu
 DEADLINE_US = 3_600_000_000
 
 
+class TimedOutbox(Outbox):
+    """An outbox that tells when it has committed a bake."""
+
+    committed: Callable[[str], None]
+
+    def accept_unsure(self, camera: str, provisional: LineVerdict, *rest: Any) -> bool:
+        """As `Outbox.accept_unsure`."""
+        held = super().accept_unsure(camera, provisional, *rest)
+        self.committed(provisional.id)
+        return held
+
+
 class StackLine:
     """Escalates, and knows when each verdict was applied."""
 
-    def __init__(self, config: GatewayConfig, outbox: Outbox, client: MqttClient) -> None:
-        self.link = Link(config, outbox, client, device=DEVICE, model="bench", learned=self._learned)
+    def __init__(self, config: GatewayConfig, outbox: TimedOutbox, client: MqttClient, seal: Seal | None) -> None:
+        self.link = Link(config, outbox, client, device=DEVICE, model="bench", learned=self._learned, seal=seal)
+        outbox.committed = self._committed
         self._task = config.task
         self._asked: dict[str, float] = {}
         self._count = 0
-        self.accept_s: list[float] = []  # to make each bake durable
-        self.took_s: list[float] = []  # from then, when the courier may take it, to its verdict applied
+        self.commit_s: list[float] = []  # until the outbox has committed each bake
+        self.durable_s: list[float] = []  # until each bake was on the disk; it travels meanwhile
+        self.took_s: list[float] = []  # from the commit, when the courier takes the bake, to its verdict applied
         self.applied = asyncio.Event()
+
+    def _committed(self, bake: str) -> None:
+        now_s = time.perf_counter()
+        self.commit_s.append(now_s - self._asked[bake])
+        self._asked[bake] = now_s
 
     def _learned(self, earlier: LineVerdict, cloud: BakeVerdict) -> None:
         self.took_s.append(time.perf_counter() - self._asked.pop(earlier.id))
@@ -47,15 +72,14 @@ class StackLine:
         now_us = system_now_us()
         bake_id = self._count.to_bytes(16, "big")
         verdict = verdicts.from_edge(self._task, bake_id, f"bake-{self._count}", EDGE, now_us, now_us, "unsure")
+        verdict = msgspec.structs.replace(verdict, clip_sha256=hashlib.sha256(clip).hexdigest())
         started_s = time.perf_counter()
         self._asked[verdict.id] = started_s
         await self.link.escalate(verdict, clip, priority, self.link.clock.now_us() + DEADLINE_US)
-        if verdict.id in self._asked:  # else it came back before its acceptance was on the disk
-            self._asked[verdict.id] = time.perf_counter()
-        self.accept_s.append(time.perf_counter() - started_s)
+        self.durable_s.append(time.perf_counter() - started_s)
 
     async def request(self, clip: bytes) -> float:
-        """Seconds from a bake's acceptance, when the courier may take it, to its verdict applied."""
+        """Seconds from the commit of a bake to its verdict applied."""
         self.applied.clear()
         await self.ask(clip)
         await self.applied.wait()
@@ -64,14 +88,16 @@ class StackLine:
     async def saturate(self, clip: bytes, count: int, window: int) -> float:
         """Seconds for `count` bakes of which up to `window` wait for their verdict at any time."""
         before, started_s = len(self.took_s), time.perf_counter()
-        for _ in range(count):
-            while len(self._asked) >= window:
+        async with asyncio.TaskGroup() as asking:  # as many cameras would, each waiting for the disk on its own
+            for _ in range(count):
+                while len(self._asked) >= window:
+                    self.applied.clear()
+                    await self.applied.wait()
+                asking.create_task(self.ask(clip))
+                await asyncio.sleep(0)
+            while len(self.took_s) < before + count:
                 self.applied.clear()
                 await self.applied.wait()
-            await self.ask(clip)
-        while len(self.took_s) < before + count:
-            self.applied.clear()
-            await self.applied.wait()
         return time.perf_counter() - started_s
 
 
@@ -79,14 +105,15 @@ class StackLine:
 async def stack_line(address: BrokerAddress, folder: Path, name: str = "bench") -> AsyncIterator[StackLine]:
     """A line on `address` whose outbox is in `folder`, with the settings that a gateway has by default."""
     config = GatewayConfig(Line.of("bench", name), TASK, outbox=OutboxConfig())
+    seal = local_seal(Identity.of("gateway", f"bench/{name}"), folder / "keys")
     end = asyncio.Event()
 
     async def until_end() -> None:
         await end.wait()
 
-    with contextlib.closing(Outbox(folder / f"{name}.db", TASK, config.outbox)) as outbox:
+    with contextlib.closing(TimedOutbox(folder / f"{name}.db", TASK, config.outbox)) as outbox:
         async with MqttClient(client_config(address, config, DEVICE)) as client:
-            line = StackLine(config, outbox, client)
+            line = StackLine(config, outbox, client, seal)
             serving = asyncio.create_task(line.link.serve(until_end))
             while not line.link.stats().cloud_link:
                 await asyncio.sleep(0.01)

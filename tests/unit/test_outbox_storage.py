@@ -38,9 +38,11 @@ for number in range(start, start + 100_000):
     bake_id = number.to_bytes(16, "big")
     verdict = verdicts.from_edge(task, bake_id, str(number), edge, number, number, "unsure")
     outbox.accept_unsure("belt", verdict, bytes(5000), "normal", number + 30, number)
+    outbox.sync()
     print("accepted", number, flush=True)
     if number % 2:
         outbox.apply(bake_id, cloud, number)
+        outbox.sync()
         print("decided", number, flush=True)
 """
 

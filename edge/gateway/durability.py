@@ -1,0 +1,64 @@
+"""Waits until what was committed is on the disk, without stopping the event loop for it: one fsync for many commits."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+from edge.gateway.storage import Storage, StorageError
+from edge.gateway.troubles import DISK_BACKOFF, Troubles
+
+GATHER_S = 0.002  # for commits that follow at once, and so that a request leaves before the disk is kept busy
+
+_DISK = ThreadPoolExecutor(4, thread_name_prefix="disk")  # of all outboxes of a process; they wait, they do not compute
+
+
+class Durability:
+    """The disk's side of one outbox. While it is written to, commits gather and share the next fsync."""
+
+    def __init__(self, store: Storage, troubles: Troubles) -> None:
+        self._store = store
+        self._troubles = troubles
+        self._round: asyncio.Task[None] | None = None  # the fsync that is under way
+        self._tidying: asyncio.Task[None] | None = None  # the checkpoint that is under way
+        self._rng = random.Random()
+
+    async def reached(self) -> None:
+        """Wait until all that is committed now survives a power cut, where the outbox is configured for that."""
+        wanted = self._store.version()
+        while self._store.synced < wanted:
+            if self._round is None:
+                self._round = asyncio.create_task(self._sync(), name="gateway disk")
+            await asyncio.shield(self._round)
+        if self._tidying is None and self._store.log_is_long():
+            self._tidying = asyncio.create_task(self._shorten(), name="gateway disk")
+
+    async def _sync(self) -> None:
+        loop, failures = asyncio.get_running_loop(), 0
+        try:
+            await asyncio.sleep(GATHER_S)
+            while True:
+                version = self._store.version()
+                try:
+                    await loop.run_in_executor(_DISK, self._store.sync_log)
+                except StorageError as error:
+                    failures += 1
+                    self._troubles.begin("disk", str(error))
+                    await asyncio.sleep(DISK_BACKOFF.delay_s(failures, self._rng))
+                else:
+                    self._store.synced = max(self._store.synced, version)
+                    self._troubles.end("disk")
+                    return
+        finally:
+            self._round = None
+
+    async def _shorten(self) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(_DISK, self._store.shorten_log)
+        finally:
+            self._tidying = None
+
+    async def leave(self) -> None:
+        """Wait for what is under way: the file is about to be closed."""
+        await asyncio.gather(*(task for task in (self._round, self._tidying) if task is not None))
