@@ -401,7 +401,7 @@ class Board:
         S = self.chip.S
         S[layout.END] = S[layout.CYCLES]
         self.chip.link()
-        run_core(S, self.chip.mem, 0)
+        run_core(S)
         S[layout.END] = layout.NEVER
 
     def stop(

@@ -205,7 +205,7 @@ def digest_one(tree: IntArray, functions: IntArray, cycles: IntArray, counts: In
             tree[TREE_LOWEST_SP + core] = tree[TREE_HIGHEST_SP + core] = sp
         tree[TREE_LOWEST_SP + core] = min(tree[TREE_LOWEST_SP + core], sp)
         tree[TREE_HIGHEST_SP + core] = max(tree[TREE_HIGHEST_SP + core], sp)
-    entered = kind & ENTERED and not kind & RETURNED
+    entered = kind & ENTERED != 0 and not kind & RETURNED
     entry_cost = min(ENTRY_CYCLES, took) if entered else 0
     asleep = took - entry_cost if kind & ASLEEP else 0
     if kind & RAN and (op == d.OP_WFI or op == d.OP_WFE):  # the sleep begins in the instruction's own record

@@ -135,7 +135,7 @@ class CameraBlock(RegisterBlock):
         S, p = self.S, layout.PWM + PWM_STRIDE * XCLK_SLICE
         if not S[layout.PIN_FUNCTION + FUNCTION_PWM] >> XCLK & 1 or not S[p + CSR] & EN:
             return 0.0
-        divider = int(pwm_divider.py_func(S, p))  # type: ignore[attr-defined]
+        divider = int(pwm_divider(S, p))
         return float(S[layout.CLK_SYS_HZ]) * 16 / divider / (int(S[p + TOP]) + 1)
 
     def _pclk_hz(self) -> float:

@@ -54,7 +54,7 @@ from firmware_sim.rp2040.host_call import (
 )
 from firmware_sim.rp2040.launch import wait_for_vector
 from firmware_sim.rp2040.layout import IntArray, Memory, State
-from firmware_sim.rp2040.machine import catch_up, compile_core, set_clocks, update_pins
+from firmware_sim.rp2040.machine import catch_up, set_clocks, update_pins
 from firmware_sim.rp2040.memory_map import BLOCKS, block_at
 from firmware_sim.rp2040.native.enter import ROWS, drop_pages, drop_rows
 from firmware_sim.rp2040.power import PowerModel
@@ -242,7 +242,7 @@ class Chip:
     def link(self) -> None:
         """Make sure that the compiled parts find each other, in this process: before compiled code runs."""
         if self.S[layout.STATE_AT] == 0:
-            connect(self.S, self.mem, lambda: compile_core(self.S, self.mem))
+            connect(self.S, self.mem)
             self._units = self.S[layout.UNIT_READ : layout.UNIT_READ + 128].copy()
             self._hold(self.held)
 
@@ -330,7 +330,7 @@ class Chip:
             self.S[layout.UNIT_READ : layout.UNIT_READ + 128] = self._units
             for window in BLOCKS:
                 if window.name in names:
-                    at = unit_index.py_func(window.base)  # type: ignore[attr-defined]
+                    at = unit_index(window.base)
                     self.S[layout.UNIT_READ + at] = self.S[layout.UNIT_WRITE + at] = 0  # Python answers
 
     def where(self) -> str:
@@ -376,7 +376,7 @@ class Chip:
         answers = self.resets.lenient if kind == HOST_LOOK else self.resets.touch(block.name)
         if not answers:
             return 0
-        at = int(unit_index.py_func(address)) + (64 if kind == HOST_WRITE else 0)  # type: ignore[attr-defined]
+        at = unit_index(address) + (64 if kind == HOST_WRITE else 0)
         if self._units[at]:
             argument = value if kind == HOST_WRITE else int(kind == HOST_LOOK)
             unit = UNIT_FUNCTION(int(self._units[at]))

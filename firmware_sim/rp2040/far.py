@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, cast
-
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
-from numba.np.arrayobj import make_array, populate_array
-
 from firmware_sim.rp2040.compiled import inner
+from firmware_sim.rp2040.kernels.intrinsics import intrinsic
 from firmware_sim.rp2040.layout import (
     CODE_PAGES,
     DECODED_ENTRIES,
@@ -20,51 +13,42 @@ from firmware_sim.rp2040.layout import (
     NATIVE_ROWS,
     STATE_AT,
     UART_BUFFER,
-    IntArray,
+    Bytes,
+    Halves,
     Memory,
     State,
+    Words,
 )
 
 
-def _call_address(typingctx: Any, function: Any, state: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-    """Call the far function at the address `function` (an integer)."""
-    signature = types.int64(*[types.int64] * 6)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        word = ir.IntType(64)
-        pointer = ir.FunctionType(word, [word] * 5).as_pointer()
-        return builder.call(builder.inttoptr(arguments[0], pointer), arguments[1:])
-
-    return signature, generate
+@intrinsic("inttoptr i64 {0} to ptr", "call i64 {a}(i64 {1}, i64 {2}, i64 {3}, i64 {4}, i64 {5})")
+def call_address(function: int, state: int, a: int, b: int, c: int, d: int) -> int:
+    """Call the far function at the address `function`."""
+    raise NotImplementedError
 
 
-def _array_at(element: Any) -> Callable[[int, int], IntArray]:
-    """A function (address, length) that makes a borrowed array of `element`; carray needs reference counts."""
-    kind = types.Array(element, 1, "C")
-
-    def typed(typingctx: Any, address: Any, length: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            array = cast(Any, make_array)(kind)(context, builder)
-            size = context.get_constant(types.intp, element.bitwidth // 8)
-            cast(Any, populate_array)(
-                array,
-                data=builder.inttoptr(arguments[0], array.data.type),
-                shape=[arguments[1]],
-                strides=[size],
-                itemsize=size,
-                meminfo=None,
-            )
-            return array._getvalue()
-
-        return kind(types.int64, types.int64), generate
-
-    return cast(Callable[[int, int], IntArray], intrinsic(typed))
+@intrinsic("inttoptr i64 {0} to ptr")
+def bytes_at(address: int, length: int) -> Bytes:
+    """The array uint8 [length] at an address."""
+    raise NotImplementedError
 
 
-call_address = cast(Callable[[int, int, int, int, int, int], int], intrinsic(_call_address))
-bytes_at, halves_at, words_at, longs_at = (
-    _array_at(element) for element in (types.uint8, types.uint16, types.uint32, types.int64)
-)
+@intrinsic("inttoptr i64 {0} to ptr")
+def halves_at(address: int, length: int) -> Halves:
+    """The array uint16 [length] at an address."""
+    raise NotImplementedError
+
+
+@intrinsic("inttoptr i64 {0} to ptr")
+def words_at(address: int, length: int) -> Words:
+    """The array uint32 [length] at an address."""
+    raise NotImplementedError
+
+
+@intrinsic("inttoptr i64 {0} to ptr")
+def longs_at(address: int, length: int) -> State:
+    """The array int64 [length] at an address."""
+    raise NotImplementedError
 
 
 @inner

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
-from typing import Any, cast
 
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
+from firmware_sim.rp2040.kernels.intrinsics import intrinsic
 
 # int64 host(kind, address, value, cycle)
 HOST_FUNCTION = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
@@ -17,16 +13,7 @@ UNIT_FUNCTION = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * 5)
 HOST_READ, HOST_WRITE, HOST_LOOK, HOST_DUE, HOST_ROM = 0, 1, 2, 3, 4
 
 
-def _call_host(typingctx: Any, function: Any, kind: Any, address: Any, value: Any, cycle: Any) -> Any:
-    """Call the HOST_FUNCTION at the address `function` (an integer)."""
-    signature = types.int64(types.int64, types.int64, types.int64, types.int64, types.int64)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        word = ir.IntType(64)
-        pointer = ir.FunctionType(word, [word] * 4).as_pointer()
-        return builder.call(builder.inttoptr(arguments[0], pointer), arguments[1:])
-
-    return signature, generate
-
-
-call_host = cast(Callable[[int, int, int, int, int], int], intrinsic(_call_host))
+@intrinsic("inttoptr i64 {0} to ptr", "call i64 {a}(i64 {1}, i64 {2}, i64 {3}, i64 {4})")
+def call_host(function: int, kind: int, address: int, value: int, cycle: int) -> int:
+    """Call the HOST_FUNCTION at the address `function`."""
+    raise NotImplementedError

@@ -102,7 +102,7 @@ def memory_offset(address: int) -> int:
 
 def locate(address: int, size: int) -> slice | list[int] | None:
     """Where [address, address + size) is in the emulated memory, for Python; None when not all of it is there."""
-    plain = memory_offset.py_func  # type: ignore[attr-defined]
+    plain = memory_offset
     if size and plain(address) >= 0 and plain(address + size - 1) == plain(address) + size - 1:
         return slice(plain(address), plain(address) + size)
     offsets = [plain(address + i) for i in range(size)]

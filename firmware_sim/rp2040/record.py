@@ -12,8 +12,9 @@ from firmware_sim.rp2040.compiled import entry_point, inner
 from firmware_sim.rp2040.control import present
 from firmware_sim.rp2040.decode import decode
 from firmware_sim.rp2040.exceptions import EXC_RETURN, STACKING_CYCLES
+from firmware_sim.rp2040.far import memory_of
 from firmware_sim.rp2040.flags import xpsr
-from firmware_sim.rp2040.indirect import call_run
+from firmware_sim.rp2040.kernels.intrinsics import intrinsic
 from firmware_sim.rp2040.layout import (
     CORE_STRIDE,
     CYCLES,
@@ -292,9 +293,15 @@ def keep(log: IntArray, ring: IntArray, ended: bool) -> None:
             ring[scratch + OPEN] = 0
 
 
+@intrinsic("inttoptr i64 {0} to ptr", "call i64 {a}(ptr {1})")
+def call_run(address: int, S: State) -> int:
+    """Call `run_core`, whose machine code begins at `address`: so its caller needs no copy of the interpreter."""
+    raise NotImplementedError
+
+
 @entry_point
 def run_recorded(
-    S: State, mem: Memory, run: int, slice_end: int, steps: int, log: IntArray, ring: IntArray, watches: IntArray
+    S: State, run: int, slice_end: int, steps: int, log: IntArray, ring: IntArray, watches: IntArray
 ) -> int:
     """Run one instruction after the other until S[END], `slice_end`, a full ring or any reason of the interpreter.
 
@@ -302,6 +309,7 @@ def run_recorded(
 
     run: address of `run_core`. ring: int64 [(LOG_CAPACITY + 2) * RECORD_WORDS], the last two for records in the making.
     """
+    mem = memory_of(S)
     code = EXIT_END
     hit = hit_2 = False
     first = ring[log[LOG_CAPACITY] * RECORD_WORDS : (log[LOG_CAPACITY] + 1) * RECORD_WORDS]
@@ -327,7 +335,7 @@ def run_recorded(
         before(S, mem, 0, log, first)
         before(S, mem, CORE_STRIDE, log, second)
         S[SLICE] = now + 1
-        code = call_run(run, S, mem, 0)
+        code = call_run(run, S)
         after(S, mem, 0, first)
         after(S, mem, CORE_STRIDE, second)
         keep(log, ring, False)

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from firmware_sim.rp2040 import layout, record
-from firmware_sim.rp2040.indirect import native_address
+from firmware_sim.rp2040 import record
 from firmware_sim.rp2040.layout import IntArray
 from firmware_sim.rp2040.machine import run_core
 from firmware_sim.rp2040.memory_map import locate
@@ -55,15 +54,14 @@ class Recorder:
         """
         board, log = self.board, self.log
         watches = self._watches()
-        S, mem = board.chip.S, board.chip.mem
+        S = board.chip.S
         log[record.LOG_STOP_WHEN_FULL] = bool(self.consumers)
         log[record.LOG_BEFORE] = before
-        address = _address_of_run(board)
         end = board.present + RECORDED_SLICE_CYCLES
         steps = 1 if one_step else RECORDED_SLICE_CYCLES
         code = record.EXIT_FULL
         while code == record.EXIT_FULL:
-            code = int(record.run_recorded(S, mem, address, end, steps, log, self.ring, watches))
+            code = int(record.run_recorded(S, run_core.address, end, steps, log, self.ring, watches))
             self.hand_out()
         if code == record.EXIT_WATCH:
             self._take_hit()
@@ -104,12 +102,3 @@ class Recorder:
         """What is in a watched place of at most 8 bytes of memory now."""
         where = locate(point.address, point.size) if point.size <= 8 else None
         return None if where is None else int.from_bytes(self.board.chip.mem.bytes[where].tobytes(), "little")
-
-
-def _address_of_run(board: Board) -> int:
-    """Where the interpreter's native code is."""
-    if not run_core.overloads:  # type: ignore[attr-defined]
-        end, board.chip.S[layout.END] = board.chip.S[layout.END], board.cycles
-        run_core(board.chip.S, board.chip.mem, 0)
-        board.chip.S[layout.END] = end
-    return native_address(run_core)

@@ -130,10 +130,10 @@ class Running:
         S[layout.SLICE] = board.cycles + SLICE_CYCLES
         if one_step:
             S[layout.STEPPING] = 1
-            code = int(run_core(S, board.chip.mem, 0))
+            code = int(run_core(S))
             S[layout.STEPPING] = 0
             return code
-        return board.native.run() if board.native else int(run_core(S, board.chip.mem, 0))
+        return board.native.run() if board.native else int(run_core(S))
 
     def _take_serial(self) -> None:
         """Give on what UART0 and the USB console sent and look for the text."""

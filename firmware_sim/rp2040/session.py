@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ from firmware_sim.rp2040.board import Board
 from firmware_sim.rp2040.camera_source import camera_pictures
 from firmware_sim.rp2040.image import load_image
 from firmware_sim.rp2040.report import Stop
+from firmware_sim.rp2040.units import EMULATOR
 from shared.errors import BadInputError
 
-QUIET_START_S = 2.0  # a start from the cache is faster than this
 FAILED = ("fault", "lockup", "reset", "interrupted")
 
 
@@ -40,14 +39,10 @@ class RunOptions:
 
 
 def compile_core(board: Board) -> None:
-    """Compile the core or read it from the cache; the first time takes long, and stderr says so."""
-    timer = threading.Timer(QUIET_START_S, say, ["compiling the emulator core, once, ~30 s"])
-    timer.daemon = True
-    timer.start()
-    try:
-        board.compile()
-    finally:
-        timer.cancel()
+    """Compile the core or read it from the cache; the first time takes some seconds, and stderr says so."""
+    if not EMULATOR.is_cached:
+        say("compiling the emulator, once: a few seconds")
+    board.compile()
 
 
 def read_uart_input(path: Path | None) -> bytes:

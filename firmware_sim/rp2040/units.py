@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable
 from typing import NamedTuple
 
 from firmware_sim.rp2040.blocks.adc import fire_adc, read_adc, write_adc
@@ -19,10 +15,10 @@ from firmware_sim.rp2040.blocks.timer import fire_timer, read_timer, write_timer
 from firmware_sim.rp2040.blocks.uart_unit import fire_uart0, fire_uart1, read_uart, write_uart
 from firmware_sim.rp2040.blocks.xip import fire_stream, read_xip, write_xip, xip_miss
 from firmware_sim.rp2040.bus import far_read, far_read_register, far_write, far_write_register, unit_index
-from firmware_sim.rp2040.compiled import Far
 from firmware_sim.rp2040.control import attend
 from firmware_sim.rp2040.exceptions import far_return, far_svc
 from firmware_sim.rp2040.fetch import far_decode
+from firmware_sim.rp2040.kernels.library import Compiled, Library
 from firmware_sim.rp2040.layout import (
     EVENT_ADC,
     EVENT_CAMERA,
@@ -57,10 +53,10 @@ from firmware_sim.rp2040.layout import (
     Memory,
     State,
 )
+from firmware_sim.rp2040.machine import catch_up, poll_uart, run_core, set_clocks, set_uart_cts, update_pins
 from firmware_sim.rp2040.multiple import load_multiple, store_multiple
 from firmware_sim.rp2040.rom.float_unit import rom_float
 from firmware_sim.rp2040.special_registers import far_mrs, far_msr
-from shared.jit import is_cached
 
 
 class Unit(NamedTuple):
@@ -68,8 +64,8 @@ class Unit(NamedTuple):
     now, 0); -1 hands the access to the Python block of the same name."""
 
     base: int
-    read: Far
-    write: Far
+    read: Compiled[[int, int, int, int, int], int]
+    write: Compiled[[int, int, int, int, int], int]
 
 
 UNITS = (
@@ -116,31 +112,19 @@ SLOW_PATHS = {
 }
 
 
-def compile_peripherals() -> None:
-    """Compile what serves registers and events, for the cache."""
-    for function in (advance_blocks, *EVENTS.values(), *(part for unit in UNITS for part in (unit.read, unit.write))):
-        _ = function.address
+# What every program needs: compiled together, on the first start.
+EMULATOR = Library(
+    "emulator",
+    run_core,
+    *SLOW_PATHS.values(),
+    *EVENTS.values(),
+    *{part.symbol: part for unit in UNITS for part in (unit.read, unit.write)}.values(),
+    *(set_clocks, catch_up, update_pins, poll_uart, set_uart_cts),
+)
 
 
-def start_second_compiler() -> subprocess.Popen[bytes] | None:
-    """On the first start, a process that compiles the peripherals while this one compiles the cores."""
-    if is_cached(advance_blocks.function) or (os.cpu_count() or 1) < 2 or not sys.executable:
-        return None
-    code = f"from {__name__} import compile_peripherals; compile_peripherals()"
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(part for part in sys.path if part)}
-    return subprocess.Popen(
-        [sys.executable, "-c", code], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-
-
-def connect(S: State, mem: Memory, compile_core: Callable[[], object]) -> None:
-    """Compile (or load) everything and write the addresses into the state. `compile_core()` compiles `run`."""
-    second = start_second_compiler()
-    if second is not None:
-        for index in (index for index in SLOW_PATHS if index != FAR_ADVANCE):
-            _ = SLOW_PATHS[index].address
-        compile_core()
-        second.wait()  # what it could not do is compiled here
+def connect(S: State, mem: Memory) -> None:
+    """Write the addresses of the compiled functions and of the arrays into the state; compiles what is not cached."""
     S[STATE_AT] = S.ctypes.data
     for i, array in enumerate((mem.bytes, mem.decoded, mem.pages, mem.natives, mem.breaks, mem.uarts)):
         S[MEMORY_AT + i] = array.ctypes.data
@@ -149,5 +133,5 @@ def connect(S: State, mem: Memory, compile_core: Callable[[], object]) -> None:
     for kind, function in EVENTS.items():
         S[EVENT_FIRE + kind] = function.address
     for unit in UNITS:
-        at = unit_index.py_func(unit.base)  # type: ignore[attr-defined]
+        at = unit_index(unit.base)
         S[UNIT_READ + at], S[UNIT_WRITE + at] = unit.read.address, unit.write.address

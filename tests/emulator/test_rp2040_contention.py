@@ -7,11 +7,10 @@ import struct
 import pytest
 
 from firmware_sim.rp2040 import Board, banks, layout
-from firmware_sim.rp2040.compiled import OPTIONS
+from firmware_sim.rp2040.compiled import entry_point
 from firmware_sim.rp2040.native.enter import CYCLES_OF_TWO
 from firmware_sim.rp2040.native.translator import Sampling, Translator
 from firmware_sim.rp2040.native.worker import translate
-from shared.jit import jit
 
 BASE = 0x20000000
 PAIRS, ROUNDS = 8, 400
@@ -38,12 +37,12 @@ def two_loops(data0: int, data1: int, *, code1: int = CODE1, rounds: int = ROUND
 
 @pytest.mark.parametrize(("address", "bank"), [(BASE, 0), (BASE + 4, 1), (BASE + 0x3FFFC, 3), (BASE + 0x40010, 4)])
 def test_banks_of_the_striped_alias(address: int, bank: int) -> None:
-    assert banks.bank_of.py_func(address) == bank  # type: ignore[attr-defined]
+    assert banks.bank_of(address) == bank
 
 
 @pytest.mark.parametrize(("address", "bank"), [(0x21000000, 0), (0x21000004, 0), (0x21010000, 1), (0x2103FFFC, 3)])
 def test_banks_of_the_unstriped_alias(address: int, bank: int) -> None:
-    assert banks.bank_of.py_func(address) == bank  # type: ignore[attr-defined]
+    assert banks.bank_of(address) == bank
 
 
 def duration(board: Board) -> int:
@@ -108,7 +107,7 @@ def test_a_core_alone_waits_for_nobody() -> None:
     assert duration(board) == ALONE
 
 
-@jit(cache=False, **OPTIONS)
+@entry_point
 def three_masters(S: layout.State, address: int, cycle: int) -> int:
     """Both cores use bank 1, one after the other; how long the DMA waits."""
     banks.log_bank(S, 0, 1, 1000)

@@ -192,7 +192,7 @@ class Emulated:
         flags = block.flags >> 28
         S[layout.NZ] = (flags >> 3) << 32 if flags & 4 else (0x80000000 if flags & 8 else 1)
         S[layout.CARRY], S[layout.OVERFLOW] = (flags >> 1 & 1) << 32, (flags & 1) << 31
-        assert run_core(S, self.chip.mem, 0) == layout.EXIT_BKPT, f"stopped by {S[layout.EXIT]} at {S[layout.PC]:#x}"
+        assert run_core(S) == layout.EXIT_BKPT, f"stopped by {S[layout.EXIT]} at {S[layout.PC]:#x}"
         nz, carry, overflow = S[layout.NZ], S[layout.CARRY], S[layout.OVERFLOW]
         after = (nz >> 31 != 0) << 3 | (nz & 0xFFFFFFFF == 0) << 2 | (carry >> 32 & 1) << 1 | overflow >> 31 & 1
         start = DATA - layout.SRAM_BASE + layout.SRAM_OFFSET
@@ -297,7 +297,7 @@ def test_valid_and_invalid_addresses() -> None:
         S[:16] = block.registers
         S[layout.IPSR] = S[layout.ACTIVE] = S[layout.SLEEPING] = 0
         S[layout.EXECUTION_PRIORITY] = layout.THREAD_PRIORITY
-        assert run_core(S, emulated.chip.mem, 0) == layout.EXIT_LOCKUP  # the vector table holds no handler
+        assert run_core(S) == layout.EXIT_LOCKUP  # the vector table holds no handler
         kind = layout.FAULT_UNALIGNED if address % size else layout.FAULT_UNMAPPED
         assert (S[layout.FAULT_KIND], S[layout.FAULT_PC], S[layout.FAULT_ADDRESS]) == (kind, CODE, address)
         assert [int(v) for v in S[layout.FAULT_REGISTERS : layout.FAULT_REGISTERS + 2]] == block.registers[:2]

@@ -480,7 +480,7 @@ def test_objects_are_kept_and_damaged_ones_made_again(tmp_path: Path, monkeypatc
     assert len(compiled) == again + len(files)
     assert [file.read_bytes() for file in files] == contents
     (tmp_path / "translated").chmod(0o777)  # machine code that others could have written is not run
-    assert objects.private_folder() is None
+    assert objects.private_folder("translated") is None
 
 
 def forgotten(self: function.FunctionWriter, addresses: list[str], i: Instruction) -> None:

@@ -111,8 +111,8 @@ class IoBank(RegisterBlock):
 
     def _status(self, bit: int) -> int:
         S = self.S
-        out, oe = pins.peripheral_out.py_func(S), pins.peripheral_oe.py_func(S)  # type: ignore[attr-defined]
-        over = pins.overridden.py_func  # type: ignore[attr-defined]
+        out, oe = pins.peripheral_out(S), pins.peripheral_oe(S)
+        over = pins.overridden
         pad = S[PIN_LEVELS] & S[PIN_INPUT_ENABLE]
         signals = {
             OUTFROMPERI: out,

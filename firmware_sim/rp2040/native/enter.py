@@ -6,16 +6,13 @@ the process. The decoded table holds `OP_NATIVE | row << 32` where an entry poin
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.decode import OP_NATIVE
+from firmware_sim.rp2040.kernels.intrinsics import intrinsic
 from firmware_sim.rp2040.layout import CYCLES, MEMORY_BYTES, NATIVE_ROW, TRANSLATED, Bytes, Memory, State
 
 # Words of a row. ADDRESS is 0 once the code was dropped; LOW and HIGH bound the memory offsets of the region's code.
@@ -27,27 +24,10 @@ TRIALS = 256  # entries before that is judged
 ROWS, DROPS = 0, 1  # rows in use, this one included; how often code was dropped
 
 
-def _call_native(
-    typingctx: Any, address: Any, registers: Any, memory: Any, pages: Any, limit: Any, entry: Any, state: Any
-) -> Any:
-    """Call the translated function at `address` with the data of the arrays; see function.py."""
-    signature = types.int64(types.int64, registers, memory, pages, types.int64, types.int64, state)
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        word, pointer = ir.IntType(64), ir.IntType(8).as_pointer()
-        function = ir.FunctionType(word, [pointer, pointer, pointer, word, word, pointer]).as_pointer()
-        operands = [
-            builder.bitcast(context.make_array(kind)(context, builder, value).data, pointer)
-            if isinstance(kind, types.Array)
-            else value
-            for kind, value in zip(signature.args[1:], arguments[1:], strict=True)
-        ]
-        return builder.call(builder.inttoptr(arguments[0], function), operands)
-
-    return signature, generate
-
-
-call_native = cast(Callable[[int, State, Bytes, Bytes, int, int, State], int], intrinsic(_call_native))
+@intrinsic("inttoptr i64 {0} to ptr", "call i64 {a}(ptr {1}, ptr {2}, ptr {3}, i64 {4}, i64 {5}, ptr {6})")
+def call_native(address: int, registers: State, memory: Bytes, pages: Bytes, limit: int, entry: int, S: State) -> int:
+    """Call the translated function at `address`; see function.py."""
+    raise NotImplementedError
 
 
 @inner

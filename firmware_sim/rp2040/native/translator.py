@@ -89,14 +89,14 @@ class Translator:
 
     def run(self) -> int:
         """Run the cores until S[END], S[SLICE] or a reason to stop, as `run_core` does; EXIT_*."""
-        S, mem = self._chip.S, self._chip.mem
+        S = self._chip.S
         slice_end = int(S[layout.SLICE])
         end = min(slice_end, int(S[layout.END]))
         code = layout.EXIT_END
         self._keep_up()
         while code == layout.EXIT_END:
             S[layout.SLICE] = min(slice_end, int(S[layout.CYCLES]) + self._distance)
-            code = int(run_core(S, mem, 0))
+            code = int(run_core(S))
             self.sample()
             if S[layout.CYCLES] >= end:
                 break

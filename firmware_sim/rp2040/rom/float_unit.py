@@ -13,6 +13,7 @@ import numpy as np
 
 from firmware_sim.rp2040.compiled import far, inner
 from firmware_sim.rp2040.far import longs_at, memory_of
+from firmware_sim.rp2040.kernels.intrinsics import intrinsic
 from firmware_sim.rp2040.layout import CARRY, CYCLES, LR, NZ, OVERFLOW, PC, STATE_WORDS, WORD, IntArray, State
 from firmware_sim.rp2040.rom.float_tables import ENTRIES
 
@@ -28,13 +29,37 @@ LOW = (1 << 63) - 1
 CARRY_SET = 1 << 32
 
 
+@intrinsic("trunc i64 {0} to i32", "bitcast i32 {a} to float", "fpext float {b} to double")
+def single_of(bits: int) -> float:
+    """The number that 32 bits stand for."""
+    raise NotImplementedError
+
+
+@intrinsic("fptrunc double {0} to float", "bitcast float {a} to i32", "zext i32 {b} to i64")
+def bits_of_single(x: float) -> int:
+    """The 32 bits of the nearest single."""
+    raise NotImplementedError
+
+
+@intrinsic("bitcast i64 {0} to double")
+def double_of(bits: int) -> float:
+    """The number that 64 bits stand for."""
+    raise NotImplementedError
+
+
+@intrinsic("bitcast double {0} to i64")
+def bits_of_double(x: float) -> int:
+    """Its 64 bits."""
+    raise NotImplementedError
+
+
 @inner
 def number_of_single(bits: int) -> float:
     """The number that the routines see: denormals are zeros, NaNs infinities."""
     field = bits & SINGLE_INFINITY
     if field == 0 or field == SINGLE_INFINITY:
         bits &= SINGLE_TOP
-    return float(np.uint32(bits).view(np.float32))
+    return single_of(bits)
 
 
 @inner
@@ -44,16 +69,16 @@ def number_of_double(low: int, high: int) -> float:
     field = high >> 20 & 0x7FF
     if field == 0 or field == 0x7FF:
         bits &= ~DOUBLE_FRACTION
-    return float(np.int64(bits).view(np.float64))
+    return double_of(bits)
 
 
 @inner
 def bits_of(x: float, double: bool) -> int:
     """Bits of the nearest float, denormals as zeros."""
     if double:
-        bits = int(np.float64(x).view(np.int64))
+        bits = bits_of_double(x)
         return bits & ~DOUBLE_FRACTION if bits >> 52 & 0x7FF == 0 else bits
-    bits = int(np.float32(x).view(np.uint32))
+    bits = bits_of_single(x)
     return bits & SINGLE_TOP if bits & SINGLE_INFINITY == 0 else bits
 
 
@@ -75,7 +100,7 @@ def arithmetic(kind: int, x: float, y: float) -> float:
 @inner
 def to_integer(x: float, point: int, bits: int, signed: bool) -> int:
     """floor(x * 2**point), clamped; the result's 64 bits."""
-    pattern = int(np.float64(x).view(np.int64))
+    pattern = bits_of_double(x)
     field, negative = pattern >> 52 & 0x7FF, pattern < 0
     if field == 0 or (negative and not signed):
         return 0
