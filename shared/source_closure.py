@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import re
 import sys
 from pathlib import Path
@@ -24,37 +25,44 @@ def _imported(text: str) -> set[str]:
     return names
 
 
-def _source_file(name: str, root: Path) -> Path | None:
-    """File of a module below `root`. A package's own file counts where no member of it is meant."""
-    plain = root.joinpath(*name.split("."))
-    for path in (plain.with_suffix(".py"), plain / "__init__.py"):
-        if path.is_file():
-            return path
-    return None
+@functools.cache
+def _modules(top: str, root: str) -> dict[str, str]:
+    """Files of all modules of a package by their names; a package's own file by the package's name."""
+    found = {}
+    for folder, folders, files in os.walk(os.path.join(root, top)):
+        folders[:] = [name for name in folders if not name.startswith((".", "__"))]
+        package = os.path.relpath(folder, root).replace(os.sep, ".")
+        for file in files:
+            if file.endswith(".py"):
+                name = package if file == "__init__.py" else f"{package}.{file[:-3]}"
+                found[name] = os.path.join(folder, file)
+    return found
 
 
 @functools.cache
-def _text(path: Path) -> str:
+def _text(path: str) -> str:
     """A source, read once a process: the kernels of many modules share their imports."""
-    return path.read_text("utf-8")
+    return Path(path).read_text("utf-8")
 
 
 @functools.cache
-def _neighbours(path: Path, top: str, root: Path) -> frozenset[Path]:
+def _neighbours(path: str, top: str, root: str) -> frozenset[str]:
     """Files below `root` of the modules of the package `top` that a source imports."""
-    names = {name for name in _imported(_text(path)) if name.split(".")[0] == top}
-    files = {name: file for name in names if (file := _source_file(name, root))}
+    modules = _modules(top, root)
+    names = {name for name in _imported(_text(path)) if name in modules}
     # `from a.b import c` with a module a.b.c says nothing about what a/b/__init__.py defines.
-    whole = {name for name in files if any(other.startswith(f"{name}.") for other in files)}
-    return frozenset(file for name, file in files.items() if name not in whole or file.name != "__init__.py")
+    parents = {name.rpartition(".")[0] for name in names}
+    return frozenset(
+        modules[name] for name in names if name not in parents or not modules[name].endswith("__init__.py")
+    )
 
 
-def _sources(module: str) -> set[Path]:
+def _sources(module: str) -> set[str]:
     """Files of `module` and of everything it imports from its top-level package, directly or not."""
     parts = module.split(".")
     own = Path(str(sys.modules[module].__file__))
-    root = own.parents[len(parts) - 1]
-    waiting, found = [own], {own}
+    root = str(own.parents[len(parts) - (own.name != "__init__.py")])
+    waiting, found = [str(own)], {str(own)}
     while waiting:
         new = _neighbours(waiting.pop(), parts[0], root) - found
         found |= new

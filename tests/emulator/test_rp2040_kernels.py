@@ -13,8 +13,8 @@ import pytest
 from firmware_sim.rp2040 import record
 from firmware_sim.rp2040.compiled import entry_point, inner
 from firmware_sim.rp2040.decode import decode
-from firmware_sim.rp2040.kernels.function import write_program
 from firmware_sim.rp2040.kernels.library import Compiled, Library
+from firmware_sim.rp2040.kernels.module import write_program
 from firmware_sim.rp2040.kernels.values import KernelError
 from firmware_sim.rp2040.layout import Bytes, State
 from firmware_sim.rp2040.memory_map import memory_offset

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import ast
 import builtins
-import inspect
-import math
-import types
 from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
 
-from firmware_sim.rp2040.kernels.annotations import MEMORY, parameters, result
 from firmware_sim.rp2040.kernels.arithmetic import Arithmetic
-from firmware_sim.rp2040.kernels.intrinsics import Intrinsic
+from firmware_sim.rp2040.kernels.calls import write_call
+from firmware_sim.rp2040.kernels.program import Program
 from firmware_sim.rp2040.kernels.values import (
     BOOL,
     FALSE,
@@ -30,36 +27,7 @@ from firmware_sim.rp2040.kernels.values import (
     flat,
     integer,
     operands,
-    returned,
 )
-from firmware_sim.rp2040.layout import Memory
-
-
-class Program:
-    """What the functions of one library share: which others they call, and tables."""
-
-    def __init__(self) -> None:
-        self.waiting: list[Callable[..., Any]] = []
-        self.names: dict[Callable[..., Any], str] = {}
-        self.tables: dict[str, str] = {}  # definition by name
-
-    def name_of(self, function: Callable[..., Any]) -> str:
-        """LLVM name of an inner function, which will be written too."""
-        if function not in self.names:
-            self.names[function] = f'@"{function.__module__}.{function.__qualname__}"'
-            self.waiting.append(function)
-        return self.names[function]
-
-    def table(self, values: Any) -> str:
-        """LLVM name of a constant array, int64 [n]."""
-        numbers = [int(value) for value in values]
-        definition = f"internal constant [{len(numbers)} x i64] [" + ", ".join(f"i64 {n}" for n in numbers) + "]"
-        for name, known in self.tables.items():
-            if known == definition:
-                return name
-        name = f"@table{len(self.tables)}"
-        self.tables[name] = definition
-        return name
 
 
 class Expressions(Arithmetic):
@@ -332,76 +300,4 @@ class Expressions(Arithmetic):
         return Value(kind, registers.pop(0))
 
     def _write_call(self, node: ast.Call) -> Value:
-        called = self.meaning(node.func)
-        if not isinstance(called, Static) or node.keywords:
-            raise KernelError(f"{ast.unparse(node)}: cannot be called so")
-        function = called.value
-        values = [self.value(argument) for argument in node.args]
-        simple = SIMPLE.get(function) if isinstance(function, types.BuiltinFunctionType | type) else None
-        if simple is not None:
-            return simple(self, values)
-        if function is Memory:
-            return Value(MEMORY, parts=tuple(values))
-        made = getattr(function, "intrinsic", None)
-        if isinstance(made, Intrinsic):
-            converted = [self.as_kind(value, kind).operand for value, kind in zip(values, made.parameters, strict=True)]
-            return made.write(self.let, converted)
-        if not inspect.isfunction(function) or not hasattr(function, "kernel"):
-            raise KernelError(f"{ast.unparse(node.func)} is not compiled: mark it with @inner")
-        kinds = parameters(function)
-        if len(kinds) != len(values):
-            raise KernelError(f"{ast.unparse(node)}: takes {len(kinds)} arguments")
-        arguments = ", ".join(
-            text
-            for value, kind in zip(values, kinds.values(), strict=True)
-            for text in operands(self.as_kind(value, kind))
-        )
-        kind = result(function)
-        call = f"call {returned(kind)} {self.program.name_of(function)}({arguments})"
-        if not isinstance(kind, Tuple):
-            return Value(kind, self.let(call))
-        if not kind.parts:
-            self.lines.append(f"  {call}")
-            return Value(kind)
-        whole = self.let(call)
-        types_ = flat(kind)
-        return self.gather(kind, [self.let(f"extractvalue {returned(kind)} {whole}, {i}") for i in range(len(types_))])
-
-
-def _as_integer(code: Expressions, values: list[Value]) -> Value:
-    (value,) = values
-    return code.as_kind(value, INT)
-
-
-def _as_truth(code: Expressions, values: list[Value]) -> Value:
-    (value,) = values
-    return code.truth(value)
-
-
-def _absolute(code: Expressions, values: list[Value]) -> Value:
-    return code.extreme([values[0], code.negate(code.as_kind(values[0], INT))], ast.Gt())
-
-
-def _float_call(name: str) -> Callable[[Expressions, list[Value]], Value]:
-    def write(code: Expressions, values: list[Value]) -> Value:
-        arguments = ", ".join(f"double {code.as_kind(value, FLOAT).operand}" for value in values)
-        return Value(FLOAT, code.let(f"call double @llvm.{name}.f64({arguments})"))
-
-    return write
-
-
-def _is_infinite(code: Expressions, values: list[Value]) -> Value:
-    size = _float_call("fabs")(code, values)
-    return Value(BOOL, code.let(f"fcmp oeq double {size.operand}, 0x7FF0000000000000"))
-
-
-SIMPLE: dict[Any, Callable[[Expressions, list[Value]], Value]] = {
-    min: lambda code, values: code.extreme(values, ast.Lt()),
-    max: lambda code, values: code.extreme(values, ast.Gt()),
-    int: _as_integer,
-    bool: _as_truth,
-    abs: _absolute,
-    math.sqrt: _float_call("sqrt"),
-    math.copysign: _float_call("copysign"),
-    math.isinf: _is_infinite,
-}
+        return write_call(self, node)

@@ -11,8 +11,8 @@ from typing import Any
 
 from firmware_sim.rp2040.kernels.annotations import parameters, result
 from firmware_sim.rp2040.kernels.cases import chain_of
-from firmware_sim.rp2040.kernels.expressions import Expressions, Program
-from firmware_sim.rp2040.kernels.intrinsics import DECLARATIONS
+from firmware_sim.rp2040.kernels.expressions import Expressions
+from firmware_sim.rp2040.kernels.program import Program
 from firmware_sim.rp2040.kernels.values import (
     BOOL,
     INT,
@@ -315,24 +315,3 @@ class Function(Expressions):
         if any(value is None for value in values):
             raise KernelError("for takes a range or a tuple of constants")
         return [int(value) for value in values if value is not None]
-
-
-def write_function(function: Callable[..., Any], program: Program, name: str, *, internal: bool) -> str:
-    """LLVM text of a kernel."""
-    wide: frozenset[str] = frozenset()
-    while True:
-        try:
-            return Function(function, program, wide).text(name, internal=internal)
-        except WiderVariableError as error:
-            wide |= {str(error)}
-
-
-def write_program(entries: dict[str, Callable[..., Any]]) -> str:
-    """LLVM module of the functions `entries`, by the names under which they are found, and all that they call."""
-    program = Program()
-    texts = [write_function(function, program, f"@{name}", internal=False) for name, function in entries.items()]
-    while program.waiting:
-        function = program.waiting.pop()
-        texts.append(write_function(function, program, program.names[function], internal=True))
-    tables = [f"{name} = {definition}" for name, definition in program.tables.items()]
-    return "\n".join([*DECLARATIONS, *tables, *texts, ""])

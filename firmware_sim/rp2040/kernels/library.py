@@ -89,7 +89,7 @@ class Library:
 
     def compile(self) -> bytes:
         """Make the object file, and keep it if there is a place for it."""
-        from firmware_sim.rp2040.kernels.function import write_program  # not needed when all is cached
+        from firmware_sim.rp2040.kernels.module import write_program  # not needed when all is cached
 
         code = machine_code(write_program({member.symbol: member.function for member in self.members}))
         if self._path is not None:
