@@ -31,6 +31,18 @@ CONSTANT = -1
 Signed = NDArray[np.int8]
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A window's rows in packed rows (band.h)."""
+
+    words: int  # of a row of the window
+    pitch: int  # words from row to row
+
+    def place(self, tap: int) -> int:
+        """The word of a tap."""
+        return tap // self.words * self.pitch + tap % self.words
+
+
 @dataclass(slots=True)
 class Block:
     """Products summed in one register since the last drain."""
@@ -105,12 +117,14 @@ def dense_code(
     constants: NDArray[np.int64],
     channels: tuple[int, int] | None = None,
     unread: NDArray[np.bool_] | None = None,
+    rows: Rows | None = None,
 ) -> Assembly:
     """The function `name`: void (const int32_t *window, int8_t *first, int8_t *second, int32_t *exact).
 
     `weights` int8 [O, K]; `constants` int64 [O]: the output of channels without weights. The sums of the channels
     whose form is exact go to `exact`, first and second pixel's, channel by channel. `channels`: only the first of these
-    to before the second. `unread` [O]: of channels without weights those whose output may be anything.
+    to before the second. `unread` [O]: of channels without weights those whose output may be anything. `rows`: how
+    a window lies; without it, word behind word.
     """
     code = Assembly(name)
     code.lines += [f'    .section .text.{name}, "ax"', f"    .global {name}", f"    .type {name}, %function"]
@@ -124,7 +138,7 @@ def dense_code(
     for at in range(0, len(live), 2):
         group = live[at : at + 2]
         code.place_pool(name, 14 * weights.shape[1] + 200)
-        _sums(code, [weights[c].astype(int).tolist() for c in group])
+        _sums(code, [weights[c].astype(int).tolist() for c in group], rows or Rows(weights.shape[1], 0))
         _outputs(code, name, group, forms, exact_index)
     if unread is not None:
         empty &= ~unread
@@ -153,7 +167,7 @@ def _epilogue(code: Assembly) -> None:
     code.emit("pop {r3-r7, pc}", 9)
 
 
-def _sums(code: Assembly, rows: list[list[int]]) -> None:
+def _sums(code: Assembly, rows: list[list[int]], layout: Rows) -> None:
     """The dot products of one or two channels: afterwards L and H of the first in r1, r2, of the second in r3, r5."""
     accumulators, highs, wholes = ("r1", "r3"), ("r8", "r10"), ("r9", "r11")
     blocks = [Block() for _ in rows]
@@ -190,13 +204,11 @@ def _sums(code: Assembly, rows: list[list[int]]) -> None:
     needed = [k for k in range(len(rows[0])) if any(row[k] for row in rows)]
     while needed:
         run = [needed[0]]
-        while len(run) < min(CHUNK, len(needed)) and needed[len(run)] == run[-1] + 1:
+        while len(run) < min(CHUNK, len(needed)) and layout.place(needed[len(run)]) == layout.place(run[0]) + len(run):
             run.append(needed[len(run)])
         needed = needed[len(run) :]
-        while position < run[0]:
-            step = min(63, run[0] - position)
-            code.emit(f"adds r0, #{4 * step}")
-            position += step
+        _skip(code, 4 * (layout.place(run[0]) - position))
+        position = layout.place(run[0])
         words = {k: f"r{5 + i}" for i, k in enumerate(run)}
         code.emit("ldm r0!, {" + ", ".join(words.values()) + "}", 1 + len(run))
         position += len(run)
@@ -216,6 +228,22 @@ def _sums(code: Assembly, rows: list[list[int]]) -> None:
         code.emit(f"add {low}, {wholes[i]}")
         code.emit(f"lsls r6, {high}, #16")
         code.emit(f"subs {low}, {low}, r6")
+
+
+def _skip(code: Assembly, distance: int) -> None:
+    """Move r0 forward; r2 is lost. No literal: the code may be far from the next pool."""
+    if distance <= 3 * 252:
+        advance(code, "r0", distance)
+        return
+    zeros = (distance & -distance).bit_length() - 1
+    if distance >> zeros <= 255:
+        code.emit(f"movs r2, #{distance >> zeros}")
+        code.emit(f"lsls r2, r2, #{zeros}")
+    else:
+        code.emit(f"movs r2, #{distance >> 8}")  # below 2^16: a work area's words
+        code.emit("lsls r2, r2, #8")
+        code.emit(f"adds r2, #{distance & 255}")
+    code.emit("adds r0, r0, r2")
 
 
 def _outputs(code: Assembly, name: str, group: list[int], forms: Requantisation, exact_index: dict[int, int]) -> None:

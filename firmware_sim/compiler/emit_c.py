@@ -105,7 +105,10 @@ def emit_model(graph: Graph, sha256: bytes, arena: ArenaPlan, placed: Placement,
         lines += array(f"static const uint16_t tau_q15[{graph.labels}]", gate.tau_q15)
     lines += [
         f"static int8_t arena[{arena.bytes}] __attribute__((aligned(4)));",
-        f"static struct nn_work work[{placed.cores}];",
+        f"static int32_t work_words[{placed.cores}][{placed.work_words}];",
+        f"static struct nn_work work[{placed.cores}] = {{",
+        *(f"    {{.words = work_words[{core}], .count = {placed.work_words}}}," for core in range(placed.cores)),
+        "};",
         "",
         "const struct nn_model nn_model = {",
         f"    .input_h = {height}, .input_w = {width}, .input_c = {channels},",

@@ -59,6 +59,8 @@ class Generated:
     forms: Requantisation
     exact: NDArray[np.int64]
     chunks: tuple[Chunk, ...]
+    pitch: int = 0  # nn.h
+    packed_once: bool = False  # the work area holds all that is packed, from chunk to chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +222,8 @@ def layers_of(
         fields |= {"in_h": 1, "in_w": rows, "in_c": depth, "out_h": 1, "out_w": rows}
     fields |= {"input_offset": arena.offsets.get(operator.input, 0), "output_offset": arena.offsets[operator.output]}
     if cores == 2:
-        fields |= _split_fields(kernel, fields, operator)
+        rows = isinstance(generated, Generated) and generated.pitch > 0
+        fields |= _split_fields(kernel, fields, operator, whole_rows=rows)
     if isinstance(generated, Generated):
         return _chunk_layers(position, LayerText(kernel, tables, fields), generated)
     return [LayerText(kernel, tables, fields)]
@@ -231,6 +234,8 @@ def _chunk_layers(position: int, layer: LayerText, generated: Generated) -> list
     layers = []
     for i, chunk in enumerate(generated.chunks):
         fields = layer.fields | {"generated": f"&generated_{position}[{i}]"}
+        if i and generated.packed_once:
+            fields["packed"] = 1
         if len(generated.chunks) > 1:
             fields |= {"first_channel": chunk.first, "end_channel": chunk.end}
         if chunk.split:
@@ -239,11 +244,11 @@ def _chunk_layers(position: int, layer: LayerText, generated: Generated) -> list
     return layers
 
 
-def _split_fields(kernel: str, fields: Fields, operator: Operator) -> Fields:
+def _split_fields(kernel: str, fields: Fields, operator: Operator, *, whole_rows: bool) -> Fields:
     """What each core computes of a layer (nn.h, split)."""
     height, width, channels = (int(fields[name]) for name in ("out_h", "out_w", "out_c"))
     keeps = kernel != "generated_conv_2d" and not (isinstance(operator, Mean) and 2 in operator.axes)
-    found = split_of(kernel, height, width, channels, keeps_channels=keeps)
+    found = split_of(kernel, height, width, channels, keeps_channels=keeps, whole_rows=whole_rows)
     return {} if found is None else {"split": found.begin, "by_channels": int(found.by_channels)}
 
 
@@ -278,6 +283,7 @@ def _generated_chunk(position: int, generated: Generated, chunk: Chunk) -> list[
     forms, exact = generated.forms, generated.exact
     return [
         "    {",
+        *([f"        .pitch = {generated.pitch},"] if generated.pitch else []),
         f"        .shift = {forms.shift}, .exact_count = {len(exact)}, .after = {forms.after},",
         *([f"        .exact_channels = exact_{position},"] if len(exact) else []),
         ON_HOST,

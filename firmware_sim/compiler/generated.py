@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_sim.compiler.dense_code import Assembly, dense_code
+from firmware_sim.compiler.bands import Bands, bands_of
+from firmware_sim.compiler.dense_code import Assembly, Rows, dense_code
 from firmware_sim.compiler.depthwise_code import SPLITS, Channel, Geometry, channels_of, layer_code, splits_of
 from firmware_sim.compiler.emit_layers import WORK_WORDS, Chunk, Generated, GeneratedDepthwise, kernel_of
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, Operator
@@ -45,12 +46,16 @@ class Dense:
     constants: NDArray[np.int64]  # [O], outputs of channels without weights
     unread: NDArray[np.bool_]  # [O], channels whose output may be anything
     pairs: int  # of pixels
+    shared_pairs: int  # of one of two cores that share pixels
+    packing: float  # cycles a pair
+    layout: Rows | None  # of bands; None: windows are packed one by one
+    packed_once: bool  # the work area holds all that is packed
     cores: int
 
     @property
-    def packing(self) -> float:
-        """Cycles of packing the windows of two pixels."""
-        return PACK_CYCLES * int(self.rows.shape[1])
+    def repacking(self) -> float:
+        """Cycles of packing a pair in a chunk that is not the first."""
+        return 0.0 if self.packed_once else self.packing
 
     def code(self, first: int, end: int) -> tuple[Chunk, tuple[Assembly, ...], float]:
         """Functions for the channels from `first` to before `end`, and the cycles they take, packing included.
@@ -59,9 +64,10 @@ class Dense:
         """
         name = f"layer_{self.position}_code" + ("" if (first, end) == (0, len(self.rows)) else f"_from_{first}")
         whole = self._function(name, first, end)
-        cycles = -(-self.pairs // self.cores) * (self.packing + whole.cycles)
+        cycles = (self.pairs if self.cores == 1 else self.shared_pairs) * (self.packing + whole.cycles)
         chunk = Chunk((name,), first, end)
-        if self.cores == 1 or self.pairs % 2 == 0 or self.pairs > ODD_PAIRS or end - first < 2:
+        even = 2 * self.shared_pairs - self.pairs <= self.pairs / ODD_PAIRS
+        if self.cores == 1 or even or end - first < 2:
             return chunk, (whole,), cycles
         products = np.count_nonzero(self.rows[first:end], axis=1)  # [O]
         middle = first + balanced((products * ROW_CYCLES + ROW_OUTPUT_CYCLES).tolist())
@@ -73,10 +79,10 @@ class Dense:
         return Chunk(names, first, end, middle), parts, shared
 
     def _function(self, name: str, first: int, end: int) -> Assembly:
-        return dense_code(name, self.rows, self.forms, self.constants, (first, end), self.unread)
+        return dense_code(name, self.rows, self.forms, self.constants, (first, end), self.unread, self.layout)
 
 
-def dense_of(position: int, operator: Conv2D, graph: Graph, cores: int) -> Dense | None:
+def dense_of(position: int, operator: Conv2D, graph: Graph, cores: int, words: int) -> Dense | None:
     """What its code is made from; None when its window does not fit the work area, or too much is not proven."""
     if operator.weights[0].size > WORK_WORDS:
         return None
@@ -88,13 +94,28 @@ def dense_of(position: int, operator: Conv2D, graph: Graph, cores: int) -> Dense
     forms = replace(forms, form=np.where(empty, F1, forms.form), b=np.where(empty, constants << forms.shift, forms.b))
     if (forms.form == EXACT).sum() > MAX_EXACT:
         return None
-    pixels = graph.tensors[operator.output].elements // len(rows)
-    return Dense(position, rows, forms, constants, ~graph.needed(operator.output), (pixels + 1) // 2, cores)
+    geometry = bands_of(operator, graph, cores, words)
+    if geometry is None:
+        pairs = (graph.tensors[operator.output].elements // len(rows) + 1) // 2
+        geometry = Bands(None, pairs, -(-pairs // 2), PACK_CYCLES * rows.shape[1], pairs * rows.shape[1] <= words)
+    return Dense(
+        position=position,
+        rows=rows,
+        forms=forms,
+        constants=constants,
+        unread=~graph.needed(operator.output),
+        pairs=geometry.pairs,
+        shared_pairs=geometry.shared_pairs,
+        packing=geometry.packing,
+        layout=geometry.layout,
+        packed_once=geometry.packed_once,
+        cores=cores,
+    )
 
 
-def candidate(position: int, operator: Conv2D, graph: Graph, cores: int) -> Candidate | None:
+def candidate(position: int, operator: Conv2D, graph: Graph, cores: int, words: int) -> Candidate | None:
     """Generated code of a CONV_2D or FULLY_CONNECTED."""
-    source = dense_of(position, operator, graph, cores)
+    source = dense_of(position, operator, graph, cores, words)
     if source is None:
         return None
     chunk, assembly, cycles = source.code(0, len(source.rows))
@@ -104,7 +125,14 @@ def candidate(position: int, operator: Conv2D, graph: Graph, cores: int) -> Cand
 
 def generated_of(source: Dense, chunks: tuple[Chunk, ...]) -> Generated:
     """The layer that these functions are."""
-    return Generated(source.forms, np.flatnonzero(source.forms.form == EXACT), chunks)
+    by_channels = [bool(chunk.split) for chunk in chunks]
+    return Generated(
+        forms=source.forms,
+        exact=np.flatnonzero(source.forms.form == EXACT),
+        chunks=chunks,
+        pitch=source.layout.pitch if source.layout else 0,
+        packed_once=source.packed_once and len(set(by_channels)) == 1,
+    )
 
 
 def depthwise_candidate(position: int, operator: DepthwiseConv2D, graph: Graph, cores: int) -> Candidate | None:
@@ -166,13 +194,13 @@ def kernel_cycles(operator: Conv2D | DepthwiseConv2D, graph: Graph, cores: int) 
     return outputs * each / cores
 
 
-def candidates(graph: Graph, cores: int) -> dict[int, Candidate]:
+def candidates(graph: Graph, cores: int, words: int) -> dict[int, Candidate]:
     """Generated code of the layers that can have it, by operator position."""
-    made = ((i, _candidate(i, operator, graph, cores)) for i, operator in enumerate(graph.operators))
+    made = ((i, _candidate(i, operator, graph, cores, words)) for i, operator in enumerate(graph.operators))
     return {position: found for position, found in made if found is not None}
 
 
-def _candidate(position: int, operator: Operator, graph: Graph, cores: int) -> Candidate | None:
+def _candidate(position: int, operator: Operator, graph: Graph, cores: int, words: int) -> Candidate | None:
     if isinstance(operator, Conv2D):
-        return candidate(position, operator, graph, cores)
+        return candidate(position, operator, graph, cores, words)
     return depthwise_candidate(position, operator, graph, cores) if isinstance(operator, DepthwiseConv2D) else None

@@ -38,7 +38,7 @@ def overlay_cycles(made: Candidate, slot_bytes: int) -> float:
     assert made.source is not None  # noqa: S101
     source = made.source
     chunks = -(-made.bytes // int(slot_bytes * FILLED))
-    running = made.cycles + (chunks - 1) * -(-source.pairs // source.cores) * source.packing + chunks * ENTER_CYCLES
+    running = made.cycles + (chunks - 1) * -(-source.pairs // source.cores) * source.repacking + chunks * ENTER_CYCLES
     loading = BYTE_CYCLES * made.bytes
     return max(running, loading * (chunks - 0.5) / chunks)  # the first is loaded behind the layers before
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from firmware_sim.compiler.arena import ArenaPlan
+from firmware_sim.compiler.bands import work_words
 from firmware_sim.compiler.choice import fill, weight_bytes
 from firmware_sim.compiler.emit_layers import WORK_SUMS, WORK_WORDS
 from firmware_sim.compiler.generated import Candidate, candidates
@@ -18,6 +19,7 @@ FIXED_BYTES = 28 * 1024  # code, the kernels' work area, vectors, buffers: what 
 SLOT_BYTES = tuple(1024 * size for size in (0, 1, 2, 4, 6, 8, 12, 16, 20, 24, 28, 32, 40))  # of each of two, to try
 LAYER_BYTES = 128  # struct nn_layer
 CHANNEL_BYTES = 9  # bias, multiplier, shift
+WORK_SHARE = 4  # the part of free SRAM that larger work areas may take
 WORK_BYTES = 4 * (WORK_WORDS + WORK_SUMS)  # struct nn_work, of the second core; the first's is in FIXED_BYTES
 
 
@@ -29,6 +31,7 @@ class Placement:
     generated: dict[int, Candidate]  # by operator position
     ram_bytes: int
     cores: int
+    work_words: int  # of each core's work area
 
     def assembly(self) -> str:
         """The text of model_code.S."""
@@ -56,12 +59,14 @@ def place(
             f"{origin}: needs {flash} bytes of flash, {flash - FLASH_BYTES} more than there are: "
             f"fewer or narrower layers would make it fit"
         )
-    found = candidates(graph, cores)
+    words = work_words(graph, cores, WORK_WORDS + (ram_bytes - used) // (4 * cores * WORK_SHARE))
+    used += 4 * cores * (words - WORK_WORDS)
+    found = candidates(graph, cores, words)
     plans = (fill(graph, found, ram_bytes - used, cores, slot) for slot in (SLOT_BYTES if overlays else (0,)))
     best = min(plans, key=lambda plan: plan.cycles)
     generated = {i: found[i] for i, state in best.states.items() if "code" in state.name}
     generated |= {i: cut(found[i], best.slot_bytes) for i, state in best.states.items() if state.name == "overlay"}
-    return Placement(best.in_flash(graph), generated, ram_bytes - best.room, cores)
+    return Placement(best.in_flash(graph), generated, ram_bytes - best.room, cores, words)
 
 
 def least_ram(graph: Graph, arena: ArenaPlan, cores: int) -> int:

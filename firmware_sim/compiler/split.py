@@ -22,15 +22,17 @@ class Split:
     by_channels: bool
 
 
-def split_of(kernel: str, height: int, width: int, channels: int, *, keeps_channels: bool = True) -> Split | None:
+def split_of(
+    kernel: str, height: int, width: int, channels: int, *, keeps_channels: bool = True, whole_rows: bool = False
+) -> Split | None:
     """The better balanced split of a kernel of kernels.h; None when one core does all.
 
-    `keeps_channels`: each output channel comes from its own input channels.
+    `keeps_channels`: each output channel comes from its own input channels. `whole_rows`: pixels are divided by rows.
     """
     pixels = height * width
     if kernel in NOT_DIVIDED or pixels * channels < 2:
         return None
-    if kernel in ROWS_ONLY:
+    if kernel in ROWS_ONLY or whole_rows:
         return Split(-(-height // 2) * width, False) if height > 1 else None
     by_pixels = _half(pixels, step=2 if kernel in PAIRED else 1)
     by_channels = _half(channels)

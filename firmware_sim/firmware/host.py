@@ -25,7 +25,7 @@ from firmware_sim.compiler.tflite_reader import read_graph
 from firmware_sim.firmware import FOLDER
 from shared.errors import BadInputError, CrustwatchError, MissingPartError
 
-_KERNELS = ("conv", "generated", "depthwise", "depthwise_code", "plain", "elementwise", "pool", "softmax")
+_KERNELS = ("conv", "generated", "band", "depthwise", "depthwise_code", "plain", "elementwise", "pool", "softmax")
 _LOOPS = ("pair", "pack", "requantise")  # assembly on the chip
 _SERVICE = ("service", "packet", "crc32", "gate")
 _WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")

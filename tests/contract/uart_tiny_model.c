@@ -28,7 +28,8 @@ static const uint16_t gate_lut[NN_GATE_LUT_SIZE] = {32768, 16384, 8192, 4096, 20
                                                     128,   64,    32,   16,   8,    4,    2,   1};
 static const uint16_t tau_q15[4] = {16384, 16384, 65535, 0};
 static int8_t arena[776] __attribute__((aligned(4)));
-static struct nn_work work;
+static int32_t work_words[NN_WORK_WORDS];
+static struct nn_work work = {.words = work_words, .count = NN_WORK_WORDS};
 
 const struct nn_model nn_model = {
     .input_h = 16, .input_w = 16, .input_c = 3,

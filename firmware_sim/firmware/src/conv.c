@@ -103,7 +103,7 @@ void conv_2d(const struct nn_layer *layer, int8_t *arena, const struct nn_part *
     const int8_t *input = arena + layer->input_offset;
     uint32_t size = ((uint32_t)layer->kernel_h * layer->kernel_w * layer->in_c + 3u) & ~3u;
     uint32_t channels = layer->out_c, pixel = part->pixel, left = part->pixel_end - pixel;
-    uint32_t most = NN_WORK_WORDS / size < NN_WORK_SUMS / 2 ? NN_WORK_WORDS / size : NN_WORK_SUMS / 2;
+    uint32_t most = part->work->count / size < NN_WORK_SUMS / 2 ? part->work->count / size : NN_WORK_SUMS / 2;
     int8_t *out = arena + layer->output_offset + pixel * channels;
     int32_t *words = part->work->words, *sums = part->work->sums;
     while (left) {

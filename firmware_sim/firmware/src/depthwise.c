@@ -108,7 +108,7 @@ static void run_channel(const struct plane *plane)
     uint32_t stride = layer->stride_h, width = layer->out_w;
     uint32_t columns = width < NN_WORK_SUMS / 2 ? width : NN_WORK_SUMS / 2, most = NN_WORK_SUMS / 2 / columns;
     /* Output rows whose input rows fit the work area at once; nn.h promises one. */
-    uint32_t band = (NN_WORK_WORDS / plane->width - layer->kernel_h) / stride + 1;
+    uint32_t band = (plane->work->count / plane->width - layer->kernel_h) / stride + 1;
     for (uint32_t row = 0; row < plane->half; row += band) {
         uint32_t left = plane->half - row < band ? plane->half - row : band;
         const int32_t *packed = plane->work->words;

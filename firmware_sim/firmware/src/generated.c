@@ -1,6 +1,7 @@
-/* CONV_2D by generated code: the windows of a tile are packed in pairs, then the code runs over each pair. */
+/* CONV_2D by generated code: input is packed in pairs, then the code runs over each pair of pixels. */
 #include <stddef.h>
 
+#include "band.h"
 #include "conv.h"
 #include "interpolator.h"
 #include "kernels.h"
@@ -10,11 +11,16 @@
 
 #ifdef __ARM_ARCH_6M__
 
-static void run_code(const struct nn_layer *layer, const struct nn_part *part, const int32_t *window, int8_t *first,
-                     int8_t *second)
+static nn_code *code_of(const struct nn_layer *layer, const struct nn_part *part)
 {
-    nn_code *code = layer->generated->code[layer->by_channels ? part->core : 0];
-    overlay_place(layer, code)(window, first, second, part->work->sums);
+    return overlay_place(layer, layer->generated->code[layer->by_channels ? part->core : 0]);
+}
+
+static void run_code(const struct nn_layer *layer, const struct nn_part *part, nn_code *code, const int32_t *window,
+                     int8_t *first, int8_t *second)
+{
+    (void)layer;
+    code(window, first, second, part->work->sums);
 }
 
 #else
@@ -42,19 +48,27 @@ static int8_t twin_output(const struct nn_layer *layer, const struct nn_form *fo
     return clamp(value >> layer->generated->shift, layer->act_min, layer->act_max);
 }
 
-/* The plain C twin of the generated code: pixel by pixel, no pairs. */
-static void run_code(const struct nn_layer *layer, const struct nn_part *part, const int32_t *window, int8_t *first,
-                     int8_t *second)
+static nn_code *code_of(const struct nn_layer *layer, const struct nn_part *part)
 {
-    uint32_t taps = (uint32_t)layer->kernel_h * layer->kernel_w * layer->in_c;
+    (void)layer, (void)part;
+    return NULL;
+}
+
+/* The plain C twin of the generated code: pixel by pixel, no pairs. */
+static void run_code(const struct nn_layer *layer, const struct nn_part *part, nn_code *code, const int32_t *window,
+                     int8_t *first, int8_t *second)
+{
+    uint32_t row = (uint32_t)layer->kernel_w * layer->in_c, taps = layer->kernel_h * row;
+    uint32_t pitch = layer->generated->pitch ? layer->generated->pitch : row;
     const int8_t *w = layer->generated->weights + part->channel * taps;
     int32_t *exact = part->work->sums;
+    (void)code;
     for (uint32_t c = part->channel; c < part->channel_end; c++, w += taps) {
         int32_t low = 0, high = 0;
         for (uint32_t i = 0; i < taps; i++) {
-            int32_t x = (int16_t)(window[i] & 0xffff);
+            int32_t word = window[i / row * pitch + i % row], x = (int16_t)(word & 0xffff);
             low += w[i] * x;
-            high += w[i] * ((window[i] - x) >> 16);
+            high += w[i] * ((word - x) >> 16);
         }
         const struct nn_form *form = &layer->generated->forms[c];
         if (form->form == 0) {
@@ -88,21 +102,23 @@ static void finish_exact(const struct nn_layer *layer, const struct nn_part *par
     }
 }
 
-void generated_conv_2d(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
+/* All windows of one kernel row each, or pixels that make no pairs of rows: packed one by one. */
+static void run_tiles(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
     const int8_t *input = arena + layer->input_offset;
     uint32_t size = (uint32_t)layer->kernel_h * layer->kernel_w * layer->in_c, channels = layer->out_c;
-    uint32_t pixel = part->pixel, left = part->pixel_end - pixel, most = NN_WORK_WORDS / size;
+    uint32_t pixel = part->pixel, left = part->pixel_end - pixel, most = part->work->count / size;
     int8_t *out = arena + layer->output_offset + pixel * channels;
     int32_t *words = part->work->words;
-    interpolator_set(layer->generated->shift, layer->act_min, layer->act_max);
+    nn_code *code = code_of(layer, part);
     while (left) {
         uint32_t pairs = (left + 1) / 2 < most ? (left + 1) / 2 : most;
         uint32_t count = left < 2 * pairs ? left : 2 * pairs;
-        conv_pack_tile(layer, input, pixel, pairs, count, size, words);
+        if (!layer->packed)
+            conv_pack_tile(layer, input, pixel, pairs, count, size, words);
         for (uint32_t i = 0; i < pairs; i++) {
             int8_t *first = out + i * channels, *second = pairs + i < count ? first + pairs * channels : first;
-            run_code(layer, part, words + i * size, first, second);
+            run_code(layer, part, code, words + i * size, first, second);
             if (layer->generated->exact_count != 0)
                 finish_exact(layer, part, first, second);
         }
@@ -110,4 +126,41 @@ void generated_conv_2d(const struct nn_layer *layer, int8_t *arena, const struct
         left -= count;
         out += count * channels;
     }
+}
+
+/* Windows that slide over packed rows; the part begins and ends with a row. */
+static void run_bands(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
+{
+    uint32_t width = layer->out_w, channels = layer->out_c, step = (uint32_t)layer->stride_w * layer->in_c;
+    /* Where the outputs of second pixels go that do not exist: behind the packed rows. */
+    uint32_t count = part->work->count - (channels + 3) / 4;
+    int32_t *words = part->work->words;
+    int8_t *nowhere = (int8_t *)(words + count);
+    struct band band = band_of(layer, layer->in_c, part->pixel / width, part->pixel_end / width, words, count);
+    nn_code *code = code_of(layer, part);
+    for (; band_begin(&band); band.row += band.pairs) {
+        const int32_t *row = words;
+        uint32_t both = band_both(&band);
+        int8_t *first = arena + layer->output_offset + band.row * width * channels;
+        if (!layer->packed)
+            band_pack(&band, arena + layer->input_offset, words);
+        for (uint32_t i = 0; i < band.pairs; i++, row += layer->stride_h * band.pitch) {
+            const int32_t *window = row;
+            for (uint32_t x = 0; x < width; x++, window += step, first += channels) {
+                int8_t *second = i < both ? first + band.half * width * channels : nowhere;
+                run_code(layer, part, code, window, first, second);
+                if (layer->generated->exact_count != 0)
+                    finish_exact(layer, part, first, second);
+            }
+        }
+    }
+}
+
+void generated_conv_2d(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
+{
+    interpolator_set(layer->generated->shift, layer->act_min, layer->act_max);
+    if (layer->generated->pitch)
+        run_bands(layer, arena, part);
+    else
+        run_tiles(layer, arena, part);
 }

@@ -22,7 +22,7 @@
 /* Entries of the gate's table: one for each difference max(logit) - logit of two int8 values. */
 #define NN_GATE_LUT_SIZE 256
 
-/* Words of the pair kernels' work area. A CONV_2D window (kernel_h * kernel_w * in_c elements) and kernel_h rows of
+/* Least words of the pair kernels' work area. A CONV_2D window (kernel_h * kernel_w * in_c elements) and kernel_h rows of
  * (out_w - 1) * stride_w + kernel_w elements of a DEPTHWISE_CONV_2D fit in it, an element a word. */
 #define NN_WORK_WORDS 1536
 
@@ -31,7 +31,8 @@
 
 /* What a kernel works in; each core has its own. */
 struct nn_work {
-    int32_t words[NN_WORK_WORDS]; /* packed windows or rows */
+    int32_t *words; /* packed windows or rows */
+    uint32_t count; /* of words, NN_WORK_WORDS or more */
     int32_t sums[NN_WORK_SUMS];
 };
 
@@ -66,6 +67,7 @@ struct nn_overlay {
 struct nn_generated {
     /* For the layer's channels, or for those of a core's part: [1] is the second core's. Of an overlay, in flash. */
     nn_code *code[2];
+    uint32_t pitch; /* words from row to row of a window; 0: its rows lie one behind the other */
     uint8_t shift; /* the last one, which the interpolator does before it clamps to act_min, act_max */
     uint16_t exact_count;
     const uint16_t *exact_channels; /* ascending */
@@ -97,6 +99,8 @@ typedef void nn_kernel(const struct nn_layer *layer, int8_t *arena, const struct
 
 struct nn_layer {
     nn_kernel *run; /* one of kernels.h */
+
+    uint8_t packed; /* generated_conv_2d: the layer before has packed the same input into the work area */
 
     /* Where the second core's part begins: a pixel, or a channel if `by_channels`. 0: the first core computes all. */
     uint32_t split;

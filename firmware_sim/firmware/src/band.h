@@ -1,0 +1,44 @@
+/* Bands of packed rows: output rows r and r + half are a pair of pixels in every column (pair.h), so the input rows of
+ * some output rows are packed once, padding included, and windows slide over them without a test for the border. */
+#ifndef CRUSTWATCH_BAND_H
+#define CRUSTWATCH_BAND_H
+
+#include <stdbool.h>
+
+#include "nn.h"
+
+/* Rows of a band that are packed alike: which of both pixels' rows lie inside the input. */
+struct band_run {
+    bool first, second;
+    uint32_t row, rows; /* in the band */
+};
+#define BAND_MAX_RUNS 6u
+
+struct band {
+    const struct nn_layer *layer;
+    uint32_t values;     /* of a pixel, packed beside each other: 1 or in_c */
+    uint32_t pitch;      /* words of a packed row */
+    uint32_t first, end; /* output rows of the whole */
+    uint32_t half;       /* rows between both pixels: the second of the last one may not exist */
+    uint32_t row, pairs; /* first output row of the band, and how many */
+    uint32_t most;       /* pairs of rows whose input rows fit the work area */
+    int32_t y;           /* input row of the first packed row */
+    struct band_run runs[BAND_MAX_RUNS];
+    uint32_t run_count;
+};
+
+/* Output rows from `first` to before `end`; fills the `count` words of the work area with the zero point, which stays
+ * beside the input. */
+struct band band_of(const struct nn_layer *layer, uint32_t values, uint32_t first, uint32_t end, int32_t *words,
+                    uint32_t count);
+
+/* Whether there are rows left from `band->row` on; then the band's are known. The next begins at row + pairs. */
+bool band_begin(struct band *band);
+
+/* Pack the band of the values at `input`, [0][0] of its first value. */
+void band_pack(const struct band *band, const int8_t *input, int32_t *words);
+
+/* How many of the band's pairs have a second row. */
+uint32_t band_both(const struct band *band);
+
+#endif
