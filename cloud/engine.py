@@ -169,7 +169,7 @@ class Engine:
 
 def check_frames(frames: Sequence[NDArray[np.uint8]], times_s: Sequence[float]) -> None:
     """Raises BadInputError for frames or times that no engine takes."""
-    if not frames:
+    if len(frames) == 0:  # also an array of frames
         raise BadInputError("a clip has at least one frame")
     if len(frames) != len(times_s) or not all(math.isfinite(at) for at in times_s):
         raise BadInputError(f"{len(frames)} frames need as many finite capture times, not {list(times_s)[:8]}")

@@ -96,7 +96,7 @@ def load_checkpoint(
         model = SpatialMLLM.from_folder(
             folder,
             dtype=DTYPES[dtype],
-            device=where,
+            device=where if weights == "full" else "cpu",
             attention=attention,
             geometry=geometry,
             heads=False,
@@ -109,7 +109,7 @@ def load_checkpoint(
     if weights != "full":
         from cloud.quantise import quantise
 
-        quantise(model, weights)
+        quantise(model, weights, where)
     return Loaded(name, model, Processor.from_folder(folder, model.config), tokenizer, sha256_of_weights(folder))
 
 

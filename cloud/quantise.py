@@ -13,6 +13,7 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from shared.errors import BadInputError, MissingPartError
@@ -38,12 +39,13 @@ def is_quantised(name: str) -> bool:
     return not any(part in name for part in _KEPT)
 
 
-def quantise(model: SpatialMLLM, weights: str) -> None:
-    """Replace the weights of `model` in place.
+def quantise(model: SpatialMLLM, weights: str, device: torch.device) -> None:
+    """Replace the weights of `model` in place and move it to `device`, layer by layer: no full copy comes to lie there.
 
     Args:
-        model: loaded, on its device.
+        model: loaded, on the CPU.
         weights: "int8" or "int4".
+        device: where it will run.
 
     Raises:
         MissingPartError: torchao is not installed. BadInputError: another name.
@@ -69,16 +71,17 @@ def quantise(model: SpatialMLLM, weights: str) -> None:
             return choose
 
         if weights == "int4":
-            quantize_(model, _four(model.device.type), wanted("int4"))
+            quantize_(model, _four(device.type), wanted("int4"), device=device)
             eight_left = [
                 name
                 for name, layer in model.named_modules()
                 if isinstance(layer, nn.Linear) and is_quantised(name) and not fits_int4(layer)
             ]
             if eight_left:
-                quantize_(model, eight, wanted("int8"))
+                quantize_(model, eight, wanted("int8"), device=device)
         else:
-            quantize_(model, eight, wanted("int8"))
+            quantize_(model, eight, wanted("int8"), device=device)
+    model.to(device)
     log.info("quantised: %d linear layers to 4 bits, %d to 8", counts["int4"], counts["int8"])
 
 

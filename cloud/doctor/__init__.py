@@ -1,0 +1,1 @@
+"""`crustwatch doctor`: what this machine is, which engine fits it, and why."""
