@@ -60,12 +60,15 @@ class Part:
     name: str
     command: list[str]
     log: Path
+    ready: str  # what it logs when it has begun to work, and obeys signals
+    begins: int = 0  # where the log of the present process begins
     child: subprocess.Popen[bytes] | None = None
     peak_bytes: int = 0
     ends: list[int] = field(default_factory=list)  # exit statuses that nobody caused
 
     def start(self) -> None:
         with self.log.open("ab") as log:
+            self.begins = log.tell()
             self.child = children.spawn(self.command, stdout=log, stderr=log, environment=ENVIRONMENT)
 
     def kill(self) -> None:
@@ -83,11 +86,20 @@ class Part:
             self.child.send_signal(number)
 
     def stop(self) -> None:
-        """Ask it to end, and note how it did."""
+        """Ask it to end once it works, and note how it did."""
         if self.child is not None:
+            patience_s = time.monotonic() + STOP_S
+            while self.child.poll() is None and not self.is_ready() and time.monotonic() < patience_s:
+                time.sleep(0.02)
             self.measure()
             self.ends.append(children.stop(self.child, STOP_S))
             self.child = None
+
+    def is_ready(self) -> bool:
+        """Whether the present process has said that it works."""
+        with self.log.open("rb") as log:
+            log.seek(self.begins)
+            return self.ready.encode() in log.read()
 
     def measure(self) -> None:
         """Note the peak of its resident memory."""
@@ -120,7 +132,12 @@ class Campaign:
         }
         python, port = sys.executable, self.networks["worker"].port
         self.workers = [
-            Part(name, [python, str(HERE / "chaos_worker.py"), name, str(port), str(folder)], folder / f"{name}.log")
+            Part(
+                name,
+                [python, str(HERE / "chaos_worker.py"), name, str(port), str(folder)],
+                folder / f"{name}.log",
+                "serves task",
+            )
             for name in (f"w-{number}" for number in range(plan.workers))
         ]
         self.board: subprocess.Popen[bytes] | None = None
@@ -131,7 +148,7 @@ class Campaign:
             plan.never_sure,
         )  # fmt: skip
         command = [python, str(HERE / "chaos_gateway.py"), msgspec.json.encode(settings).decode()]
-        self.gateway = Part("gateway", command, folder / "gateway.log")
+        self.gateway = Part("gateway", command, folder / "gateway.log", "inspects for")
         self.names = sorted(path.name for path in pictures.glob("*.jpg"))[: plan.bakes]
         self.seen = Witness(chaos_gateway.LINE)
         self.happened: dict[str, int] = {}
