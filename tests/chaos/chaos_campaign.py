@@ -23,7 +23,7 @@ import chaos_gateway
 import msgspec
 from fault_proxy import FaultProxy
 from faulty_broker import FaultyBroker
-from power_cut import cut_power
+from power_cut import cut_power, synced_frames
 from schedule import Fault, Plan
 from witness import Witness, violations
 
@@ -225,7 +225,7 @@ class Campaign:
             case "kill gateway":
                 await self.without_gateway(fault.lasts_s)
             case "power cut":
-                await self.without_gateway(fault.lasts_s, lambda: cut_power(self.outbox, self.rng))
+                await self.without_gateway(fault.lasts_s, self.cut_power)
             case "kill worker":
                 worker.kill()
                 await asyncio.sleep(fault.lasts_s)
@@ -276,6 +276,11 @@ class Campaign:
         await asyncio.sleep(lasts_s)
         self.gateway.start()
         self._gateway_wanted = True
+
+    def cut_power(self) -> None:
+        """What the gateway had not synced is in the hands of fate."""
+        if self.outbox.with_name("outbox.db-shm").exists():
+            cut_power(self.outbox, self.rng, synced_frames(self.outbox))
 
     def fill_disk(self) -> None:
         """No file of the gateway may grow: as on a full disk, writes that would fail."""

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import msgspec
+from power_cut import note_syncs
 
 from edge.devices import open_device
 from edge.gateway.config import GatewayConfig
@@ -55,6 +56,7 @@ def main() -> None:
     """Argument: Settings as JSON."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = msgspec.json.decode(sys.argv[1], type=Settings)
+    note_syncs()
     folder, task = Path(settings.folder), load_task("pizza")
     config = GatewayConfig(
         LINE,
