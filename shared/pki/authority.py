@@ -35,7 +35,7 @@ CA_DAYS = 3650
 LEAF_DAYS = 365
 MAX_LEAF_DAYS = 825
 CRL_DAYS = 365  # renewed by every issue and revoke; brokers refuse everybody once it has passed
-BACKDATE = timedelta(hours=1)  # for clocks that are a little behind
+BACKDATE = timedelta(days=1)  # a gateway whose clock is hours behind must not distrust a worker of today
 
 State = Literal["valid", "expired", "revoked", "not yet valid"]
 

@@ -6,16 +6,24 @@ its input in a form that lets mutations get past checksums: the first byte says 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
 import msgspec
 import numpy as np
+from cryptography.hazmat.primitives.serialization import Encoding
+from paho.mqtt import _packet
+from paho.mqtt.enums import MQTTProtocolVersion
+from paho.mqtt.exception import MalformedPacket
 
 from edge.certification.certificate import parse_certificate
 from edge.gate.gate_file import parse_gate
@@ -29,6 +37,12 @@ from shared.errors import BadInputError
 from shared.escalation import Request, read_request, sender_of
 from shared.images import decode_jpeg, encode_jpeg
 from shared.mqtt import Incoming, Properties, parse_address
+from shared.mqtt.guarded import head_length
+from shared.pki.authority import Authority
+from shared.pki.identity import Identity
+from shared.pki.trust import Trust
+from shared.seal import Checker, Seal, Signer
+from shared.seal.envelope import Envelope
 from shared.task import parse_task
 from shared.topics import Line
 from shared.uart.codec import decode_body
@@ -285,11 +299,53 @@ def debugger(data: bytes) -> None:
     reader.feed(rest[cut:])
 
 
+@cache
+def _site() -> tuple[Authority, Trust, Seal]:
+    now = datetime(2026, 5, 1, tzinfo=UTC)
+    authority = Authority.create(Path(tempfile.mkdtemp(prefix="crustwatch-fuzz-")) / "pki", "plant", now)
+    trust = Trust(authority.certificate)
+    signer = Signer(*authority.certify(Identity.of("gateway", "plant/oven-1"), now, 30))
+    return authority, trust, Seal(signer, Checker(trust), lambda: int(now.timestamp() * 1e6))
+
+
+def seal(data: bytes) -> None:
+    """Seals on a message: as text, as bytes behind base64, and with a certificate of the fuzzer's making."""
+    how, rest = _head(data)
+    text = rest.decode("utf-8", "replace") if how & 1 else base64.b64encode(rest).decode()
+    if how & 2:
+        text = Envelope(1, 2, bytes(64), rest).text()
+    _site()[2].check("cw/1/rsp/plant/oven-1", bytes(32), Properties(user={"seal": text}), "gateway")
+
+
+def _seal_seeds() -> list[bytes]:
+    text = _site()[2].sign("cw/1/rsp/plant/oven-1", bytes(32), Properties()).user["seal"]
+    certificate = _site()[0].certificate.public_bytes(Encoding.DER)
+    return [b"\x01" + text.encode(), b"\x00" + base64.b64decode(text), b"\x02" + certificate]
+
+
+def publish(data: bytes) -> None:
+    """Heads of PUBLISH packets, with the library's parser behind ours."""
+    how, rest = _head(data)
+    qos = how & 1
+    try:
+        at, _ = head_length(rest, qos)
+        _packet.decode_publish(0x30 | qos << 1, rest[:at], MQTTProtocolVersion.MQTTv5)
+    except MalformedPacket as error:
+        raise BadInputError(str(error)) from None
+
+
+def _publish_seeds() -> list[bytes]:
+    packed = Properties("cw/1/rsp/a/b", bytes(16), 30, "x/y", {"schema": "1.0"}).to_paho().pack()  # type: ignore[no-untyped-call]
+    return [b"\x00\x00\x06cw/1/x" + packed + b"y", b"\x01\x00\x06cw/1/x\x00\x07" + packed]
+
+
 TARGETS = (
-    Target("uart", uart, _uart_seeds, 0.16),
-    Target("clip", clip, _clip_seeds, 0.16),
-    Target("message", message, _message_seeds, 0.14),
-    Target("request", request, _request_seeds, 0.12),
+    Target("uart", uart, _uart_seeds, 0.14),
+    Target("clip", clip, _clip_seeds, 0.14),
+    Target("message", message, _message_seeds, 0.12),
+    Target("request", request, _request_seeds, 0.10),
+    Target("seal", seal, _seal_seeds, 0.04),
+    Target("publish", publish, _publish_seeds, 0.04),
     Target("task", task, _task_seeds, 0.06, 8192),
     Target("gate", gate, _gate_seeds, 0.06, 8192),
     Target("certificate", certificate, _certificate_seeds, 0.06),
