@@ -134,13 +134,14 @@ class Storage:
         self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _open_log(self) -> None:
-        """Open what `sync_log` needs, and see that the files' names are on the disk."""
+        """Open what `sync_log` needs, and put on the disk what a killed gateway had committed: it may be told now."""
         self._log = os.open(f"{self.path}-wal", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         folder = os.open(self.path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+        self.sync_log()
 
     def close(self) -> None:
         """Put everything on the disk, close the file and let another gateway have it."""

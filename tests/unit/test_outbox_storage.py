@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import sqlite3
@@ -109,6 +110,20 @@ def test_normal_survives_kill_9_alone(tmp_path: Path) -> None:
     assert log.stat().st_size < frames
     outbox = Outbox(path, TASK)
     assert len(accepted) > outbox.backlog()
+    outbox.close()
+
+
+def test_what_a_killed_gateway_had_committed_is_synced_before_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was alive in the page cache alone; the next gateway would publish it, and a power cut take it back."""
+    path = tmp_path / "outbox.db"
+    write_and_kill(path, 1, 10, "NORMAL")
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fdatasync", lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}")))
+    outbox = Outbox(path, TASK)
+    assert outbox.unpublished() > 0
+    assert synced == [f"{path}-wal"]
     outbox.close()
 
 
