@@ -52,11 +52,12 @@ BAKES ?= 500
 chaos: setup ## Break every part of the link by seed and count what is lost: SEEDS=200 campaigns, FIRST=0, BAKES=500 each
 	@$(BIN)/python tests/chaos/run.py campaigns --seeds $(SEEDS) --first $(FIRST) --bakes $(BAKES)
 
-bench: setup ## Everything that takes long: figures of emulator, firmware and renderer, and 100,000,000 random instructions (an hour)
+bench: setup ## Everything that takes long: figures of emulator, firmware and renderer, and 100,000,000 random instructions (half an hour)
 	@$(BIN)/crustwatch emu bench
 	@$(BIN)/crustwatch firmware speed
 	@$(BIN)/crustwatch render --count 20 --seed 1 --out "$$(mktemp -d)/bakes"
-	@CRUSTWATCH_DIFFERENTIAL_INSTRUCTIONS=100000000 $(BIN)/python -m pytest -q tests/emulator/test_rp2040_differential.py
+	@printf '%s\n' 1 2 3 4 | CRUSTWATCH_DIFFERENTIAL_INSTRUCTIONS=100000000 xargs -P 2 -I SEED $(BIN)/python -m pytest -q \
+		"tests/emulator/test_rp2040_differential.py::test_random_blocks_equal_unicorn[SEED]"
 
 bench-link: setup ## Hold the link against raw paho on the same mosquitto (a minute)
 	@$(BIN)/python tests/bench/bench_link.py request

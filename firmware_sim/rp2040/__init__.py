@@ -5,7 +5,7 @@
 >>> board.clock_hz
 6500000
 
-numba is loaded on first use: `crustwatch --help` imports this package to read one line.
+numpy and LLVM are loaded on first use: `crustwatch --help` imports this package to read one line.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Where everything lives in the two arrays that hold a whole chip.
 
-A chip is one `int64` state array (registers of the cores and of the blocks emulated in numba) and one `uint8` memory
-(ROM, SRAM, USB RAM, XIP cache used as SRAM, flash), seen also as uint16 and uint32. Nothing else changes while the
-emulated chip runs, so a snapshot is a copy. Guest words are kept zero-extended in int64.
+A chip is one `int64` state array (registers of the cores and of the compiled blocks) and one `uint8` memory (ROM, SRAM,
+USB RAM, XIP cache used as SRAM, flash), seen also as uint16 and uint32. Nothing else changes while the emulated chip
+runs, so a snapshot is a copy. Guest words are kept zero-extended in int64.
 
 The state holds a slice of CORE_STRIDE words a core (core 1's begins at CORE_STRIDE), then the shared blocks.
 """

@@ -21,7 +21,7 @@ try:
     import llvmlite
     import llvmlite.binding as llvm
 except ImportError as error:
-    raise MissingPartError("llvmlite, which comes with numba, is missing: pip install 'crustwatch[sim]'") from error
+    raise MissingPartError("llvmlite is missing: pip install 'crustwatch[sim]'") from error
 
 log = logging.getLogger(__name__)
 DIGEST_BYTES = 32

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import struct
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,7 +24,8 @@ from firmware_sim.rp2040.machine import run_core
 INSTRUCTIONS = int(os.environ.get("CRUSTWATCH_DIFFERENTIAL_INSTRUCTIONS", "1000000"))
 CODE, DATA, DATA_BYTES = 0x20001000, 0x20010000, 0x1000
 CODE_BYTES = 0xA0  # NOPs fill it behind the block; a BKPT follows for the emulated chip, Unicorn stops by address
-NOP, BKPT = 0xBF00, 0xBE00
+NOP = 0xBF00
+NOPS = b"\x00\xbf" * (CODE_BYTES // 2) + b"\x00\xbe"  # and the BKPT
 REGISTERS = [getattr(arm_const, f"UC_ARM_REG_R{i}") for i in range(13)]
 REGISTERS += [arm_const.UC_ARM_REG_SP, arm_const.UC_ARM_REG_LR, arm_const.UC_ARM_REG_PC]
 FLAGS = arm_const.UC_ARM_REG_CPSR
@@ -162,11 +164,10 @@ class Reference:
         uc.ctl_remove_cache(CODE, CODE + CODE_BYTES + 2)
         uc.mem_write(DATA, data)
         uc.reg_write(FLAGS, block.flags | THUMB_USER)  # first: it selects the banked SP and LR
-        for register, value in zip(REGISTERS, block.registers, strict=True):
-            uc.reg_write(register, value)
+        uc.reg_write_batch(list(zip(REGISTERS, block.registers, strict=True)))
         uc.emu_start(CODE | 1, CODE + CODE_BYTES)
-        values = [uc.reg_read(register) for register in REGISTERS]
-        return values, uc.reg_read(FLAGS) >> 28, bytes(uc.mem_read(DATA, DATA_BYTES))
+        *values, flags = uc.reg_read_batch([*REGISTERS, FLAGS])
+        return values, flags >> 28, bytes(uc.mem_read(DATA, DATA_BYTES))
 
 
 class Emulated:
@@ -201,8 +202,7 @@ class Emulated:
 
 def code_bytes(block: Block) -> bytes:
     """The block's halfwords, then NOPs to the end of the code area."""
-    halves = block.code + [NOP] * (CODE_BYTES // 2 - len(block.code)) + [BKPT]
-    return b"".join(half.to_bytes(2, "little") for half in halves)
+    return struct.pack(f"<{len(block.code)}H", *block.code) + NOPS[2 * len(block.code) :]
 
 
 def compare(rng: random.Random, reference: Reference, emulated: Emulated) -> int:

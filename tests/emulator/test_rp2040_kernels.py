@@ -46,7 +46,7 @@ def bits(x: int, y: int) -> int:
 def shifted(x: int, y: int) -> int:
     """Shifts by more than a word holds; of the sum of 64 bits only the low ones count."""
     y &= 127
-    return (x << y & LOW) + (x >> y) + (x << 65 & 1) + (x >> 64)
+    return (x << y & LOW) + (x >> y) + (x << 65 & 1) + (x >> 64) + (x >> 5) + (x << 3)
 
 
 @inner

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from firmware_sim.rp2040.kernels.function import Function, WiderVariableError
+from firmware_sim.rp2040.kernels.assignments import WiderVariableError
+from firmware_sim.rp2040.kernels.function import Function
 from firmware_sim.rp2040.kernels.intrinsics import DECLARATIONS
 from firmware_sim.rp2040.kernels.program import Program
 
