@@ -45,8 +45,8 @@ def fresh(line: EmulatedLine) -> Iterator[EmulatedLine]:
     assert line.board.warnings == []
 
 
-def answers(line: EmulatedLine, data: bytes, seconds: float = 0.02) -> list[Message]:
-    """What the board says to `data` within emulated seconds."""
+def answers(line: EmulatedLine, data: bytes, seconds: float = 0.06) -> list[Message]:
+    """What the board says to `data` within emulated seconds, which include its start."""
     line.write(data)
     until_s = line.now_s() + seconds + len(data) * 10 / BAUD
     found = bytearray()

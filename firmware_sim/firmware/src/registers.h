@@ -117,7 +117,7 @@
 #define DMA_INCR_WRITE (1u << 5)
 #define DMA_CHAIN_TO(n) ((uint32_t)(n) << 11)
 #define DMA_TREQ(n) ((uint32_t)(n) << 15)
-#define DMA_UNPACED DMA_TREQ(0x3fu)
+#define DMA_UNPACED DMA_TREQ(0x3f)
 #define DMA_BUSY (1u << 24)
 
 /* Private peripherals of the Cortex-M0+ (2.4.8) */
