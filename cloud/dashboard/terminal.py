@@ -8,6 +8,7 @@ import signal
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from cloud.dashboard.lines import FILTERS, CameraView, Overview
@@ -87,7 +88,7 @@ class Screen:
                 rate = f"{stats.escalated} ({100 * stats.escalation_rate:.0f} %)"
                 cells += [str(stats.bakes), str(stats.finals), rate, str(stats.timeouts), str(stats.backlog)]
                 cells.append("up" if stats.cloud_link else "down")
-            table.add_row(name, *cells)
+            table.add_row(*map(plain, (name, *cells)))
         return table
 
     def _verdicts(self) -> Table:
@@ -98,13 +99,13 @@ class Screen:
             style = "bold red" if verdict.problem else None
             seconds = f"{verdict.decided_at - verdict.captured_at:.2f}"
             cells = (view.line, view.camera, verdict.bake, label, verdict.source, verdict.state, verdict.reason)
-            table.add_row(*cells, seconds, style=style)
+            table.add_row(*map(plain, cells), seconds, style=style)
         return table
 
     def _workers(self) -> Table:
         table = _table("worker", "status", "model", "answered")
         for name, worker in sorted(self._overview.workers.items()):
-            table.add_row(name, worker.status, worker.model, str(worker.answered))
+            table.add_row(*map(plain, (name, worker.status, worker.model, str(worker.answered))))
         return table
 
 
@@ -115,9 +116,14 @@ def _table(*headings: str) -> Table:
     return table
 
 
+def plain(text: str) -> str:
+    """`text` as it may be printed: names of items come from elsewhere, with markup and control codes if they like."""
+    return escape("".join(character if character.isprintable() else "\ufffd" for character in text))
+
+
 def _line(view: CameraView) -> str:
     verdict = view.verdict
-    return (
+    return plain(
         f"{view.line} {view.camera} {verdict.bake}: {verdict.label} {verdict.confidence:.2f} "
         f"by {verdict.source}, {verdict.state} ({verdict.reason})"
     )

@@ -138,7 +138,7 @@ class Worker:
                 log.warning("dropped: %s", error)
                 return
             stale = is_stale(sealed, self._seal.now_us())
-        if not self._replays.admit(sender.line, sender.id, sender.attempt):
+        if self._seal is not None and not self._replays.admit(sender.line, sender.id, sender.attempt):
             self.replayed += 1
             log.warning("dropped: attempt %d of bake %s came before", sender.attempt, sender.id.hex())
             return

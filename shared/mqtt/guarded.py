@@ -53,7 +53,7 @@ def head_length(packet: bytes | bytearray, qos: int) -> tuple[int, int]:
 
 
 class GuardedClient(paho.Client):
-    """A paho client for MQTT 5; `dropped` counts messages whose properties were too many.
+    """A paho client for MQTT 5; `dropped` counts messages that are not read.
 
     `acknowledged` is called with packet id and reason code of each PUBACK, instead of paho's `on_publish`.
     """
@@ -86,16 +86,16 @@ class GuardedClient(paho.Client):
         qos = (command & _QOS) >> 1
         payload_at, property_bytes = head_length(packet, qos)
         if property_bytes > MAX_PROPERTY_BYTES:
-            self.dropped += 1
-            log.warning("dropped a message with %d bytes of properties", property_bytes)
             mid_at = _PUBLISH_PREFIX + int.from_bytes(packet[:_PUBLISH_PREFIX], "big")
-            mid = int.from_bytes(packet[mid_at : mid_at + 2], "big")
-            return self._send_puback(mid) if qos == 1 else MQTTErrorCode.MQTT_ERR_SUCCESS
+            mid = int.from_bytes(packet[mid_at : mid_at + _MID_BYTES], "big")
+            return self._drop(qos, mid, f"{property_bytes} bytes of properties")
         head = _packet.decode_publish(command, bytes(packet[:payload_at]), self._protocol)
         try:
-            head.topic.decode()
+            topic = head.topic.decode()
         except UnicodeDecodeError:
             raise MalformedPacket("a topic that is not UTF-8 (1.5.4)") from None
+        if not topic.isprintable():  # line breaks and escape codes would end up in logs and on terminals
+            return self._drop(qos, head.mid, "control characters in its topic")
         message = paho.MQTTMessage(mid=head.mid, topic=head.topic)
         message.dup, message.qos, message.retain = head.dup, head.qos, head.retain
         message.properties = head.properties
@@ -104,3 +104,8 @@ class GuardedClient(paho.Client):
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         self._handle_on_message(message)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _drop(self, qos: int, mid: int, reason: str) -> MQTTErrorCode:
+        self.dropped += 1
+        log.warning("dropped a message with %s", reason)
+        return self._send_puback(mid) if qos == 1 else MQTTErrorCode.MQTT_ERR_SUCCESS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from shared.pki import files
 from shared.pki.authority import identity_of
 from shared.pki.identity import Identity
 from shared.pki.keys import load_key
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ class Credentials:
         """Raise BadInputError when the key is not the certificate's: OpenSSL's own words would not say which file."""
         if files.read_certificate(self.certificate).public_key() != load_key(self.key).public_key():
             raise BadInputError(f"{self.key}: not the key of {self.certificate}")
+        if self.key.stat().st_mode & 0o077:
+            log.warning("%s can be read by others: chmod 600 %s", self.key, self.key)
 
     def client_context(self) -> ssl.SSLContext:
         """TLS 1.3 to a broker of this authority, with this certificate. Raises BadInputError."""

@@ -66,6 +66,8 @@ class Trust:
     def load(cls, ca_path: Path, *, in_hindsight: bool = False) -> Trust:
         """From `ca.pem`, and `crl.pem` beside it when there is one. Raises BadInputError."""
         crl_path = ca_path.with_name(files.CRL)
+        if not crl_path.exists():
+            log.warning("%s is missing: revoked certificates are not noticed", crl_path)
         return cls(files.read_certificate(ca_path), crl_path if crl_path.exists() else None, in_hindsight=in_hindsight)
 
     def look_again(self, monotonic_s: float) -> None:

@@ -37,7 +37,8 @@ def _open_or_create(folder: Path) -> Authority:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise BadInputError(f"{folder}: no place for this user's keys: {error.strerror}") from None
+        words = f"{folder}: no place for this user's keys: {error.strerror}; set XDG_CONFIG_HOME, or use --unsigned"
+        raise BadInputError(words) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)  # gateway and worker may both be the first
         if not (folder / files.CA_KEY).exists():

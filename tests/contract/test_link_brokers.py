@@ -313,3 +313,19 @@ def test_a_packet_beyond_the_announced_maximum_ends_the_connection() -> None:
         return sent
 
     assert asyncio.run(scenario()) < 64_000_000
+
+
+def test_topics_with_control_characters_never_reach_a_log(
+    broker: EmbeddedBroker, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with MqttClient(config(broker, "reader")) as reader, MqttClient(config(broker, "writer")) as writer:
+            await reader.subscribe("cw/1/+/status")
+            with contextlib.suppress(LinkDownError):  # a broker may refuse them itself (MQTT 5, 1.5.4)
+                await writer.publish("cw/1/a\nERROR all is lost\x1b[2J/status", b"x")
+            await writer.wait_connected()
+            await writer.publish("cw/1/b/status", b"x")
+            assert (await next_message(reader)).topic == "cw/1/b/status"
+
+    asyncio.run(scenario())
+    assert "all is lost" not in caplog.text

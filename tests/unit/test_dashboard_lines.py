@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.text import Text
 from seal_scene import digest, seal
 
 from cloud.dashboard import lines
 from cloud.dashboard.lines import Overview
+from cloud.dashboard.terminal import plain
 from shared.messages import Classification, GatewayStats, GatewayStatus, LineVerdict, WorkerStatus, encode
 from shared.mqtt import Incoming, Properties
 
@@ -70,3 +72,10 @@ def test_with_a_seal_only_the_gateways_own_verdicts_are_shown() -> None:
     overview.note(message(topic, VERDICT))
     assert overview.refused == 2
     assert len(overview.latest) == 1
+
+
+def test_names_from_elsewhere_cannot_steer_the_terminal() -> None:
+    shown = plain("[red]x[/red] \x1b]0;title\x07 \x1b[2J\n\u202e b-1")
+    assert "\x1b" not in shown
+    assert "\n" not in shown
+    assert Text.from_markup(shown).plain.startswith("[red]x[/red]")

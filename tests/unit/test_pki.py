@@ -170,6 +170,22 @@ def test_a_key_that_does_not_fit_is_named(authority: Authority) -> None:
         Credentials.of(authority.folder, None, None, None)
 
 
+def test_keys_that_others_can_read_and_missing_lists_are_named(
+    authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    holder = authority.issue(ONE, NOW)
+    credentials = Credentials.of(holder, None, None, None)
+    assert credentials is not None
+    credentials.check()
+    assert caplog.text == ""
+    credentials.key.chmod(0o644)
+    credentials.check()
+    assert "can be read by others: chmod 600" in caplog.text
+    (holder / files.CRL).unlink()
+    Trust.load(credentials.ca)
+    assert "revoked certificates are not noticed" in caplog.text
+
+
 def test_the_commands_say_what_they_did(tmp_path: Path) -> None:
     def run(*arguments: str) -> dict[str, object]:
         done = CliRunner().invoke(app, [*arguments, "--dir", str(tmp_path / "pki"), "--json"])
