@@ -11,13 +11,14 @@ the CPU time of a small publication.
 from __future__ import annotations
 
 import logging
+import struct
 from collections.abc import Callable
 from typing import Literal
 
 import paho.mqtt.client as paho
 from paho.mqtt import _packet
 from paho.mqtt.enums import MQTTErrorCode
-from paho.mqtt.exception import MalformedPacket
+from paho.mqtt.exception import MalformedPacket, MQTTException
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,20 @@ class GuardedClient(paho.Client):
         if self._in_packet["have_remaining"] and self._in_packet["remaining_length"] > MAX_PACKET_BYTES:
             log.warning("a packet of %d bytes: disconnecting", self._in_packet["remaining_length"])
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
-        return super()._packet_read()
+        try:
+            return super()._packet_read()
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            AssertionError,
+            struct.error,
+            MQTTException,
+        ) as error:
+            # What paho raises on packets that no broker sends, by fuzzing: without this the connection would hang.
+            log.warning("a packet that cannot be read: %s: %s", type(error).__name__, error)
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
 
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
         packet = self._in_packet["packet"]

@@ -20,9 +20,10 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import paho.mqtt.client as paho
 from cryptography.hazmat.primitives.serialization import Encoding
 from paho.mqtt import _packet
-from paho.mqtt.enums import MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.exception import MalformedPacket
 
 from edge.certification.certificate import parse_certificate
@@ -37,7 +38,7 @@ from shared.errors import BadInputError
 from shared.escalation import Request, read_request, sender_of
 from shared.images import decode_jpeg, encode_jpeg
 from shared.mqtt import Incoming, Properties, parse_address
-from shared.mqtt.guarded import head_length
+from shared.mqtt.guarded import GuardedClient, head_length
 from shared.pki.authority import Authority
 from shared.pki.identity import Identity
 from shared.pki.trust import Trust
@@ -175,6 +176,59 @@ def _request_seeds() -> list[bytes]:
     p = asked.properties()
     fields = (asked.topic, p.response_topic, "x" * 16, *p.user.values(), p.content_type, "clip")
     return [bytes((how,)) + b"\0".join(str(field).encode() for field in fields) for how in (0, 1, 2, 3)]
+
+
+class _Wire:
+    """A socket that has received `data` and then hears nothing more."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def recv(self, size: int) -> bytes:
+        if not self._data:
+            raise BlockingIOError
+        part, self._data = self._data[:size], self._data[size:]
+        return part
+
+    def send(self, data: bytes) -> int:
+        return len(data)
+
+    def fileno(self) -> int:
+        return -1
+
+    def close(self) -> None:
+        pass
+
+
+def packet(data: bytes) -> None:
+    """What a broker sends: MQTT 5 packets, read until one is refused."""
+    client = GuardedClient(CallbackAPIVersion.VERSION2, client_id="fuzz", protocol=paho.MQTTv5, manual_ack=True)
+    client.on_message = lambda c, d, message: Properties.from_paho(message.properties)
+    client._sock = _Wire(data)  # type: ignore[assignment]
+    for _ in range(64):
+        if client._sock is None or client._packet_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            return
+
+
+def _packet_seeds() -> list[bytes]:
+    p = Request(b"x" * 16, 1, "pizza", "high", Line.of("a", "b"), b"clip", "model", 30).properties().to_paho().pack()
+    topic = b"\x00\x03a/b"
+    publish = topic + b"\x00\x01" + p + b"payload"
+    bare = topic + b"\x00\x00\x00\x00"
+    return [
+        b"\x32" + _remaining(publish),
+        b"\x30" + _remaining(topic + p + b"x") * 2,
+        b"\x32" + _remaining(bare),
+        b"\x40\x02\x00\x01\x40\x03\x00\x02\x10\x40\x04\x00\x03\x00\x00",
+        b"\x90\x04\x00\x01\x00\x01\x90\x05\x00\x01\x00\x01\x87",
+        b"\x20\x03\x00\x00\x00\x20\x06\x00\x00\x03\x21\x00\x14",
+        b"\xe0\x00\xe0\x02\x8e\x00\xd0\x00",
+    ]
+
+
+def _remaining(body: bytes) -> bytes:
+    assert len(body) < 128 * 128
+    return (bytes((len(body) % 128 | 128, len(body) // 128)) if len(body) > 127 else bytes((len(body),))) + body
 
 
 def task(data: bytes) -> None:
@@ -340,20 +394,21 @@ def _publish_seeds() -> list[bytes]:
 
 
 TARGETS = (
-    Target("uart", uart, _uart_seeds, 0.14),
+    Target("message", message, _message_seeds, 0.20),
     Target("clip", clip, _clip_seeds, 0.14),
-    Target("message", message, _message_seeds, 0.12),
-    Target("request", request, _request_seeds, 0.10),
+    Target("uart", uart, _uart_seeds, 0.12),
+    Target("request", request, _request_seeds, 0.12),
+    Target("gate", gate, _gate_seeds, 0.09, 8192),
+    Target("certificate", certificate, _certificate_seeds, 0.08),
     Target("seal", seal, _seal_seeds, 0.04),
     Target("publish", publish, _publish_seeds, 0.04),
-    Target("task", task, _task_seeds, 0.06, 8192),
-    Target("gate", gate, _gate_seeds, 0.06, 8192),
-    Target("certificate", certificate, _certificate_seeds, 0.06),
-    Target("tflite", tflite, _tflite_seeds, 0.02, 1 << 17),
-    Target("image", image, _image_seeds, 0.05, 1 << 12),
-    Target("jpeg", jpeg, _jpeg_seeds, 0.05),
+    Target("packet", packet, _packet_seeds, 0.03),
     Target("address", address, lambda: [b"mqtt://u:p@[::1]:1884", b"mqtts://h"], 0.05, 256),
-    Target("debugger", debugger, lambda: [b"\x80+$qSupported:a#37$m0,4#fd\x03", b"\x00$X0,1:}\x03#aa"], 0.07, 1024),
+    Target("debugger", debugger, lambda: [b"\x80+$qSupported:a#37$m0,4#fd\x03", b"\x00$X0,1:}\x03#aa"], 0.03, 1024),
+    Target("jpeg", jpeg, _jpeg_seeds, 0.03),
+    Target("task", task, _task_seeds, 0.02, 8192),
+    Target("image", image, _image_seeds, 0.007, 1 << 12),
+    Target("tflite", tflite, _tflite_seeds, 0.003, 1 << 17),
 )
 BY_NAME = {target.name: target for target in TARGETS}
 
