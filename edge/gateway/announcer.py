@@ -8,11 +8,12 @@ import hashlib
 import logging
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from edge.gateway.config import GatewayConfig
 from edge.gateway.discovery import discovery_payload
 from edge.gateway.durability import Durability
+from edge.gateway.lanes import Batch, Lanes, Publication
 from edge.gateway.outbox import Announcement, Outbox
 from edge.gateway.troubles import Troubles
 from shared import __version__
@@ -58,7 +59,7 @@ class Announcer:
         self._published = published  # called when a verdict has been acknowledged or settled
         self._seal = seal
         self._link = 0  # number of the present connection
-        self._cursor = 0  # number of the last announcement acknowledged on it
+        self._lanes: Lanes | None = None  # of the present connection
         self._unsettled: deque[tuple[float, int]] = deque()  # when which ones were acknowledged, in loop time
         self._last: Announcement | None = None  # the newest acknowledged one ...
         self._last_link = 0  # ... and the connection that it was published on
@@ -90,21 +91,23 @@ class Announcer:
     def disconnected(self) -> None:
         """The broker may have died with what it acknowledged last."""
         self._link += 1
-        self._cursor = 0
+        self._lanes = None
         self._unsettled.clear()
         self._verdicts.set()
 
     async def is_done(self) -> bool:
         """Whether the broker has acknowledged every verdict."""
-        return await self._troubles.patiently(self._outbox.next_announcement, self._cursor) is None
+        if self._lanes is None:
+            return await self._troubles.patiently(self._outbox.next_announcement) is None
+        return await self._troubles.patiently(self._lanes.next) is None
 
     async def settle(self, now_s: float = math.inf) -> None:
         """Verdicts acknowledged `settle_s` before `now_s`, a time of the loop, are published for good."""
-        settled = 0
+        settled = []
         while self._unsettled and self._unsettled[0][0] + self._config.settle_s <= now_s:
-            _, settled = self._unsettled.popleft()
-        if settled:
-            await self._troubles.patiently(self._outbox.announced, settled)
+            settled.append(self._unsettled.popleft()[1])
+        if settled and self._lanes is not None:
+            await self._troubles.patiently(self._lanes.settle, settled)
             self._published()
 
     async def take_leave(self) -> None:
@@ -116,16 +119,18 @@ class Announcer:
                 await self._client.publish(line.status, encode(status), retain=True)
 
     async def publish_verdicts(self) -> None:
-        """For ever: publish announcements, oldest first."""
+        """For ever: publish announcements, live ones before those that an outage has left behind."""
         while True:
             await self._client.wait_connected()
             self._verdicts.clear()
-            waiting = await self._troubles.patiently(self._outbox.next_announcement, self._cursor)
             link = self._link
+            if self._lanes is None:
+                self._lanes = await self._troubles.patiently(Lanes, self._outbox)
+            batch = await self._troubles.patiently(self._lanes.next)
             try:
-                if waiting is not None:
+                if batch is not None:
                     await self._durability.reached()
-                    await self._publish_verdict(waiting)
+                    await self._publish_batch(batch, self._lanes, link)
                 elif self._last is not None and link != self._last_link:
                     # Nothing newer: a broker that came back without its data shall know the present verdict.
                     await self._publish_sealed(
@@ -142,15 +147,30 @@ class Announcer:
                 await asyncio.sleep(REFUSED_S)
                 continue
             self._troubles.end("verdicts")
-            if waiting is not None and link == self._link:
-                self._cursor, self._last, self._last_link = waiting.number, waiting, link
-                self._unsettled.append((asyncio.get_running_loop().time(), waiting.number))
-                self._published()
 
-    async def _publish_verdict(self, waiting: Announcement) -> None:
+    async def _publish_batch(self, batch: Batch, lanes: Lanes, link: int) -> None:
+        """Publish in order, all before the first acknowledgement; note those up to the first that failed."""
+        sending = [self._publish_verdict(publications) for _, publications in batch.waiting]
+        for (waiting, publications), error in zip(
+            batch.waiting, await asyncio.gather(*sending, return_exceptions=True), strict=True
+        ):
+            if error is not None:
+                raise error
+            if link != self._link:
+                return
+            if publications and lanes.replaces(waiting.number):
+                self._last, self._last_link = waiting, link
+            lanes.acknowledged(waiting.number)
+            self._unsettled.append((asyncio.get_running_loop().time(), waiting.number))
+        self._published()
+
+    async def _publish_verdict(self, publications: Sequence[Publication]) -> None:
         line = self._config.line
-        await self._publish_sealed(line.verdict(waiting.camera), waiting.verdict, retain=True)
-        await self._publish_sealed(line.event(waiting.camera), waiting.verdict)
+        for camera, verdict, retain in publications:
+            await asyncio.gather(
+                self._publish_sealed(line.verdict(camera), verdict, retain=retain),
+                self._publish_sealed(line.event(camera), verdict),
+            )
 
     async def _publish_sealed(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         properties = Properties(content_type="application/json")

@@ -56,6 +56,7 @@ class Courier:
         self._more = asyncio.Event()  # something may be due
         self._earlier = asyncio.Event()  # a deadline may have come that is earlier than the one waited for
         self._workers: set[str] = set()
+        self._up_us = 0  # when the link came up, in steady time
 
     @property
     def cloud_link(self) -> bool:
@@ -74,6 +75,7 @@ class Courier:
 
     async def reconnected(self) -> None:
         """After each connection: answers to what was in flight may be lost, so it is sent again."""
+        self._up_us = self._now_us()
         await self._retry_all()
 
     async def _retry_all(self) -> None:
@@ -90,7 +92,7 @@ class Courier:
         while True:
             await self._client.wait_connected()
             self._more.clear()
-            for due in await self._troubles.patiently(self._outbox.take_due, self._now_us()):
+            for due in await self._troubles.patiently(self._outbox.take_due, self._now_us(), self._up_us):
                 await self._hand_over(due)
             wake_us = await self._troubles.patiently(self._outbox.next_send_us, self._now_us())
             await _wait(self._more, wake_us, self._now_us)

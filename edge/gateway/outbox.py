@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -29,7 +29,12 @@ from shared.errors import BadInputError
 from shared.messages import BakeVerdict, LineVerdict, encode
 from shared.task import PRIORITIES, Priority, Task
 
+_NEWEST = 2**63 - 1  # SQLite's largest number
 VERDICT_BYTES = 2048  # more than a verdict and its indexes take in the file
+_SELECT_DUE = (
+    "SELECT id, camera, priority, attempt + 1, deadline_us, verdict FROM pending WHERE next_us <= ? AND deadline_us > ?"
+)
+_MOST_URGENT = "ORDER BY priority, deadline_us, id LIMIT ?"
 MAX_EXPIRED = 500  # at a time: the end of a long outage must not stall what is alive
 
 
@@ -155,8 +160,9 @@ class Outbox:
             else:
                 self._end(victims, "outbox_full", now_us, final_us)
                 db.execute(
-                    "INSERT INTO pending (id, camera, priority, deadline_us, next_us, verdict, clip_bytes, confidence)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO pending"
+                    " (id, camera, priority, deadline_us, next_us, accepted_us, verdict, clip_bytes, confidence)"
+                    " VALUES (?, ?, ?, ?, ?5, ?5, ?, ?, ?)",
                     (bake_id, camera, rank, deadline_us, now_us, payload, len(clip), provisional.confidence),
                 )
                 db.execute("INSERT INTO clip (id, data) VALUES (?, ?)", (bake_id, clip))
@@ -198,16 +204,21 @@ class Outbox:
 
     # What goes to the cloud.
 
-    def take_due(self, now_us: int) -> list[Due]:
-        """Requests to send now, most urgent first, as many as fit in flight; each counts as one more attempt."""
+    def take_due(self, now_us: int, live_us: int = 0) -> list[Due]:
+        """Requests to send now, most urgent first, as many as fit in flight; each counts as one more attempt.
+
+        While bakes accepted before `live_us` wait (the end of an outage), half of the slots are kept for those
+        accepted since, so that a long backlog does not cost the belt its verdicts; each half is in order of priority.
+        """
         free = self._free_slots(now_us)
         if not free:
             return []
         with self._store.transaction() as db:
-            rows = db.execute(
-                "SELECT id, camera, priority, attempt + 1, deadline_us, verdict FROM pending"
-                " WHERE next_us <= ?1 AND deadline_us > ?1 ORDER BY priority, deadline_us, id LIMIT ?2",
-                (now_us, free),
+            rows = self._live(now_us, live_us, free)
+            taken = [row[0] for row in rows]
+            rows += db.execute(
+                f"{_SELECT_DUE} AND id NOT IN ({','.join('?' * len(taken))}) {_MOST_URGENT}",
+                (now_us, now_us, *taken, free - len(taken)),
             ).fetchall()
             due = []
             for bake_id, camera, rank, attempt, deadline_us, verdict in rows:
@@ -219,6 +230,19 @@ class Outbox:
                     (attempt, now_us + self._retry_us(attempt), bake_id),
                 )
         return due
+
+    def _live(self, now_us: int, live_us: int, free: int) -> list[Any]:
+        """What goes out on the slots that are kept for bakes accepted since `live_us`."""
+        old = "SELECT EXISTS (SELECT 1 FROM pending WHERE accepted_us < ?)"
+        if not self._store.execute(old, (live_us,)).fetchone()[0]:
+            return []
+        flying = "SELECT count(*) FROM pending WHERE attempt > 0 AND next_us > ?1 AND deadline_us > ?1"
+        (live,) = self._store.execute(f"{flying} AND accepted_us >= ?2", (now_us, live_us)).fetchone()
+        kept = max(0, min(free, self.config.in_flight // 2 - live))
+        select = _SELECT_DUE.replace("pending", "pending INDEXED BY pending_accepted")
+        return self._store.execute(
+            f"{select} AND accepted_us >= ? {_MOST_URGENT}", (now_us, now_us, live_us, kept)
+        ).fetchall()
 
     def _free_slots(self, now_us: int) -> int:
         (flying,) = self._store.execute(
@@ -339,16 +363,31 @@ class Outbox:
     def _announce(self, camera: str, payload: bytes) -> None:
         self._store.execute("INSERT INTO announcement (camera, verdict) VALUES (?, ?)", (camera, payload))
 
-    def next_announcement(self, after: int = 0) -> Announcement | None:
-        """The oldest verdict with a number above `after` that is still to be published."""
-        row = self._store.execute(
-            "SELECT number, camera, verdict FROM announcement WHERE number > ? ORDER BY number LIMIT 1", (after,)
-        ).fetchone()
-        return None if row is None else Announcement(*row)
+    def last_announcement(self) -> int:
+        """The number of the newest verdict that is still to be published, 0 without one."""
+        return int(self._store.execute("SELECT coalesce(max(number), 0) FROM announcement").fetchone()[0])
 
-    def announced(self, number: int) -> None:
-        """That verdict and all before it are published for good."""
-        self._news -= self._store.execute("DELETE FROM announcement WHERE number <= ?", (number,)).rowcount
+    def next_announcements(self, after: int, limit: int, until: int = _NEWEST) -> list[Announcement]:
+        """The oldest verdicts with numbers above `after`, up to `until`, that are still to be published."""
+        rows = self._store.execute(
+            "SELECT number, camera, verdict FROM announcement WHERE number > ? AND number <= ? ORDER BY number LIMIT ?",
+            (after, until, limit),
+        )
+        return [Announcement(*row) for row in rows]
+
+    def next_announcement(self) -> Announcement | None:
+        """The oldest verdict that is still to be published."""
+        return next(iter(self.next_announcements(0, 1)), None)
+
+    def announced(self, number: int, after: int = 0) -> None:
+        """That verdict, and all before it down to `after`, are published for good."""
+        gone = self._store.execute("DELETE FROM announcement WHERE number > ? AND number <= ?", (after, number))
+        self._news -= gone.rowcount
+
+    def final_of(self, bake_id: bytes) -> bytes | None:
+        """The final LineVerdict of a bake as it was announced (JSON), None while there is none."""
+        row = self._store.execute("SELECT verdict FROM decided WHERE id = ?", (bake_id,)).fetchone()
+        return None if row is None else bytes(row[0])
 
     # Time, over restarts.
 

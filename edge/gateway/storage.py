@@ -78,6 +78,10 @@ CREATE TABLE clock (
     boot        TEXT NOT NULL
 );
 """,
+    """
+ALTER TABLE pending ADD COLUMN accepted_us INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX pending_accepted ON pending (accepted_us);
+""",
 )
 """What makes an empty file one of version 1, that one of version 2, and so on. All times are steady microseconds."""
 

@@ -77,7 +77,7 @@ class GuardedClient(paho.Client):
             struct.error,
             MQTTException,
         ) as error:
-            # What paho raises on packets that no broker sends, by fuzzing: without this the connection would hang.
+            # An exception in the loop's callback would leave half a packet behind, and the connection would hang.
             log.warning("a packet that cannot be read: %s: %s", type(error).__name__, error)
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
 

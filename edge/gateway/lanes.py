@@ -1,0 +1,94 @@
+"""The order in which waiting verdicts are published after a connection came up: what is new overtakes what has waited.
+
+Verdicts numbered up to the mark, which is set when the link comes up, have waited for it; what is numbered above is
+live. Within each lane they keep their order. Across the lanes a bake's states keep theirs: a provisional verdict whose
+final is known is left out, and a correction takes its final along, which then comes again, byte for byte the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from edge.gateway.outbox import Announcement, Outbox
+from shared.messages import State
+
+BATCH = 8  # verdicts that are published before the first is acknowledged
+
+
+class Publication(NamedTuple):
+    """A verdict to be published now. Only `retain` ones may become the present verdict of their camera."""
+
+    camera: str
+    verdict: bytes  # LineVerdict, JSON
+    retain: bool
+
+
+class Batch(NamedTuple):
+    """Waiting verdicts of one lane, each with what is published for it: nothing, itself, or its final before it."""
+
+    live: bool
+    waiting: tuple[tuple[Announcement, tuple[Publication, ...]], ...]
+
+
+class _Said(msgspec.Struct):
+    """What is read of a verdict here."""
+
+    id: str
+    state: State
+
+
+class Lanes:
+    """The two lanes of one connection."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        """Sets the mark: what waits now has waited."""
+        self._outbox = outbox
+        self._mark = outbox.last_announcement()
+        self._old = 0  # number of the last one acknowledged in its lane ...
+        self._live = self._mark  # ... and in the other
+        self._live_shown = False  # the present verdict is live: an old one must not replace it
+
+    def next(self) -> Batch | None:
+        """What is to be published next, None when nothing waits."""
+        if live := self._outbox.next_announcements(self._live, BATCH):
+            return Batch(True, tuple((waiting, tuple(self._of_live(waiting))) for waiting in live))
+        if old := self._outbox.next_announcements(self._old, BATCH, self._mark):
+            return Batch(False, tuple((waiting, tuple(self._of_old(waiting))) for waiting in old))
+        return None
+
+    def _of_live(self, waiting: Announcement) -> Iterable[Publication]:
+        if self._old < self._mark:
+            said = msgspec.json.decode(waiting.verdict, type=_Said)
+            final = self._outbox.final_of(bytes.fromhex(said.id)) if said.state == "correction" else None
+            if final is not None:
+                yield Publication(waiting.camera, final, False)
+        yield Publication(waiting.camera, waiting.verdict, True)
+
+    def _of_old(self, waiting: Announcement) -> Iterable[Publication]:
+        said = msgspec.json.decode(waiting.verdict, type=_Said)
+        if said.state != "provisional" or self._outbox.final_of(bytes.fromhex(said.id)) is None:
+            yield Publication(waiting.camera, waiting.verdict, not self._live_shown)
+
+    def acknowledged(self, number: int) -> None:
+        """The broker has that verdict, and all before it in its lane."""
+        if number > self._mark:
+            self._live, self._live_shown = number, True
+        else:
+            self._old = number
+            if not self._outbox.next_announcements(number, 1, self._mark):
+                self._old = self._mark
+
+    def settle(self, numbers: Iterable[int]) -> None:
+        """These, and all before them in their lanes, are published for good. Raises StorageError."""
+        for number in {self._lane(number): number for number in numbers}.values():
+            self._outbox.announced(number, self._mark if number > self._mark else 0)
+
+    def _lane(self, number: int) -> bool:
+        return number > self._mark
+
+    def replaces(self, number: int) -> bool:
+        """Whether the verdict of that number is the present one."""
+        return number > self._mark or not self._live_shown
