@@ -49,5 +49,22 @@ def request(
     show(bench_request.measure(requests, batches), as_json)
 
 
+@app.command()
+def recovery(
+    queued: Annotated[int, typer.Option(min=10, help="Bakes that wait when the link comes up.")] = 50_000,
+    outage: Annotated[int, typer.Option(min=1, help="Seconds of outage that their times are spread over.")] = 600,
+    live: Annotated[float, typer.Option(min=0.1, help="Bakes a second that arrive meanwhile.")] = 5.0,
+    clip: Annotated[int, typer.Option(min=1000, help="Bytes of a clip.")] = 6000,
+    as_json: Json = False,
+) -> None:
+    """A long outage ends: the backlog in order of priority, the live line without waiting for it.
+
+    Example: python tests/bench/bench_link.py recovery --queued 2000 --outage 60
+    """
+    import bench_recovery
+
+    show(bench_recovery.measure(queued, outage, live, clip), as_json)
+
+
 if __name__ == "__main__":
     app()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,38 @@ from shared.mqtt import BrokerAddress, MqttClient
 from shared.pki.identity import Identity
 from shared.seal import Seal
 from shared.seal.local import local_seal
-from shared.task import Priority
+from shared.task import PRIORITIES, Priority
 from shared.topics import Line
 
 DEVICE = "bench: no device"
 EDGE = Classification("golden", (0, 0, 9, 0, 0), 0.6, False, "bench: always unsure", 0.0, "measured")
 DEADLINE_US = 3_600_000_000
+ASKED_FROM = 1 << 64  # ids of bakes asked for by a StackLine; those of a filled outbox are below
+
+
+def unsure(number: int, now_us: int, clip: bytes) -> LineVerdict:
+    """The edge's verdict on a bake."""
+    verdict = verdicts.from_edge(TASK, number.to_bytes(16, "big"), str(number), EDGE, now_us, now_us, "unsure")
+    return msgspec.structs.replace(verdict, clip_sha256=hashlib.sha256(clip).hexdigest())
+
+
+def filled(path: Path, priorities: Sequence[Priority], outage_s: int, clip: bytes) -> dict[str, tuple[int, int]]:
+    """An outbox that took a bake of each of `priorities`, evenly over an outage that ends now.
+
+    Returns the place of each in the order in which they are to be answered: index of its priority, deadline.
+    """
+    places: dict[str, tuple[int, int]] = {}
+    first_us = system_now_us() - outage_s * 1_000_000
+    with contextlib.closing(Outbox(path, TASK, OutboxConfig())) as outbox:
+        for number, priority in enumerate(priorities):
+            taken_us = first_us + number * outage_s * 1_000_000 // len(priorities)
+            verdict = unsure(number + 1, taken_us, clip)
+            if not outbox.accept_unsure("belt", verdict, clip, priority, taken_us + DEADLINE_US, taken_us):
+                raise AssertionError("the outbox is too small for this outage")
+            places[verdict.id] = (PRIORITIES.index(priority), taken_us + DEADLINE_US)
+            if number % 64 == 0:
+                outbox.sync()
+    return places
 
 
 class TimedOutbox(Outbox):
@@ -49,13 +75,18 @@ class StackLine:
     def __init__(self, config: GatewayConfig, outbox: TimedOutbox, client: MqttClient, seal: Seal | None) -> None:
         self.link = Link(config, outbox, client, device=DEVICE, model="bench", learned=self._learned, seal=seal)
         outbox.committed = self._committed
-        self._task = config.task
         self._asked: dict[str, float] = {}
         self._count = 0
         self.commit_s: list[float] = []  # until the outbox has committed each bake
         self.durable_s: list[float] = []  # until each bake was on the disk; it travels meanwhile
         self.took_s: list[float] = []  # from the commit, when the courier takes the bake, to its verdict applied
         self.applied = asyncio.Event()
+        self.order: list[str] = []  # ids as their verdicts came
+        self.live_ids: list[str] = []  # of those asked for here, beside `took_s`
+
+    def waiting(self) -> bool:
+        """Whether some bake asked for here has no verdict yet."""
+        return bool(self._asked)
 
     def _committed(self, bake: str) -> None:
         now_s = time.perf_counter()
@@ -63,16 +94,17 @@ class StackLine:
         self._asked[bake] = now_s
 
     def _learned(self, earlier: LineVerdict, cloud: BakeVerdict) -> None:
-        self.took_s.append(time.perf_counter() - self._asked.pop(earlier.id))
+        self.order.append(earlier.id)
+        asked_s = self._asked.pop(earlier.id, None)
+        if asked_s is not None:  # else it waited in the outbox before this process began
+            self.took_s.append(time.perf_counter() - asked_s)
+            self.live_ids.append(earlier.id)
         self.applied.set()
 
     async def ask(self, clip: bytes, priority: Priority = "normal") -> None:
         """Hand over a bake that the edge is unsure of."""
         self._count += 1
-        now_us = system_now_us()
-        bake_id = self._count.to_bytes(16, "big")
-        verdict = verdicts.from_edge(self._task, bake_id, f"bake-{self._count}", EDGE, now_us, now_us, "unsure")
-        verdict = msgspec.structs.replace(verdict, clip_sha256=hashlib.sha256(clip).hexdigest())
+        verdict = unsure(ASKED_FROM + self._count, system_now_us(), clip)
         started_s = time.perf_counter()
         self._asked[verdict.id] = started_s
         await self.link.escalate(verdict, clip, priority, self.link.clock.now_us() + DEADLINE_US)
@@ -103,7 +135,7 @@ class StackLine:
 
 @contextlib.asynccontextmanager
 async def stack_line(address: BrokerAddress, folder: Path, name: str = "bench") -> AsyncIterator[StackLine]:
-    """A line on `address` whose outbox is in `folder`, with the settings that a gateway has by default."""
+    """A line on `address` whose outbox is in `folder`, with a gateway's default settings, once a worker is online."""
     config = GatewayConfig(Line.of("bench", name), TASK, outbox=OutboxConfig())
     seal = local_seal(Identity.of("gateway", f"bench/{name}"), folder / "keys")
     end = asyncio.Event()
