@@ -77,7 +77,13 @@ class Screen:
         link = "connected" if self._client.connected else "NOT CONNECTED"
         trust = "verdicts checked" if self._overview.seal is not None else "verdicts believed as they are"
         refused = f", {self._overview.refused} messages refused" if self._overview.refused else ""
-        return Group(f"{self._address}: {link}, {trust}{refused}", self._gateways(), self._verdicts(), self._workers())
+        return Group(
+            f"{self._address}: {link}, {trust}{refused}",
+            self._gateways(),
+            *self._problems(),
+            self._verdicts(),
+            self._workers(),
+        )
 
     def _gateways(self) -> Table:
         table = _table("line", "status", "device", "bakes", "final", "escalated", "timeouts", "backlog", "cloud link")
@@ -90,6 +96,11 @@ class Screen:
                 cells.append("up" if stats.cloud_link else "down")
             table.add_row(*map(plain, (name, *cells)))
         return table
+
+    def _problems(self) -> list[str]:
+        """What the gateways say is wrong now."""
+        stats = sorted(self._overview.stats.items())
+        return [f"[yellow]{plain(f'{name}: {line}')}[/]" for name, figures in stats for line in figures.problems]
 
     def _verdicts(self) -> Table:
         table = _table("line", "camera", "item", "verdict", "by", "state", "reason", "seconds")

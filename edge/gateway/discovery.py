@@ -78,6 +78,15 @@ def discovery_payload(line: Line, camera: str, task: Task, device: str) -> bytes
             "device_class": "connectivity",
             "entity_category": "diagnostic",
         },
+        "trouble": {
+            "platform": "binary_sensor",
+            "name": "Trouble",
+            "state_topic": stats,
+            "value_template": "{{ 'ON' if value_json.problems else 'OFF' }}",
+            "json_attributes_topic": stats,
+            "device_class": "problem",
+            "entity_category": "diagnostic",
+        },
         "last_image": {
             "platform": "image",
             "name": "Last image",

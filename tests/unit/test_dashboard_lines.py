@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
+from types import SimpleNamespace
+from typing import Any
+
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from rich.text import Text
 from seal_scene import digest, seal
 
 from cloud.dashboard import lines
 from cloud.dashboard.lines import Overview
-from cloud.dashboard.terminal import plain
+from cloud.dashboard.terminal import Screen, plain
 from shared.messages import Classification, GatewayStats, GatewayStatus, LineVerdict, WorkerStatus, encode
-from shared.mqtt import Incoming, Properties
+from shared.mqtt import BrokerAddress, Incoming, Properties
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines may be busy
 EDGE = Classification("raw", (0,), 0.5, True, "", 1.0, "emulated")
@@ -79,3 +84,15 @@ def test_names_from_elsewhere_cannot_steer_the_terminal() -> None:
     assert "\x1b" not in shown
     assert "\n" not in shown
     assert Text.from_markup(shown).plain.startswith("[red]x[/red]")
+
+
+def test_what_is_wrong_stands_on_the_screen_and_commands_no_terminal() -> None:
+    overview = Overview()
+    problems = ("device: the serial port is gone", "outbox: \x1b[2Jfull [red]disk")
+    overview.stats["plant/oven-1"] = GatewayStats(1, 1, 0, 0, 0, 0, 0.0, True, problems=problems)
+    out = Console(width=120, file=io.StringIO(), record=True)
+    client: Any = SimpleNamespace(connected=True)
+    out.print(Screen(overview, client, BrokerAddress()))
+    text = out.export_text()
+    assert "plant/oven-1: device: the serial port is gone" in text
+    assert "outbox: \ufffd[2Jfull [red]disk" in text
