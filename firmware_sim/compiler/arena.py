@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from firmware_sim.compiler.graph import Graph, Reshape, inputs_of
+from firmware_sim.compiler.graph import Graph, Pad, Reshape, inputs_of
 
 ALIGNMENT = 4  # bytes: the kernels load words
 
@@ -39,12 +39,15 @@ class ArenaPlan:
 
 def plan(graph: Graph) -> ArenaPlan:
     """Place all activations of `graph`; no operator's output overlaps its inputs (RESHAPE aside)."""
-    owner = {index: index for index in graph.activations}
+    folded = {operator.output for operator in graph.operators if isinstance(operator, Pad) and operator.folded}
+    owner = {index: index for index in graph.activations if index not in folded}
     for operator in graph.operators:
         if isinstance(operator, Reshape):
             owner[operator.output] = owner[operator.input]
     first, last = {owner[graph.input]: -1}, {owner[graph.input]: 0}
     for position, operator in enumerate(graph.operators):
+        if operator.output in folded:
+            continue
         for index in (*(i for i in inputs_of(operator) if i in owner), operator.output):
             first.setdefault(owner[index], position)
             last[owner[index]] = position

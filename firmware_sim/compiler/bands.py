@@ -54,10 +54,14 @@ class _Rows:
 def _rows(operator: Conv2D, graph: Graph) -> _Rows | None:
     window = operator.window
     height, width, _ = graph.tensors[operator.output].shape
-    if operator.rescale.once or height < 2 or (window.height, window.width) == (1, 1):
+    spare = -(-len(operator.bias) // 4)
+    if operator.rescale.once or height < 2:
         return None
+    if (window.height, window.width) == (1, 1):
+        pixels = (window.stride_h, window.stride_w) != (1, 1) and (window.pad_top, window.pad_left) == (0, 0)
+        return _Rows(width * operator.weights.shape[3], width, height, 1, 1, spare) if pixels else None
     pitch = ((width - 1) * window.stride_w + window.width) * operator.weights.shape[3]
-    return _Rows(pitch, width, height, window.height, window.stride_h, -(-len(operator.bias) // 4))
+    return _Rows(pitch, width, height, window.height, window.stride_h, spare)
 
 
 def work_words(graph: Graph, cores: int, most: int) -> int:

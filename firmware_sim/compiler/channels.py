@@ -28,6 +28,7 @@ from firmware_sim.compiler.graph import (
     Window,
     inputs_of,
 )
+from firmware_sim.compiler.padding import without_pads
 from firmware_sim.compiler.prover import staircase_of
 
 Constants = dict[int, int]  # of a tensor: value by channel
@@ -35,7 +36,8 @@ Bools = NDArray[np.bool_]
 
 
 def simplified(graph: Graph) -> Graph:
-    """The same network with zero weights for constant channels, and with what is not read in `unread`."""
+    """The same network without weights for constant channels, `unread` filled in, and no PAD before windows."""
+    graph = without_pads(graph)
     constants: dict[int, Constants] = {}
     operators: list[Operator] = []
     for operator in graph.operators:

@@ -145,7 +145,7 @@ def layers_of(
     cores: int = 1,
 ) -> list[LayerText]:
     """The layers of `operator`: one, none for RESHAPE, one an input for CONCATENATION. Weights go to `section`."""
-    if isinstance(operator, Reshape):
+    if isinstance(operator, Reshape) or (isinstance(operator, Pad) and operator.folded):
         return []
     if isinstance(operator, Concatenation):
         return _copies(operator, graph, arena)

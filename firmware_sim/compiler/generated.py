@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from firmware_sim.compiler.bands import Bands, bands_of
 from firmware_sim.compiler.dense_code import Assembly, Rows, dense_code
-from firmware_sim.compiler.depthwise_code import SPLITS, Channel, Geometry, channels_of, layer_code, splits_of
+from firmware_sim.compiler.depthwise_code import (
+    SPLITS,
+    Channel,
+    Geometry,
+    channel_code,
+    channels_of,
+    layer_code,
+    splits_of,
+)
 from firmware_sim.compiler.emit_layers import WORK_WORDS, Chunk, Generated, GeneratedDepthwise, kernel_of
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, Operator
 from firmware_sim.compiler.prover import EXACT, F1, Requantisation, prove, staircase_of
@@ -20,6 +28,7 @@ PAIR_CYCLES, PAIR_OUTPUT_CYCLES = 3.6, 55.0  # of the kernels on pairs, a MAC an
 PAIR_DEPTHWISE_CYCLES = 100.0  # of the kernels on pairs, an output, packing left out
 CHANNEL_BYTES = 16  # nn.h, struct nn_depthwise_channel
 MAX_LOOPS = 3  # of a depthwise layer
+OWN_PAIRS = 250  # of pixels: with so many, code for each depthwise channel is worth its bytes
 PLAIN_CYCLES = 15.0  # a MAC of the plain kernels
 ROW_CYCLES, ROW_OUTPUT_CYCLES = 3.5, 40.0  # of generated code, a weight and an output of a pair of pixels
 ODD_PAIRS = 64  # with fewer pairs of pixels than these, an odd one that one core has alone counts
@@ -152,7 +161,11 @@ def depthwise_candidate(position: int, operator: DepthwiseConv2D, graph: Graph, 
         return None
     code: dict[str, Assembly] = {}
     users: dict[str, list[Channel]] = {}
-    for split, wide, group in _groups(numbers, geometry):
+    own = (height + 1) // 2 * width >= OWN_PAIRS
+    for number in numbers if own else []:
+        name = f"layer_{position}_channel_{number.index}"
+        code[name], users[name] = channel_code(name, number, geometry), [number]
+    for split, wide, group in [] if own else _groups(numbers, geometry):
         name = f"{geometry.name}_{'_'.join(map(str, split))}" + ("_wide" if wide else "")
         code[name], users[name] = layer_code(name, split, geometry, wide=wide), group
     rows = (height + 1) // 2

@@ -121,6 +121,7 @@ class Pad:
     top: int
     left: int
     before: int
+    folded: bool = False  # into the windows of the convolutions that read it (padding.py): nothing to do
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,8 @@ def pad(source: Source) -> Operator:
     sides = tuple(int(side + both) for side, both in zip(into.shape, spatial.sum(axis=1), strict=True))
     if out.shape != sides:
         raise source.error(f"output is {list(out.shape)}, but the padding gives {list(sides)}", target)
-    return Pad(index, target, *(int(amount) for amount in spatial[:, 0]))
+    top, left, before = (int(amount) for amount in spatial[:, 0])
+    return Pad(index, target, top, left, before)
 
 
 def reshape(source: Source) -> Operator:

@@ -1,4 +1,4 @@
-"""Constant and unread channels are left out, and the output keeps its bytes."""
+"""Constant and unread channels are left out, PAD is folded into windows, and the output keeps its bytes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from random_tflite import legal_network, random_inputs
 
 from firmware_sim.compiler.channels import simplified
-from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, Operator
+from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, Operator, Pad
 from firmware_sim.compiler.reference import run_batch
 from firmware_sim.compiler.tflite_reader import read_graph
+from firmware_sim.firmware.build import DEFAULT_MODEL
 from firmware_sim.firmware.host import build_host_graph
 
 INPUTS = 4
@@ -59,6 +60,16 @@ def test_channels_are_left_out() -> None:
     unread = [(graph, index) for graph in found for index in graph.unread]
     made_by = {type(op) for graph, index in unread for op in graph.operators if op.output == index}
     assert made_by >= {Conv2D, DepthwiseConv2D}
+
+
+def test_pads_before_convolutions_are_folded() -> None:
+    """The pizza model's come before stride 2."""
+    graph = read_graph((DEFAULT_MODEL / "model.tflite").read_bytes())
+    found = simplified(graph)
+    pads = [operator for operator in found.operators if isinstance(operator, Pad)]
+    assert [pad.folded for pad in pads] == [True] * 3
+    x = np.random.default_rng(0).integers(-128, 128, (INPUTS, *graph.input_tensor.shape)).astype(np.int8)
+    np.testing.assert_array_equal(run_batch(found, x), run_batch(graph, x))
 
 
 @pytest.mark.skipif(shutil.which("cc") is None and shutil.which("gcc") is None, reason="needs a C compiler")

@@ -5,11 +5,19 @@
 #include "pack.h"
 #include "pair.h"
 
+/* Windows of one pixel: only those that a stride does not skip are packed. They have no padding. */
+static bool is_pointwise(const struct nn_layer *layer)
+{
+    return layer->kernel_h == 1 && layer->kernel_w == 1;
+}
+
 struct band band_of(const struct nn_layer *layer, uint32_t values, uint32_t first, uint32_t end, int32_t *words,
                     uint32_t count)
 {
-    uint32_t pitch = ((layer->out_w - 1u) * layer->stride_w + layer->kernel_w) * values, half = (end - first + 1) / 2;
-    uint32_t fitting = count / pitch, rows = (half - 1) * layer->stride_h + layer->kernel_h;
+    bool points = is_pointwise(layer);
+    uint32_t down = points ? 1 : layer->stride_h, across = points ? 1 : layer->stride_w;
+    uint32_t pitch = ((layer->out_w - 1u) * across + layer->kernel_w) * values, half = (end - first + 1) / 2;
+    uint32_t fitting = count / pitch, rows = (half - 1) * down + layer->kernel_h;
     int32_t zero = pair(layer->input_zero_point, layer->input_zero_point);
     uint32_t used = pitch * (rows < fitting ? rows : fitting);
     if (!layer->packed)
@@ -23,7 +31,9 @@ struct band band_of(const struct nn_layer *layer, uint32_t values, uint32_t firs
         .end = end,
         .half = half,
         .row = first,
-        .most = (fitting - layer->kernel_h) / layer->stride_h + 1,
+        .down = down,
+        .across = across * values,
+        .most = (fitting - layer->kernel_h) / down + 1,
     };
 }
 
@@ -57,6 +67,28 @@ bool band_begin(struct band *band)
     return true;
 }
 
+/* Of a row of the output a call. */
+static void pack_points(const struct band *band, const int8_t *input, int32_t *words)
+{
+    const struct nn_layer *layer = band->layer;
+    uint32_t line = (uint32_t)layer->in_w * layer->in_c, both = band_both(band);
+    struct pack_rows pixels = {
+        .out = words,
+        .first = input + (uint32_t)band->y * line,
+        .distance = (int32_t)(band->half * layer->stride_h * line),
+        .step = 1,
+        .count = layer->in_c,
+        .rows = layer->out_w,
+        .pitch = layer->in_c,
+        .line = (uint32_t)layer->stride_w * layer->in_c,
+    };
+    for (uint32_t i = 0; i < band->pairs; i++, pixels.out += band->pitch, pixels.first += layer->stride_h * line) {
+        if (i == both)
+            pixels.distance = 0;
+        pack_both(&pixels);
+    }
+}
+
 void band_pack(const struct band *band, const int8_t *input, int32_t *words)
 {
     const struct nn_layer *layer = band->layer;
@@ -70,6 +102,10 @@ void band_pack(const struct band *band, const int8_t *input, int32_t *words)
         .line = line,
         .distance = distance * (int32_t)line,
     };
+    if (is_pointwise(layer)) {
+        pack_points(band, input, words);
+        return;
+    }
     for (uint32_t i = 0; i < band->run_count; i++) {
         const struct band_run *run = &band->runs[i];
         int32_t y = band->y + (int32_t)run->row;

@@ -21,6 +21,7 @@ struct band {
     uint32_t first, end; /* output rows of the whole */
     uint32_t half;       /* rows between both pixels: the second of the last one may not exist */
     uint32_t row, pairs; /* first output row of the band, and how many */
+    uint32_t down, across; /* packed rows and values from window to window */
     uint32_t most;       /* pairs of rows whose input rows fit the work area */
     int32_t y;           /* input row of the first packed row */
     struct band_run runs[BAND_MAX_RUNS];

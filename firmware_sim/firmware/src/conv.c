@@ -3,6 +3,7 @@
 
 #include "conv.h"
 #include "kernels.h"
+#include "pack.h"
 #include "pair.h"
 #include "requantise.h"
 
@@ -87,7 +88,15 @@ void conv_pack_tile(const struct nn_layer *layer, const int8_t *input, uint32_t 
     bool pointwise = layer->kernel_h == 1 && layer->kernel_w == 1 && layer->stride_h == 1 && layer->stride_w == 1 &&
                      size == layer->in_c;
     if (pointwise && count == 2 * pairs) {
-        pack_row(words, input + pixel * size, input + (pixel + pairs) * size, pairs * size);
+        struct pack_rows row = {
+            .out = words,
+            .first = input + pixel * size,
+            .distance = (int32_t)(pairs * size),
+            .step = 1,
+            .count = pairs * size,
+            .rows = 1,
+        };
+        pack_both(&row);
         return;
     }
     struct cursor first = cursor_at(layer, pixel), second = cursor_at(layer, pixel + pairs);

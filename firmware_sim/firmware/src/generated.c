@@ -131,7 +131,7 @@ static void run_tiles(const struct nn_layer *layer, int8_t *arena, const struct 
 /* Windows that slide over packed rows; the part begins and ends with a row. */
 static void run_bands(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
-    uint32_t width = layer->out_w, channels = layer->out_c, step = (uint32_t)layer->stride_w * layer->in_c;
+    uint32_t width = layer->out_w, channels = layer->out_c;
     /* Where the outputs of second pixels go that do not exist: behind the packed rows. */
     uint32_t count = part->work->count - (channels + 3) / 4;
     int32_t *words = part->work->words;
@@ -144,9 +144,9 @@ static void run_bands(const struct nn_layer *layer, int8_t *arena, const struct 
         int8_t *first = arena + layer->output_offset + band.row * width * channels;
         if (!layer->packed)
             band_pack(&band, arena + layer->input_offset, words);
-        for (uint32_t i = 0; i < band.pairs; i++, row += layer->stride_h * band.pitch) {
+        for (uint32_t i = 0; i < band.pairs; i++, row += band.down * band.pitch) {
             const int32_t *window = row;
-            for (uint32_t x = 0; x < width; x++, window += step, first += channels) {
+            for (uint32_t x = 0; x < width; x++, window += band.across, first += channels) {
                 int8_t *second = i < both ? first + band.half * width * channels : nowhere;
                 run_code(layer, part, code, window, first, second);
                 if (layer->generated->exact_count != 0)
