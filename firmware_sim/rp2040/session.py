@@ -38,11 +38,10 @@ class RunOptions:
     address: str | None = None  # of a raw binary, as it was typed
 
 
-def compile_core(board: Board) -> None:
-    """Compile the core or read it from the cache; the first time takes some seconds, and stderr says so."""
+def announce_compilation() -> None:
+    """Say on stderr that this is the first start, which takes some seconds."""
     if not EMULATOR.is_cached:
         say("compiling the emulator, once: a few seconds")
-    board.compile()
 
 
 def read_uart_input(path: Path | None) -> bytes:
@@ -83,13 +82,14 @@ def prepare(path: Path, options: RunOptions) -> Board:
     if address is not None and image.kind != "bin":
         raise BadInputError(f"{path} says itself where it goes: --address is for raw binaries")
     sending, typing = read_uart_input(options.uart_in), read_uart_input(options.usb_in)
+    announce_compilation()
     board = Board(flash=options.flash, strict=options.strict, native=options.native, fast=options.fast)
     board.load(image)
     if options.camera is not None:
         board.camera.show(camera_pictures(options.camera))
     board.uart0.write(sending)
     board.usb.console.write(typing)
-    compile_core(board)
+    board.compile()
     return board
 
 

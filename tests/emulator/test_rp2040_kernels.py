@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -267,3 +271,25 @@ def test_the_object_file_is_kept_and_made_anew_when_it_is_damaged(
     again = Library("one", Compiled(divided.function))
     again.load()
     assert path.read_bytes() == whole
+
+
+def crustwatch(code: str, cache: Path) -> str:
+    """What a new process writes to stderr, where the compiled code is kept in `cache`."""
+    environment = {**os.environ, "CRUSTWATCH_CACHE": str(cache)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=300, check=True
+    )
+    return done.stderr
+
+
+def test_the_first_start_says_that_it_compiles_and_no_start_needs_numba(tmp_path: Path) -> None:
+    image = Path(__file__).parent / "programs" / "echo.elf"
+    code = f"""
+import sys
+from pathlib import Path
+from firmware_sim.rp2040.session import RunOptions, prepare
+assert prepare(Path({str(image)!r}), RunOptions()).run(max_cycles=100_000).reason == "max_cycles"
+assert "numba" not in sys.modules
+"""
+    assert crustwatch(code, tmp_path) == "compiling the emulator, once: a few seconds\n"
+    assert crustwatch(code, tmp_path) == ""
