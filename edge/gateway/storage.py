@@ -25,6 +25,7 @@ Synchronous = Literal["NORMAL", "FULL"]
 BUSY_S = 0.2  # how long another program may hold the file (a backup, a shell) before a write is put off
 LOG_BYTES = 16 * 1024 * 1024  # the write-ahead log is cut back to this after a checkpoint, and is long from here on
 LONGEST_LOG_BYTES = 4 * LOG_BYTES  # a log that never came to rest is checkpointed by the next commit
+CACHE_KB = 512  # pages kept in memory; a process may host many outboxes
 COMMIT_BYTES = 16 * 1024  # what a commit without a clip adds to the log, about four pages
 MAY_PASS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY,
             sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM}  # fmt: skip
@@ -123,6 +124,7 @@ class Storage:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.execute("PRAGMA wal_autocheckpoint = 0")
+        self._db.execute(f"PRAGMA cache_size = -{CACHE_KB}")
         self._db.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         (page_bytes,) = self._db.execute("PRAGMA page_size").fetchone()
         self._db.execute(f"PRAGMA max_page_count = {max_file_bytes // page_bytes}")

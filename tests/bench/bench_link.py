@@ -66,5 +66,27 @@ def recovery(
     show(bench_recovery.measure(queued, outage, live, clip), as_json)
 
 
+@app.command()
+def fleet(
+    gateways: Annotated[int, typer.Option(min=1, help="Gateways, each with its own outbox and connection.")] = 1000,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that host them.")] = 2,
+    seconds: Annotated[float, typer.Option(min=1, help="How long they bake.")] = 300.0,
+    rate: Annotated[float, typer.Option(min=0.01, help="Bakes a second of each gateway.")] = 1.0,
+    escalated: Annotated[float, typer.Option(min=0, max=1, help="Share of bakes that the cloud is asked about.")] = 0.1,
+    clip: Annotated[int, typer.Option(min=1000, help="Bytes of a clip.")] = 30_000,
+    snapshot: Annotated[int, typer.Option(min=100, help="Bytes of the retained picture of each bake.")] = 4000,
+    synchronous: Annotated[str, typer.Option(help="FULL (fsync for each gateway) or NORMAL.")] = "FULL",
+    as_json: Json = False,
+) -> None:
+    """A thousand gateways at a bake a second each on one broker: sustained or not, latencies, memory over time.
+
+    Example: python tests/bench/bench_link.py fleet --gateways 100 --seconds 30
+    """
+    import bench_fleet
+
+    order = bench_fleet.FleetOrder(0, "", 0, 0, seconds, rate, escalated, clip, snapshot, synchronous)
+    show(bench_fleet.measure(order, gateways, processes), as_json)
+
+
 if __name__ == "__main__":
     app()

@@ -16,9 +16,11 @@ ROOT = HERE.parents[1]
 
 
 @contextlib.contextmanager
-def script(name: str, *arguments: object, stdout: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def script(
+    name: str, *arguments: object, stdin: int = subprocess.DEVNULL, stdout: int | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A script of this folder as a child process."""
-    child = children.spawn([sys.executable, str(HERE / name), *map(str, arguments)], stdout=stdout)
+    child = children.spawn([sys.executable, str(HERE / name), *map(str, arguments)], stdin=stdin, stdout=stdout)
     try:
         yield child
     finally:

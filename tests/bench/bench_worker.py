@@ -1,7 +1,7 @@
 """The cloud worker's service with an engine that answers at once and says that it did not look.
 
 `python tests/bench/bench_worker.py PORT KEYS [NAME]`: KEYS is a folder of keys that both sides use, as messages are
-sealed in any installation.
+sealed in any installation; `-` for none.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class AtOnce:
         return SAID
 
 
-async def serve(port: int, keys: Path, name: str) -> None:
+async def serve(port: int, keys: str, name: str) -> None:
     """Answer until SIGTERM."""
-    seal = local_seal(Identity.of("worker", name), keys)
+    seal = None if keys == "-" else local_seal(Identity.of("worker", name), Path(keys))
     stop, config = asyncio.Event(), WorkerConfig(name, TASK, MODEL)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with MqttClient(client_config(BrokerAddress("127.0.0.1", port), config)) as client:
@@ -45,4 +45,4 @@ async def serve(port: int, keys: Path, name: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "bench"))
+    asyncio.run(serve(int(sys.argv[1]), sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else "bench"))
