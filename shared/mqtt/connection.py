@@ -9,7 +9,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
@@ -160,9 +160,7 @@ class Connection:
     async def publish(self, topic: str, payload: bytes, qos: int, retain: bool, properties: Properties | None) -> bool:
         """Publish; at QoS 1 wait for PUBACK. False: no subscriber matches. Raises as `MqttClient.publish`."""
         self.check()
-        info = self._client.publish(
-            topic, payload, qos=qos, retain=retain, properties=properties.to_paho() if properties else None
-        )
+        info = self._client.publish(topic, payload, qos=qos, retain=retain, properties=cast(Any, properties))
         if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_QUEUE_SIZE):
             raise LinkDownError(f"cannot publish to {topic}: {paho.error_string(info.rc)}")
         if len(payload) > WRITE_AT_ONCE_BYTES:

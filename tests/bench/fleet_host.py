@@ -10,7 +10,6 @@ a process share: the interpreter, the event loop, the disk.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import random
 import sys
@@ -30,6 +29,8 @@ from shared.clock import system_now_us
 from shared.messages import BakeVerdict, LineVerdict
 from shared.mqtt import BrokerAddress, MqttClient
 from shared.topics import Line
+
+AT_ONCE = 16  # connections that are made at a time, before the run
 
 
 class FleetOrder(msgspec.Struct, frozen=True):
@@ -55,6 +56,7 @@ class FleetReport(msgspec.Struct, frozen=True):
     finals: int
     late: int  # bakes that began more than a period late: the process did not keep up
     timeouts: int
+    cpu_s: float  # of this process, from the start of the baking
     cloud_s: list[float]  # from acceptance to the cloud's verdict applied
 
 
@@ -70,14 +72,21 @@ async def host(order: FleetOrder) -> FleetReport:
     """Connect all, bake for `seconds`, wait for every verdict."""
     tally = Tally()
     clip, snapshot = padded_clip(order.clip_bytes, 1), bytes(order.snapshot_bytes)
-    start = asyncio.Event()
+    start, dialling = asyncio.Event(), asyncio.Semaphore(AT_ONCE)
+    limits = OutboxConfig(synchronous=order.synchronous)  # type: ignore[arg-type]
+    numbers = range(order.first, order.first + order.gateways)
+    outboxes = [Outbox(Path(order.folder) / f"oven-{number}.db", TASK, limits) for number in numbers]
     async with asyncio.TaskGroup() as tasks:
         lines = [
-            tasks.create_task(_line(order, order.first + number, clip, snapshot, tally, start))
-            for number in range(order.gateways)
+            tasks.create_task(_line(order, number, outbox, clip, snapshot, tally, start, dialling))
+            for number, outbox in zip(numbers, outboxes, strict=True)
         ]
         await asyncio.to_thread(sys.stdin.readline)  # the bench says when all processes are up
+        before_s = time.process_time()
         start.set()
+    cpu_s = time.process_time() - before_s
+    for outbox in outboxes:  # not before: closing waits for the disk, and would stop the others
+        outbox.close()
     results = [line.result() for line in lines]
     return FleetReport(
         bakes=tally.bakes,
@@ -85,50 +94,57 @@ async def host(order: FleetOrder) -> FleetReport:
         finals=sum(finals for finals, _ in results),
         late=tally.late,
         timeouts=sum(timeouts for _, timeouts in results),
+        cpu_s=cpu_s,
         cloud_s=tally.cloud_s,
     )
 
 
 async def _line(
-    order: FleetOrder, number: int, clip: bytes, snapshot: bytes, tally: Tally, start: asyncio.Event
+    order: FleetOrder,
+    number: int,
+    outbox: Outbox,
+    clip: bytes,
+    snapshot: bytes,
+    tally: Tally,
+    start: asyncio.Event,
+    dialling: asyncio.Semaphore,
 ) -> tuple[int, int]:
     """One gateway; returns its counts of finals and timeouts."""
-    limits = OutboxConfig(synchronous=order.synchronous)  # type: ignore[arg-type]
-    config = GatewayConfig(Line.of("fleet", f"oven-{number}"), TASK, outbox=limits)
+    config = GatewayConfig(Line.of("fleet", f"oven-{number}"), TASK, outbox=outbox.config)
     asked: dict[str, float] = {}
 
     def learned(earlier: LineVerdict, cloud: BakeVerdict) -> None:
         tally.cloud_s.append(time.perf_counter() - asked.pop(earlier.id))
 
-    path = Path(order.folder) / f"oven-{number}.db"
-    with contextlib.closing(Outbox(path, TASK, limits)) as outbox:
-        mqtt = client_config(BrokerAddress("127.0.0.1", order.port), config, DEVICE)
-        async with MqttClient(mqtt, patient=True) as client:
-            link = Link(config, outbox, client, device=DEVICE, model="bench", learned=learned)
+    mqtt = client_config(BrokerAddress("127.0.0.1", order.port), config, DEVICE)
+    async with MqttClient(mqtt, patient=True) as client:
+        async with dialling:
+            await client.wait_connected()
+        link = Link(config, outbox, client, device=DEVICE, model="bench", learned=learned)
 
-            async def bake() -> None:
-                await start.wait()
-                rng, period_s = random.Random(number), 1 / order.bakes_per_s
-                due_s = time.perf_counter() + rng.random() * period_s
-                for count in range(int(order.seconds * order.bakes_per_s)):
-                    await asyncio.sleep(due_s - time.perf_counter())
-                    tally.late += time.perf_counter() - due_s > period_s
-                    due_s += period_s
-                    now_us, bake_id = system_now_us(), number << 32 | count
-                    if rng.random() < order.escalated:
-                        verdict = unsure(bake_id, now_us, clip)
-                        asked[verdict.id] = time.perf_counter()
-                        tally.escalated += 1
-                        await link.escalate(verdict, clip, "normal", link.clock.now_us() + DEADLINE_US)
-                    else:
-                        sure = msgspec.structs.replace(EDGE, sure=True)
-                        key = bake_id.to_bytes(16, "big")
-                        await link.decide(verdicts.from_edge(TASK, key, str(count), sure, now_us, now_us, "sure"))
-                    tally.bakes += 1
-                    link.inspected(snapshot)
+        async def bake() -> None:
+            await start.wait()
+            rng, period_s = random.Random(number), 1 / order.bakes_per_s
+            due_s = time.perf_counter() + rng.random() * period_s
+            for count in range(int(order.seconds * order.bakes_per_s)):
+                await asyncio.sleep(due_s - time.perf_counter())
+                tally.late += time.perf_counter() - due_s > period_s
+                due_s += period_s
+                now_us, bake_id = system_now_us(), number << 32 | count
+                if rng.random() < order.escalated:
+                    verdict = unsure(bake_id, now_us, clip)
+                    asked[verdict.id] = time.perf_counter()
+                    tally.escalated += 1
+                    await link.escalate(verdict, clip, "normal", link.clock.now_us() + DEADLINE_US)
+                else:
+                    sure = msgspec.structs.replace(EDGE, sure=True)
+                    key = bake_id.to_bytes(16, "big")
+                    await link.decide(verdicts.from_edge(TASK, key, str(count), sure, now_us, now_us, "sure"))
+                tally.bakes += 1
+                link.inspected(snapshot)
 
-            await link.serve(bake)
-            return link.counters.finals, link.counters.timeouts
+        await link.serve(bake)
+        return link.counters.finals, link.counters.timeouts
 
 
 if __name__ == "__main__":

@@ -211,7 +211,7 @@ def packet(data: bytes) -> None:
 
 
 def _packet_seeds() -> list[bytes]:
-    p = Request(b"x" * 16, 1, "pizza", "high", Line.of("a", "b"), b"clip", "model", 30).properties().to_paho().pack()
+    p = Request(b"x" * 16, 1, "pizza", "high", Line.of("a", "b"), b"clip", "model", 30).properties().pack()
     topic = b"\x00\x03a/b"
     publish = topic + b"\x00\x01" + p + b"payload"
     bare = topic + b"\x00\x00\x00\x00"
@@ -389,7 +389,7 @@ def publish(data: bytes) -> None:
 
 
 def _publish_seeds() -> list[bytes]:
-    packed = Properties("cw/1/rsp/a/b", bytes(16), 30, "x/y", {"schema": "1.0"}).to_paho().pack()  # type: ignore[no-untyped-call]
+    packed = Properties("cw/1/rsp/a/b", bytes(16), 30, "x/y", {"schema": "1.0"}).pack()
     return [b"\x00\x00\x06cw/1/x" + packed + b"y", b"\x01\x00\x06cw/1/x\x00\x07" + packed]
 
 

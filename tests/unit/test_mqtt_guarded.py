@@ -26,9 +26,7 @@ def publish(topic: bytes, qos: int, properties: bytes, payload: bytes) -> bytes:
 
 
 def packed(user: dict[str, str]) -> bytes:
-    properties = Properties("cw/1/rsp/a/b", bytes(16), 30, "x/y", user).to_paho()
-    result: bytes = properties.pack()  # type: ignore[no-untyped-call]
-    return result
+    return Properties("cw/1/rsp/a/b", bytes(16), 30, "x/y", user).pack()
 
 
 @given(st.dictionaries(st.text("abc", max_size=9), st.text("xyz", max_size=300), max_size=9), st.binary(max_size=64))
