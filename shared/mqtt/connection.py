@@ -189,6 +189,7 @@ class Connection:
             self._loop.add_reader(self._reading, self._read)
 
     async def _reply(self, packet: int) -> int:
+        self.check()  # writing the message may have found the connection gone: nobody would answer
         reply: asyncio.Future[int] = self._loop.create_future()
         self._waiting[packet] = (reply, self._loop.time())
         try:

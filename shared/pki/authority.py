@@ -22,7 +22,7 @@ from typing import Literal, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from shared.errors import BadInputError
@@ -86,7 +86,7 @@ class Authority:
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"crustwatch {site}"[:64])])
         usage = _key_usage(signs_certificates=True)
         builder = (
-            _builder(name, name, key, now, days)
+            _builder(name, name, key.public_key(), now, now + timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(usage, critical=True)
         )
@@ -97,44 +97,62 @@ class Authority:
         authority.renew_crl(now)
         return authority
 
-    def issue(self, identity: Identity, now: datetime, days: int = LEAF_DAYS, hosts: Sequence[str] = ()) -> Path:
-        """A new key and certificate for `identity`; returns the folder that its holder needs.
+    def issue(
+        self,
+        identity: Identity,
+        now: datetime,
+        days: float = LEAF_DAYS,
+        hosts: Sequence[str] = (),
+        public_key: Ed25519PublicKey | None = None,
+    ) -> Path:
+        """A certificate for `identity`, and its key unless the holder keeps that of `public_key`; returns its folder.
 
         Certificates that the identity holds already stay valid, so that its machines can change over one by one.
         `hosts` are the DNS names and addresses of a broker. Raises BadInputError.
         """
-        if not 1 <= days <= MAX_LEAF_DAYS:
-            raise BadInputError(f"a certificate is valid for 1 to {MAX_LEAF_DAYS} days, not {days}")
+        if not 0 < days <= MAX_LEAF_DAYS:
+            raise BadInputError(f"a certificate is valid for more than 0 and at most {MAX_LEAF_DAYS} days, not {days}")
         if bool(hosts) != (identity.role == "broker"):
             raise BadInputError("--host names the machine of a broker: at least one for a broker, none for others")
-        key, certificate = self.certify(identity, now, days, hosts)
+        key = Ed25519PrivateKey.generate() if public_key is None else None
+        held = public_key if key is None else key.public_key()
+        assert held is not None  # noqa: S101 - one of the two is there
+        certificate = self._certify(identity, held, now, days, hosts)
         holder = self.folder / identity.role / identity.name
         with self._locked():
             files.replace_file(self.folder / "certs" / f"{certificate.serial_number:040x}.pem", _pem(certificate))
-            staged = holder / f".{files.KEY}.staged"
-            staged.unlink(missing_ok=True)
-            write_key(staged, key)
-            # A program that reloads between the two finds a key that does not fit, and keeps what it has.
-            staged.replace(holder / files.KEY)
+            if key is None:
+                (holder / files.KEY).unlink(missing_ok=True)  # of an earlier certificate
+            else:
+                staged = holder / f".{files.KEY}.staged"
+                staged.unlink(missing_ok=True)
+                write_key(staged, key)
+                # A program that reloads between the two finds a key that does not fit, and keeps what it has.
+                staged.replace(holder / files.KEY)
             files.replace_file(holder / files.CERTIFICATE, _pem(certificate))
             files.replace_file(holder / files.CA_CERTIFICATE, _pem(self.certificate))
             self._write_crl(self._revoked(), now)
         return holder
 
     def certify(
-        self, identity: Identity, now: datetime, days: int, hosts: Sequence[str] = ()
+        self, identity: Identity, now: datetime, days: float, hosts: Sequence[str] = ()
     ) -> tuple[Ed25519PrivateKey, x509.Certificate]:
         """A new key and its certificate, neither written nor recorded anywhere. Raises BadInputError."""
         key = Ed25519PrivateKey.generate()
+        return key, self._certify(identity, key.public_key(), now, days, hosts)
+
+    def _certify(
+        self, identity: Identity, key: Ed25519PublicKey, now: datetime, days: float, hosts: Sequence[str]
+    ) -> x509.Certificate:
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, str(identity))])
         serves = identity.role == "broker"
         purpose = ExtendedKeyUsageOID.SERVER_AUTH if serves else ExtendedKeyUsageOID.CLIENT_AUTH
         public = self._key.public_key()
-        days = min(days, (self.certificate.not_valid_after_utc - now).days)
-        if days < 1:
+        ends = min(now + timedelta(days=days), self.certificate.not_valid_after_utc)
+        if ends <= now:
             raise BadInputError(f"{self.folder}: the authority's own certificate ends: make a new one")
         builder = (
-            _builder(name, self.certificate.subject, key, now, days)
+            _builder(name, self.certificate.subject, key, now, ends)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=True)
@@ -144,7 +162,7 @@ class Authority:
             builder = builder.add_extension(
                 x509.SubjectAlternativeName([_general_name(host) for host in hosts]), critical=False
             )
-        return key, builder.sign(self._key, None)
+        return builder.sign(self._key, None)
 
     def revoke(self, now: datetime, identity: Identity | None = None, serial: int | None = None) -> list[Issued]:
         """Revoke what `identity` holds, or the one certificate `serial`. Raises BadInputError when there is none."""
@@ -239,18 +257,17 @@ def utc_now() -> datetime:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: Ed25519PrivateKey, now: datetime, days: int
+    subject: x509.Name, issuer: x509.Name, key: Ed25519PublicKey, now: datetime, ends: datetime
 ) -> x509.CertificateBuilder:
-    public = key.public_key()
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
-        .public_key(public)
+        .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - BACKDATE)
-        .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .not_valid_after(ends)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 
 

@@ -41,9 +41,12 @@ def issue(
     role: Role,
     name: Name,
     folder: Folder = DEFAULT,
-    days: Annotated[int, typer.Option(help="How long the certificate is valid, at most 825.")] = 365,
+    days: Annotated[float, typer.Option(help="How long the certificate is valid, at most 825.")] = 365,
     host: Annotated[
         list[str] | None, typer.Option(help="DNS name or address of a broker, as clients call it; may be repeated.")
+    ] = None,
+    request: Annotated[
+        Path | None, typer.Option(help="What `crustwatch pki request` wrote; without one a key is made here.")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -55,7 +58,23 @@ def issue(
     """
     from shared.pki.report import issue as run
 
-    run(folder, role, name, days, host or [], json)
+    run(folder, role, name, days, host or [], request, json)
+
+
+@app.command()
+def request(
+    role: Role,
+    name: Name,
+    out: Annotated[Path, typer.Option(help="Folder for key.pem and request.pem; the certificate joins them.")],
+    json: Json = False,
+) -> None:
+    """Make a key that never leaves this machine, and the request to take to the authority.
+
+    Example: crustwatch pki request gateway plant/oven-1 --out identity
+    """
+    from shared.pki.report import request as run
+
+    run(out, role, name, json)
 
 
 @app.command()

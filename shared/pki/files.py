@@ -14,6 +14,7 @@ CA_KEY = "ca.key"
 CRL = "crl.pem"
 CERTIFICATE = "cert.pem"
 KEY = "key.pem"
+REQUEST = "request.pem"
 MAX_PEM_BYTES = 4 * 1024 * 1024  # a revocation list of 50,000 entries
 
 

@@ -13,6 +13,7 @@ from shared.errors import BadInputError
 from shared.pki import files
 from shared.pki.authority import Authority, Issued, utc_now
 from shared.pki.identity import Identity
+from shared.pki.request import read_request, write_request
 
 
 def init(folder: Path, site: str, days: int, as_json: bool) -> None:
@@ -27,11 +28,24 @@ def init(folder: Path, site: str, days: int, as_json: bool) -> None:
     )
 
 
-def issue(folder: Path, role: str, name: str, days: int, hosts: list[str], as_json: bool) -> None:
+def request(folder: Path, role: str, name: str, as_json: bool) -> None:
+    """`crustwatch pki request`."""
+    identity = Identity.of(role, name)
+    path = write_request(folder, identity)
+    _say(
+        {"identity": str(identity), "request": str(path)},
+        f"take {path} to the authority: crustwatch pki issue {role} {name} --request {path.name}\n"
+        f"and bring {files.CERTIFICATE}, {files.CA_CERTIFICATE} and {files.CRL} back into {folder}",
+        as_json,
+    )
+
+
+def issue(folder: Path, role: str, name: str, days: float, hosts: list[str], asked: Path | None, as_json: bool) -> None:
     """`crustwatch pki issue`."""
     identity, now = Identity.of(role, name), utc_now()
     authority = Authority(folder)
-    holder = authority.issue(identity, now, days, hosts)
+    held = None if asked is None else read_request(asked, identity)
+    holder = authority.issue(identity, now, days, hosts, held)
     certificate = files.read_certificate(holder / files.CERTIFICATE)
     ends, serial = certificate.not_valid_after_utc, certificate.serial_number
     others = [

@@ -242,6 +242,21 @@ def test_a_claim_of_a_quarter_gigabyte_is_cut_off(site: Site) -> None:
                 break
 
 
+def test_limits_are_those_of_the_configuration(site: Site) -> None:
+    text = (site.folder / "broker" / "mosquitto.conf").read_text()
+    for line in ("set_tcp_nodelay true", "persistence true", "allow_anonymous false", "tls_version tlsv1.3"):
+        assert f"\n{line}\n" in text
+    assert len([line for line in text.splitlines() if line.startswith("listener ")]) == 1
+
+    async def scenario() -> None:
+        async with site.client(site.of("gateway", "plant/oven-1")) as client:
+            await client.publish(ONE.request("pizza", "high"), bytes(8 * 1024 * 1024))  # the largest clip
+            with pytest.raises((LinkDownError, RefusedError)):
+                await client.publish(ONE.request("pizza", "high"), bytes(9 * 1024 * 1024))
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     "name", ["+/oven", "plant/#", "plant", "plant/a/b", "req/x", "../x/y", "plant/status", "a b/c"]
 )

@@ -20,6 +20,7 @@ from shared.pki.authority import Authority
 from shared.pki.cli import app
 from shared.pki.credentials import Credentials
 from shared.pki.identity import Identity
+from shared.pki.request import read_request, write_request
 from shared.pki.trust import DistrustError, Trust
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -186,6 +187,26 @@ def test_keys_that_others_can_read_and_missing_lists_are_named(
     assert "revoked certificates are not noticed" in caplog.text
 
 
+def test_a_key_can_stay_on_its_machine(authority: Authority, tmp_path: Path) -> None:
+    mine = tmp_path / "identity"
+    path = write_request(mine, ONE)
+    assert path.read_bytes().count(b"PRIVATE") == 0
+    holder = authority.issue(ONE, NOW, public_key=read_request(path, ONE))
+    assert not (holder / files.KEY).exists()
+    for name in (files.CERTIFICATE, files.CA_CERTIFICATE, files.CRL):
+        (mine / name).write_bytes((holder / name).read_bytes())
+    credentials = Credentials.of(mine, None, None, None)
+    assert credentials is not None
+    credentials.check()
+    with pytest.raises(BadInputError, match="asks for gateway/plant/oven-1, not for gateway/plant/oven-2"):
+        read_request(path, Identity.of("gateway", "plant/oven-2"))
+    text = path.read_bytes()
+    for damaged in (b"rubbish", text[: len(text) // 2], text.replace(b"A", b"B")):
+        path.write_bytes(damaged)
+        with pytest.raises(BadInputError):
+            read_request(path, ONE)
+
+
 def test_the_commands_say_what_they_did(tmp_path: Path) -> None:
     def run(*arguments: str) -> dict[str, object]:
         done = CliRunner().invoke(app, [*arguments, "--dir", str(tmp_path / "pki"), "--json"])
@@ -203,6 +224,15 @@ def test_the_commands_say_what_they_did(tmp_path: Path) -> None:
     assert run("revoke", "gateway", "plant/oven-1")["revoked"]
     assert run("revoke", "gateway", "plant/oven-1")["revoked"] == []
     run("crl")
+    asked = run_alone("request", "worker", "w-1", "--out", str(tmp_path / "w-1"))
+    assert run("issue", "worker", "w-1", "--request", str(asked["request"]))["identity"] == "worker/w-1"
+
+
+def run_alone(*arguments: str) -> dict[str, object]:
+    done = CliRunner().invoke(app, [*arguments, "--json"])
+    assert done.exit_code == 0, done.output
+    answer: dict[str, object] = json.loads(done.output)
+    return answer
 
 
 @pytest.mark.parametrize(
@@ -224,7 +254,7 @@ def test_mistakes_are_named(arguments: tuple[str, ...], words: str, tmp_path: Pa
 
 
 def test_limits_of_what_is_issued(authority: Authority) -> None:
-    with pytest.raises(BadInputError, match="1 to 825 days"):
+    with pytest.raises(BadInputError, match="at most 825 days"):
         authority.issue(ONE, NOW, days=10_000)
     with pytest.raises(BadInputError, match="at least one for a broker"):
         authority.issue(Identity.of("broker", "mqtt"), NOW)
