@@ -8,32 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 import resource
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import chaos_gateway
 import msgspec
 from fault_proxy import FaultProxy
 from faulty_broker import FaultyBroker
+from parts import HERE, BoardPart, Part
 from power_cut import cut_power, synced_frames
 from schedule import Fault, Plan
 from witness import Witness, violations
 
-from shared import children
 from shared.broker.embedded import EmbeddedBroker, free_port
 from shared.mqtt import BrokerAddress, MqttClient, MqttConfig
 
-HERE = Path(__file__).parent
-END_S = 90.0  # the longest wait for a part to get on; a quiet machine needs a few seconds
-STOP_S = 10.0
+END_S = 180.0  # the longest wait for a part to get on; a quiet machine needs a few seconds
 MEASURE_S = 1.0
 MEMORY_BYTES = 120_000_000  # peak of a gateway or worker; they start at about 50 MB
 FILE_BYTES = 64_000_000  # outbox and log of 500 small clips with all their verdicts
@@ -51,70 +46,6 @@ class Report(msgspec.Struct):
     shed: int
     problems: list[str]
     peak_bytes: int
-
-
-@dataclass
-class Part:
-    """A process that is started, killed and started again."""
-
-    name: str
-    command: list[str]
-    log: Path
-    ready: str  # what it logs when it has begun to work, and obeys signals
-    begins: int = 0  # where the log of the present process begins
-    child: subprocess.Popen[bytes] | None = None
-    peak_bytes: int = 0
-    ends: list[int] = field(default_factory=list)  # exit statuses that nobody caused
-
-    def start(self) -> None:
-        with self.log.open("ab") as log:
-            self.begins = log.tell()
-            self.child = children.spawn(self.command, stdout=log, stderr=log, environment=ENVIRONMENT)
-
-    def kill(self) -> None:
-        if self.child is not None:
-            self.measure()
-            if self.child.poll() is None:
-                self.child.kill()
-            else:
-                self.ends.append(self.child.returncode)
-            self.child.wait()
-            self.child = None
-
-    def signal(self, number: int) -> None:
-        if self.child is not None and self.child.poll() is None:
-            self.child.send_signal(number)
-
-    def stop(self) -> None:
-        """Ask it to end once it works, and note how it did."""
-        if self.child is not None:
-            patience_s = time.monotonic() + STOP_S
-            while self.child.poll() is None and not self.is_ready() and time.monotonic() < patience_s:
-                time.sleep(0.02)
-            self.measure()
-            self.ends.append(children.stop(self.child, STOP_S))
-            self.child = None
-
-    def is_ready(self) -> bool:
-        """Whether the present process has said that it works."""
-        with self.log.open("rb") as log:
-            log.seek(self.begins)
-            return self.ready.encode() in log.read()
-
-    def measure(self) -> None:
-        """Note the peak of its resident memory."""
-        if self.child is not None and self.child.poll() is None:
-            with contextlib.suppress(OSError):
-                status = Path(f"/proc/{self.child.pid}/status").read_text()
-                kilobytes = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
-                self.peak_bytes = max([self.peak_bytes, *(1024 * int(text) for text in kilobytes)])
-
-
-ENVIRONMENT = {
-    **os.environ,
-    "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent.parent), os.environ.get("PYTHONPATH", "")]),
-    "OPENBLAS_NUM_THREADS": "1",
-}
 
 
 class Campaign:
@@ -140,8 +71,7 @@ class Campaign:
             )
             for name in (f"w-{number}" for number in range(plan.workers))
         ]
-        self.board: subprocess.Popen[bytes] | None = None
-        self.library = library
+        self.board = BoardPart(library, folder, plan.seed)
         device = "reference" if library is None else f"serial:{folder / 'board'}"
         settings = chaos_gateway.Settings(
             str(folder), str(pictures), self.networks["gateway"].port, device, plan.deadline_s, plan.outbox_bytes,
@@ -188,32 +118,6 @@ class Campaign:
         for network in self.networks.values():
             network.open()
 
-    # The board.
-
-    def start_board(self) -> None:
-        if self.library is not None:
-            command = [sys.executable, str(HERE / "board_process.py"), str(self.library), str(self.folder / "board")]
-            with (self.folder / "board.log").open("ab") as log:
-                self.board = subprocess.Popen(
-                    [*command, str(self.plan.seed)], stdin=subprocess.PIPE, stdout=log, stderr=log, env=ENVIRONMENT
-                )
-
-    def tell_board(self, word: str) -> None:
-        if self.board is not None and self.board.stdin is not None:
-            self.board.stdin.write(f"{word}\n".encode())
-            self.board.stdin.flush()
-
-    def end_board(self, *, kill: bool) -> int:
-        board, self.board = self.board, None
-        if board is None:
-            return 0
-        if kill:
-            board.kill()
-        assert board.stdin is not None
-        with contextlib.suppress(OSError):
-            board.stdin.close()
-        return board.wait(STOP_S)
-
     # Faults.
 
     async def strike(self, fault: Fault) -> None:
@@ -252,15 +156,15 @@ class Campaign:
                 fresh.write_text(str(3600 * self.hours))
                 fresh.rename(self.folder / "clock")
             case "noise":
-                await self.while_(fault, lambda: self.tell_board("noise"), lambda: self.tell_board("quiet"))
+                await self.while_(fault, lambda: self.board.tell("noise"), lambda: self.board.tell("quiet"))
             case "reset board":
-                self.tell_board("reset")
+                self.board.tell("reset")
             case "unplug board":
-                await self.while_(fault, lambda: self.tell_board("unplug"), lambda: self.tell_board("plug"))
+                await self.while_(fault, lambda: self.board.tell("unplug"), lambda: self.board.tell("plug"))
             case "kill board":
-                self.end_board(kill=True)
+                self.board.end(kill=True)
                 await asyncio.sleep(fault.lasts_s)
-                self.start_board()
+                self.board.start()
 
     async def while_(self, fault: Fault, begin: Callable[[], None], end: Callable[[], None]) -> None:
         begin()
@@ -308,7 +212,7 @@ class Campaign:
             follower = self.follower = asyncio.create_task(self.seen.follow(self.observer))
             for network in self.networks.values():
                 await network.start()
-            self.start_board()
+            self.board.start()
             for part in (*self.workers, self.gateway):
                 part.start()
             keeper = asyncio.create_task(self.keep_gateway())
@@ -377,7 +281,7 @@ class Campaign:
             found += [f"{part.name} ended with {status}" for status in part.ends if status != 0]
             if part.peak_bytes > MEMORY_BYTES:
                 found.append(f"{part.name}: {part.peak_bytes} bytes of memory")
-        if (status := self.end_board(kill=False)) != 0:
+        if (status := self.board.end(kill=False)) != 0:
             found.append(f"the board ended with {status}")
         for network in self.networks.values():
             await network.stop()

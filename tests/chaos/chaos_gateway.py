@@ -28,7 +28,7 @@ from shared.topics import Line
 
 LINE = Line.of("chaos", "oven-1")
 QUICK = Backoff(first_s=0.05, cap_s=0.3, floor_s=0.02)
-KEEPALIVE_S = 1
+KEEPALIVE_S = 2
 ACK_TIMEOUT_S = 1.5
 MAX_BACKLOG = 40
 

@@ -15,8 +15,9 @@ from typing import Annotated
 
 import msgspec
 import typer
-from chaos_campaign import ENVIRONMENT, Report, run_campaign
+from chaos_campaign import Report, run_campaign
 from link_test_engine import write_pictures
+from parts import ENVIRONMENT
 from schedule import plan
 
 from edge.devices.model import DEFAULT_MODEL
@@ -24,7 +25,7 @@ from firmware_sim.firmware.build import model_c
 from firmware_sim.firmware.host import build_host_library
 from shared.broker import mosquitto
 
-PATIENCE_S = 600.0  # before a campaign is given up
+PATIENCE_S = 1800.0  # before a campaign is given up
 
 app = typer.Typer(add_completion=False)
 
