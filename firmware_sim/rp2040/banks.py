@@ -21,7 +21,7 @@ from firmware_sim.rp2040.layout import (
 
 BITS = 18
 CORE_SHIFT = CORE_STRIDE.bit_length() - 1
-CORES, DMA_MASTER = 0xFFF, 12  # bits of both cores; the lowest bit of the DMA
+DMA_MASTER = 12  # the lowest bit of the DMA
 
 
 @inner
@@ -59,15 +59,14 @@ def busy_by(S: State, core: int, bank: int, cycle: int) -> int:
 
 
 @inner
-def bank_access(S: State, address: int, cycle: int) -> int:
-    """The DMA reads or writes at a cycle: how many cycles it waits for the cores, which go first."""
+def dma_takes(S: State, address: int, cycle: int) -> bool:
+    """The DMA reads or writes in a cycle; False: a core, or its other half, has the bank."""
     if not in_banks(address):
-        return 0
-    bank, start = bank_of(address), cycle
-    both = (1 << bank) | (1 << (bank + 6))
-    while S[BANKS + (cycle & (BANK_CYCLES - 1))] & both and S[BANKS + (cycle & (BANK_CYCLES - 1))] >> BITS == cycle:
-        cycle += 1
+        return True
+    bank = bank_of(address)
     at = BANKS + (cycle & (BANK_CYCLES - 1))
     used = S[at] if S[at] >> BITS == cycle else cycle << BITS
+    if used & ((1 << bank) | (1 << (bank + 6)) | (1 << (bank + DMA_MASTER))):
+        return False
     S[at] = used | 1 << (bank + DMA_MASTER)
-    return cycle - start
+    return True

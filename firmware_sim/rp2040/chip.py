@@ -14,6 +14,7 @@ import numpy as np
 from firmware_sim.rp2040 import layout
 from firmware_sim.rp2040.blocks import uart
 from firmware_sim.rp2040.blocks.adc import adc_reset
+from firmware_sim.rp2040.blocks.busctrl import Busctrl
 from firmware_sim.rp2040.blocks.clocks import Clocks
 from firmware_sim.rp2040.blocks.dma import Dma
 from firmware_sim.rp2040.blocks.i2c import I2c
@@ -185,7 +186,7 @@ class Chip:
             base, irq = layout.UART + i * layout.UART_STRIDE, UART_IRQ + i
             blocks.append(CompiledBlock(f"UART{i}", S, report, functools.partial(uart.uart_reset, S, base, irq)))
         for name, registers in STORAGE_BLOCKS.items():
-            kind = Syscfg if name == "SYSCFG" else StoredBlock
+            kind = {"SYSCFG": Syscfg, "BUSCTRL": Busctrl}.get(name, StoredBlock)
             blocks.append(kind(name, registers, S, report, WITHOUT_EFFECT.get(name, {}), warn))
         self.blocks = {block.name: block for block in blocks}
         self.power = PowerModel(S, self.faults, self.blocks["VREG_AND_CHIP_RESET"], lambda: self.plan())

@@ -76,15 +76,14 @@ def present(S: State) -> int:
 
     A core that enters or leaves a handler counts by the cycle at which it is decided which one comes next.
     """
-    first, second = min(S[CYCLES], S[SWITCH_AT]), min(S[CORE_STRIDE + CYCLES], S[CORE_STRIDE + SWITCH_AT])
-    if S[SLEEPING] == 0 and S[CORE_STRIDE + SLEEPING] == 0:
-        return min(first, second)
     if S[SLEEPING] and S[CORE_STRIDE + SLEEPING]:
-        return max(first, second)
+        return max(S[CYCLES], S[CORE_STRIDE + CYCLES])
+    if S[SLEEPING] == 0 and S[CORE_STRIDE + SLEEPING] == 0:
+        return min(min(S[CYCLES], S[SWITCH_AT]), min(S[CORE_STRIDE + CYCLES], S[CORE_STRIDE + SWITCH_AT]))
     core = CORE_STRIDE if S[SLEEPING] else 0
     if S[core + SWITCH_AT] != NEVER:  # events before that may wake the other core
         return max(S[core + SWITCH_AT] - STACKING_CYCLES, S[NEXT_EVENT])
-    return second if core else first
+    return S[core + CYCLES]
 
 
 @far

@@ -14,8 +14,10 @@ both want in the same cycle the follower waits.
 from __future__ import annotations
 
 from firmware_sim.rp2040 import decode as d
+from firmware_sim.rp2040.arbitration import FOLLOWS, LENGTH_SHIFT
 from firmware_sim.rp2040.banks import bank_of, busy_by, in_banks, log_bank
-from firmware_sim.rp2040.blocks.dma_layout import BUSY_CHANNELS
+from firmware_sim.rp2040.blocks.dma_layout import BUSY_CHANNELS, NEXT_ACTION
+from firmware_sim.rp2040.blocks.pio_layout import RUNNING
 from firmware_sim.rp2040.blocks.xip import is_cached, xip_wait
 from firmware_sim.rp2040.bus import forget_code
 from firmware_sim.rp2040.compiled import inner
@@ -23,6 +25,7 @@ from firmware_sim.rp2040.far import call_far
 from firmware_sim.rp2040.fetch import FLASH_LINE, SINGLE_ENTRY, code_line, fetch_fault
 from firmware_sim.rp2040.host_call import HOST_ROM, call_host
 from firmware_sim.rp2040.layout import (
+    BUS_PRIORITY,
     CARRY,
     CODE_PAGE_SHIFT,
     CORE_STRIDE,
@@ -40,6 +43,7 @@ from firmware_sim.rp2040.layout import (
     EXIT_VALUE,
     FAR_ATTEND,
     FAR_DECODE,
+    FAR_GRANT,
     FAR_LOAD_MULTIPLE,
     FAR_MRS,
     FAR_MSR,
@@ -89,8 +93,14 @@ SRAM_TO_OFFSET = SRAM_OFFSET - SRAM_BASE
 FLASH_TO_OFFSET = FLASH_OFFSET - FLASH_BASE
 WINDOW = 256  # cycles for which one core leads
 EXACT = 0  # value of S[INTERLEAVING]
+NEAR = 32  # cycles before a use of the bus by the DMA from which on the cores look at each access
+MOST_WAITS = 16  # cycles, more than one core makes the other wait in an instruction
 WARM_UP = 1 << 16  # cycles of both cores in exact order before the leader may run ahead
 IDLE_TURNS = 8  # turns without an instruction, then the leader does not run ahead: cannot happen, so it is counted
+LOGGED, SHARED = (
+    1,
+    2,
+)  # accesses to SRAM are noted for the other core and the DMA; banks are arbitrated for with the DMA
 EVERY = -1  # mask: look at each instruction
 
 
@@ -125,16 +135,25 @@ def run(S: State, mem: Memory) -> int:
         stepping = S[STEPPING] != 0
         # --- who runs, and until when ---
         dual = S[SLEEPING] == 0 and S[CORE_STRIDE + SLEEPING] == 0
-        tracked = dual or (S[BUSY_CHANNELS] != 0 and S[INTERLEAVING] == EXACT)  # each access to SRAM is logged
         window = NEVER
         leading = True
-        core = 0
+        core = CORE_STRIDE if S[SLEEPING] else 0
+        behind = S[core + CYCLES]
         if dual:
-            behind = min(S[CYCLES], S[CORE_STRIDE + CYCLES])
+            behind = min(behind, S[CORE_STRIDE + CYCLES])
             window = (behind | (WINDOW - 1)) + 1
             core = CORE_STRIDE if behind & WINDOW else 0
-        elif S[SLEEPING]:
-            core = CORE_STRIDE
+            if (S[BUS_PRIORITY] ^ S[BUS_PRIORITY] >> 4) & 1:
+                core = 0 if S[BUS_PRIORITY] & 1 else CORE_STRIDE
+        # Where the DMA's next use of the bus is known and near, its banks are arbitrated for in each access.
+        soon = S[NEXT_ACTION] if S[BUSY_CHANNELS] else NEVER
+        # Each access to SRAM is logged; transfers that PIO asks for are simulated late and look at the log then.
+        late = S[BUSY_CHANNELS] != 0 and S[RUNNING] != 0 and S[INTERLEAVING] == EXACT
+        tracked = LOGGED if dual or late else 0
+        if soon < behind + 2 * NEAR:
+            tracked = LOGGED | SHARED
+        else:
+            window = min(window, soon - NEAR)
         core2 = CORE_STRIDE - core
         end = min(S[END], S[SLICE])
         R, R2 = S[core : core + 64], S[core2 : core2 + 64]
@@ -144,7 +163,7 @@ def run(S: State, mem: Memory) -> int:
         pc2, cycle2, count2 = R2[PC], R2[CYCLES], R2[INSTRUCTIONS]
         nz2, cr2, ov2 = R2[NZ], R2[CARRY], R2[OVERFLOW]
         line2, mask2, bias2 = R2[LINE], EVERY, R2[LINE_BIAS]
-        if not tracked:
+        if tracked == 0:
             line, mask = (line & FLASH_LINE, FLASH_LINE) if line >> 28 == FLASH_BASE >> 28 else (-1, EVERY)
         # In fast mode the leader may run ahead, once it is known which pages both use.
         ahead = 0
@@ -152,12 +171,12 @@ def run(S: State, mem: Memory) -> int:
             if S[INTERLEAVING] != EXACT:
                 if S[FAST_SINCE] == 0:
                     S[FAST_SINCE] = cycle + 1
-                ahead = end if cycle > S[FAST_SINCE] + WARM_UP else 0
+                ahead = end if cycle > S[FAST_SINCE] + WARM_UP and not tracked & SHARED else 0
             limit = min(max(cycle2 + 2, ahead), S[NEXT_EVENT], window)
             if cycle2 >= end:
                 limit = min(limit, end)
         else:
-            limit = min(S[NEXT_EVENT], end)
+            limit = min(S[NEXT_EVENT], end, window)
         if stepping:
             limit = min(limit, cycle + 1)
         before = count + count2
@@ -172,7 +191,7 @@ def run(S: State, mem: Memory) -> int:
                     S[FAST_STALLS] += 1
             while cycle < limit:
                 if (pc ^ line) & mask:
-                    if tracked:
+                    if tracked != 0:
                         if (pc ^ line) & -4:  # a fetch: code is read a word at a time
                             _, region, bias = code_line(pc)
                             if region == 0:
@@ -193,12 +212,20 @@ def run(S: State, mem: Memory) -> int:
                                     cycle += wait
                             elif in_banks(pc):
                                 at = cycle
-                                if not leading:
-                                    at = busy_by(S, core2, bank_of(pc), at)
-                                    if at >= cycle2 and cycle2 < window and cycle2 < S[NEXT_EVENT]:
-                                        need, turn_is_over = at + 1, True
+                                if tracked & SHARED and S[NEXT_ACTION] <= cycle + MOST_WAITS:
+                                    known = cycle2 if not leading and cycle2 < min(window, S[NEXT_EVENT]) else NEVER
+                                    who = core | 1 << LENGTH_SHIFT | (0 if leading else FOLLOWS)
+                                    at = call_far(S, FAR_GRANT, who, pc, cycle, known)
+                                    if at < 0:
+                                        need, turn_is_over = -at, True
                                         break
-                                log_bank(S, core, bank_of(pc), at)
+                                else:
+                                    if not leading:
+                                        at = busy_by(S, core2, bank_of(pc), at)
+                                        if at >= cycle2 and cycle2 < window and cycle2 < S[NEXT_EVENT]:
+                                            need, turn_is_over = at + 1, True
+                                            break
+                                    log_bank(S, core, bank_of(pc), at)
                                 cycle = at
                             line = -1 if region == SINGLE_ENTRY else (pc & -4) | 1  # never equal to pc
                         e = decoded[((pc + bias) & WORD) >> 1]
@@ -229,7 +256,17 @@ def run(S: State, mem: Memory) -> int:
                                     turn_is_over = True
                                     break
                                 note_access(S, core, address, length, STORES >> op & 1)
-                            if in_banks(address) and in_banks(address + 4 * length - 4):
+                            if not (in_banks(address) and in_banks(address + 4 * length - 4)):
+                                pass
+                            elif tracked & SHARED and S[NEXT_ACTION] <= cycle + length + MOST_WAITS:
+                                known = cycle2 if not leading and cycle2 < min(window, S[NEXT_EVENT]) else NEVER
+                                who = core | length << LENGTH_SHIFT | (0 if leading else FOLLOWS)
+                                at = call_far(S, FAR_GRANT, who, address, cycle + 1, known)
+                                if at < 0:
+                                    need, turn_is_over = -at, True
+                                    break
+                                cycle = at - length
+                            else:
                                 at = cycle
                                 for i in range(length):
                                     at += 1
@@ -239,9 +276,12 @@ def run(S: State, mem: Memory) -> int:
                                     need, turn_is_over = at + 1, True
                                     break
                                 stall = at - cycle - length
-                                at = cycle + stall
+                                at = cycle
                                 for i in range(length):
-                                    log_bank(S, core, bank_of(address + 4 * i), at + 1 + i)
+                                    at += 1
+                                    if stall:
+                                        at = busy_by(S, core2, bank_of(address + 4 * i), at)
+                                    log_bank(S, core, bank_of(address + 4 * i), at)
                                 cycle += stall
                         elif ahead and op >= d.OP_CPS and cycle >= max(cycle2 + 2, need):
                             turn_is_over = True

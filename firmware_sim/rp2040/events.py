@@ -26,9 +26,8 @@ from firmware_sim.rp2040.layout import (
 
 @inner
 def next_event(S: State) -> int:
-    """Cycle of whatever comes next."""
+    """Cycle of whatever comes next, but for the exceptions of the cores (SWITCH_AT)."""
     earliest = min(S[SYST_EVENT], S[CORE_STRIDE + SYST_EVENT], S[HOST_EVENT], S[DMA_EVENT])
-    earliest = min(earliest, S[SWITCH_AT], S[CORE_STRIDE + SWITCH_AT])
     for kind in range(EVENT_KINDS):
         earliest = min(earliest, S[EVENT_AT + kind])
     return earliest
@@ -54,4 +53,4 @@ def serve_events(S: State, now: int) -> None:
     if S[HOST_EVENT] <= now:
         call_host(S[HOST_ADDRESS], HOST_DUE, 0, 0, now)
     advance(S, now)
-    S[NEXT_EVENT] = next_event(S)
+    S[NEXT_EVENT] = min(next_event(S), min(S[SWITCH_AT], S[CORE_STRIDE + SWITCH_AT]))

@@ -356,10 +356,10 @@ def far_svc(state: int, core: int, _b: int, _c: int, _d: int) -> int:
 def far_return(state: int, core: int, exc_return: int, _c: int, _d: int) -> int:
     """As return_from_exception; 1: there is more to attend to than instructions."""
     S = longs_at(state, STATE_WORDS)
+    if return_to_thread(S, core, exc_return):
+        return 0
     if not is_quiet(S, core, S[core + CYCLES]):
         hold(S, core, S[core + CYCLES], exc_return)
         return 1
-    if return_to_thread(S, core, exc_return):
-        return 0
     return_from_exception(S, memory_of(S), core, exc_return)
     return 0 if S[core + SLEEPING] == 0 and S[EXIT] == EXIT_END else 1

@@ -221,6 +221,7 @@ ROM_UNTIL = BOOT + 3  # [2 cores] cycle up to which it waits
 PIN_STUCK, PIN_STUCK_LEVEL = BOOT + 5, BOOT + 6  # injected fault: pads that keep a level whatever drives them
 CLOCK_PPM = BOOT + 7  # injected fault: how much faster the crystal runs
 SLEPT, SLEPT_DEEP = BOOT + 8, BOOT + 9  # cycles in which both cores slept; of these with core 0's SCR.SLEEPDEEP
+BUS_PRIORITY = BOOT + 10  # BUSCTRL.BUS_PRIORITY: PROC0 bit 0, PROC1 4, DMA_R 8, DMA_W 12
 BOOT_WORDS = 16
 FIFO = BOOT + BOOT_WORDS  # [2][FIFO_STRIDE]: what core 0 reads, what core 1 reads (blocks/sio.py)
 FIFO_STRIDE = 16
@@ -274,7 +275,8 @@ STATE_WORDS = ADDRESSES + ADDRESS_WORDS
     FAR_ROM_FLOAT,  # core, number of the function -> 1; 0: Python serves it
     FAR_LOAD_INTERPOLATOR,  # core, address -> value
     FAR_STORE_INTERPOLATOR,  # core, address, value
-) = range(FAR, FAR + 18)
+    FAR_GRANT,  # core | words << 8 | follows << 16, address, cycle, known: see arbitration.py
+) = range(FAR, FAR + 19)
 
 # --- why run() returned ---
 EXIT_END = 0

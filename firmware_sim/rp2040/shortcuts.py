@@ -133,6 +133,8 @@ def return_to_thread(S: State, core: int, exc_return: int) -> bool:
         or offset < SRAM_OFFSET
         or offset > SRAM_OFFSET + SRAM_SIZE - FRAME_BYTES
         or waiting(S, core)
+        or S[NEXT_EVENT] <= S[core + CYCLES]
+        or (S[CORE_STRIDE - core + SLEEPING] == 0 and S[CORE_STRIDE - core + CYCLES] < S[core + CYCLES])
     ):
         return False
     at = offset >> 2

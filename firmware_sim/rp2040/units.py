@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from firmware_sim.rp2040.arbitration import far_grant
 from firmware_sim.rp2040.blocks.adc import fire_adc, read_adc, write_adc
 from firmware_sim.rp2040.blocks.camera_unit import fire_camera
 from firmware_sim.rp2040.blocks.dma_unit import read_dma, write_dma
@@ -31,6 +32,7 @@ from firmware_sim.rp2040.layout import (
     FAR_ADVANCE,
     FAR_ATTEND,
     FAR_DECODE,
+    FAR_GRANT,
     FAR_LOAD_INTERPOLATOR,
     FAR_LOAD_MULTIPLE,
     FAR_LOOK_PWM,
@@ -109,6 +111,7 @@ SLOW_PATHS = {
     FAR_XIP_MISS: xip_miss,
     FAR_LOOK_PWM: look_pwm,
     FAR_ROM_FLOAT: rom_float,
+    FAR_GRANT: far_grant,
 }
 
 

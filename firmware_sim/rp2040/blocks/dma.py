@@ -30,6 +30,7 @@ from firmware_sim.rp2040.blocks.dma_layout import (
     INTF1,
     INTR,
     IRQ_QUIET,
+    NEXT_ACTION,
     NEXT_WRITE,
     QUEUED,
     READ_ADDR,
@@ -79,7 +80,8 @@ class Dma(RegisterBlock):
         S[DMA : DMA + DMA_WORDS] = 0
         for channel in range(CHANNELS):
             S[DMA + channel * CHANNEL_STRIDE + CTRL] = channel << CHAIN_TO_SHIFT
-        S[ROUND], S[EVENT] = ALL, NEVER
+        S[ROUND] = ALL
+        S[EVENT] = S[NEXT_ACTION] = NEVER
         S[LINES] &= ~(3 << DMA_IRQ)
 
 

@@ -27,6 +27,9 @@ ROUND = GLOBAL + 10  # bit = HIGH_PRIORITY channel that has not had its turn in 
 LAST_HIGH, LAST_LOW = GLOBAL + 11, GLOBAL + 12  # round robin
 READ_FREE, WRITE_FREE = GLOBAL + 13, GLOBAL + 14  # cycle from which the read and the write master are free
 HEAD, QUEUED = GLOBAL + 15, GLOBAL + 16  # reads that wait for their write
+NEXT_ACTION = GLOBAL + 17  # cycle of the next use of the bus; NEVER: none is known
+READ_AT, READ_BANK = GLOBAL + 18, GLOBAL + 19  # cycle of the next read, and its bank of the SRAM or -1
+HELD = GLOBAL + 28  # 1 + the channel whose read waits for its bank
 TIMER = GLOBAL + 20  # [4] X << 16 | Y
 TIMER_BASE = GLOBAL + 24  # [4] cycle at which the timer was set
 QUEUE = GLOBAL + 32  # [QUEUE_DEPTH][QUEUE_WORDS]

@@ -8,7 +8,7 @@ open are in docs/decisions/0047.
 
 from __future__ import annotations
 
-from firmware_sim.rp2040.banks import bank_access
+from firmware_sim.rp2040.banks import bank_of, dma_takes, in_banks
 from firmware_sim.rp2040.blocks.dma_channel import (
     count_timer,
     dma_fail,
@@ -29,6 +29,7 @@ from firmware_sim.rp2040.blocks.dma_layout import (
     ELIGIBLE,
     HALTED,
     HEAD,
+    HELD,
     HIGH_PRIORITY,
     IN_FLIGHT,
     INCR_READ,
@@ -37,6 +38,7 @@ from firmware_sim.rp2040.blocks.dma_layout import (
     INTE1,
     LAST_HIGH,
     LAST_LOW,
+    NEXT_ACTION,
     NEXT_WRITE,
     Q_ADDRESS,
     Q_CHANNEL,
@@ -48,6 +50,8 @@ from firmware_sim.rp2040.blocks.dma_layout import (
     QUEUE_WORDS,
     QUEUED,
     READ_ADDR,
+    READ_AT,
+    READ_BANK,
     READ_ERROR,
     READ_FREE,
     READY,
@@ -71,6 +75,7 @@ from firmware_sim.rp2040.bus import DPRAM_CONTROL, has_registers, lane, replicat
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.far import call_far
 from firmware_sim.rp2040.layout import (
+    BUS_PRIORITY,
     DMA,
     DPRAM_OFFSET,
     FAR_READ_REGISTER,
@@ -88,6 +93,7 @@ from firmware_sim.rp2040.layout import (
 )
 from firmware_sim.rp2040.memory_map import memory_offset
 
+DMA_R_SHIFT = 8  # in BUS_PRIORITY; DMA_W is bit 12
 FIFO_CYCLES = 1  # through the transfer data FIFO
 STEP = 64  # cycles at most that memory may lag behind a running transfer
 APB_READ_CYCLES, APB_WRITE_CYCLES = 3, 4  # on the bus, datasheet 2.1.3
@@ -113,10 +119,22 @@ def is_flash(address: int) -> bool:
 
 
 @inner
+def write_goes_first(S: State, address: int, cycle: int, held: bool) -> bool:
+    """Whether the write that is next wants the read's bank, and by its priority or its turn (`held`) goes first."""
+    q = QUEUE + S[HEAD] * QUEUE_WORDS
+    high = S[BUS_PRIORITY] >> DMA_R_SHIFT & 0x11
+    if S[QUEUED] == 0 or S[q + Q_DONE] - 1 != cycle or high == 0x01 or (high != 0x10 and held):
+        return False
+    target = S[q + Q_ADDRESS]
+    return in_banks(address) and in_banks(target) and bank_of(address) == bank_of(target)
+
+
+@inner
 def dma_issue(S: State, mem: Memory, channel: int, cycle: int) -> None:
-    """Read for a channel at `cycle` and queue the write."""
+    """Read for a channel at `cycle` and queue the write; a cycle later where a core has the bank."""
     c = DMA + channel * CHANNEL_STRIDE
     control = S[c + CTRL]
+    held, S[HELD] = S[HELD] != 0, 0
     if S[c + TO_ISSUE] == 0:  # a sequence of no transfers
         dma_finish(S, channel, cycle)
         return
@@ -125,10 +143,13 @@ def dma_issue(S: State, mem: Memory, channel: int, cycle: int) -> None:
         count_timer(S, c, request - TREQ_TIMER0, cycle)
     size = min(4, 1 << ((control >> DATA_SIZE_SHIFT) & 3))
     address = S[c + READ_ADDR] & ~(size - 1)
+    if write_goes_first(S, address, cycle, held) or not dma_takes(S, address, cycle):
+        S[HELD], S[READ_FREE] = channel + 1, cycle + 1
+        return
     offset = memory_offset(address)
     cost = 1
     if offset >= 0:
-        wait = xip_wait(S, address, cycle) if is_flash(address) else bank_access(S, address, cycle)
+        wait = xip_wait(S, address, cycle) if is_flash(address) else 0
         cost += wait
         if wait < 0 or xip_sram_closed(S, address):
             value = -1
@@ -195,11 +216,10 @@ def dma_complete(S: State, mem: Memory) -> None:
     q = QUEUE + S[HEAD] * QUEUE_WORDS
     channel, cycle = S[q + Q_CHANNEL], S[q + Q_DONE]
     c = DMA + channel * CHANNEL_STRIDE
-    wait = bank_access(S, S[q + Q_ADDRESS], cycle - 1)
-    if wait:  # a core uses the bank: this write and those behind it come later
+    if not dma_takes(S, S[q + Q_ADDRESS], cycle - 1):  # this write and those behind it come later
         for i in range(S[QUEUED]):
-            S[QUEUE + ((S[HEAD] + i) & (QUEUE_DEPTH - 1)) * QUEUE_WORDS + Q_DONE] += wait
-        S[WRITE_FREE] += wait
+            S[QUEUE + ((S[HEAD] + i) & (QUEUE_DEPTH - 1)) * QUEUE_WORDS + Q_DONE] += 1
+        S[WRITE_FREE] += 1
         return
     if S[QUEUED] == QUEUE_DEPTH:
         S[READ_FREE] = max(S[READ_FREE], cycle)
@@ -236,6 +256,8 @@ def dma_earliest(S: State) -> int:
 @inner
 def dma_choose(S: State, cycle: int) -> int:
     """The channel that reads at `cycle`: in each round all of HIGH_PRIORITY, then one other channel."""
+    if S[HELD] and S[ELIGIBLE] >> (S[HELD] - 1) & 1:
+        return S[HELD] - 1
     for _ in range(2):
         for step in range(1, CHANNELS + 1):
             channel = (S[LAST_HIGH] + step) % CHANNELS
@@ -263,12 +285,18 @@ def dma_next(S: State) -> int:
 
 
 @inner
-def dma_run(S: State, mem: Memory, now: int) -> None:
-    """Do all reads and writes up to `now`."""
+def dma_pending(S: State, now: int) -> bool:
+    """Whether a read before `now` or a write up to `now` is still to be done."""
+    return (S[QUEUED] != 0 and S[QUEUE + S[HEAD] * QUEUE_WORDS + Q_DONE] <= now) or dma_earliest(S) < now
+
+
+@inner
+def dma_run(S: State, mem: Memory, now: int, reads_until: int) -> None:
+    """Do all writes up to `now` and all reads before `reads_until`."""
     while True:
         done = S[QUEUE + S[HEAD] * QUEUE_WORDS + Q_DONE] if S[QUEUED] else NEVER
         cycle = dma_earliest(S)
-        if min(done, cycle) > now:
+        if done > now and cycle >= reads_until:
             return
         if done <= cycle:
             dma_complete(S, mem)
@@ -277,12 +305,34 @@ def dma_run(S: State, mem: Memory, now: int) -> None:
 
 
 @inner
-def dma_due(S: State) -> int:
-    """Cycle at which the DMA must be run: with interrupts enabled not behind the one at which a sequence may end."""
+def dma_plan(S: State) -> None:
+    """Note what the DMA does next with the banks of the SRAM, for arbitration.py."""
+    at = dma_earliest(S)
+    bank = -1
+    if at < NEVER:
+        high, low, turn = S[LAST_HIGH], S[LAST_LOW], S[ROUND]
+        c = DMA + dma_choose(S, at) * CHANNEL_STRIDE
+        S[LAST_HIGH], S[LAST_LOW], S[ROUND] = high, low, turn
+        if in_banks(S[c + READ_ADDR]) and S[c + TO_ISSUE]:
+            bank = bank_of(S[c + READ_ADDR])
+    S[READ_AT], S[READ_BANK] = at, bank
+    S[NEXT_ACTION] = min(at, S[QUEUE + S[HEAD] * QUEUE_WORDS + Q_DONE] - 1 if S[QUEUED] else NEVER)
+
+
+@inner
+def dma_due(S: State, now: int) -> int:
+    """Cycle at which the DMA must be run: with interrupts enabled not behind the one at which a sequence may end.
+
+    Else a multiple of STEP, so that it does not depend on when somebody looked last.
+    """
     first = dma_next(S)
     remaining = STEP
     if first < NEVER and S[INTE0] | S[INTE1]:
         for channel in range(CHANNELS):
             if S[BUSY_CHANNELS] >> channel & 1:
                 remaining = min(remaining, S[DMA + channel * CHANNEL_STRIDE + COUNT])
-    return NEVER if first == NEVER else first + max(0, remaining - 1)
+    if first == NEVER:
+        return NEVER
+    if remaining < STEP:
+        return first + max(0, remaining - 1)
+    return (max(first - STEP, now) | (STEP - 1)) + 1

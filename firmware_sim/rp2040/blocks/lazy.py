@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firmware_sim.rp2040.blocks.dma_layout import BUSY_CHANNELS, EVENT
+from firmware_sim.rp2040.blocks.dma_layout import BUSY_CHANNELS, EVENT, NEXT_ACTION
 from firmware_sim.rp2040.blocks.pio_layout import RUNNING
 from firmware_sim.rp2040.compiled import inner
 from firmware_sim.rp2040.far import call_far
@@ -29,4 +29,4 @@ def advance(S: State, now: int) -> None:
     if S[BUSY_CHANNELS] | S[RUNNING] | S[DREQ_WANTED]:
         call_far(S, FAR_ADVANCE, now, 0, 0, 0)
     else:
-        S[EVENT] = NEVER
+        S[EVENT] = S[NEXT_ACTION] = NEVER

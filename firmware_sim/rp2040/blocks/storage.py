@@ -24,7 +24,7 @@ STORAGE_BLOCKS: dict[str, dict[str, Register]] = {
     },
     "TBMAN": {"PLATFORM": Register(0, 1, 0)},  # ASIC
     "BUSCTRL": {
-        "BUS_PRIORITY": Register(0),
+        "BUS_PRIORITY": Register(0, 0, 0x1111),
         "BUS_PRIORITY_ACK": Register(4, 1, 0),
         **stored({f"PERFCTR{i}": 8 + 8 * i for i in range(4)}),
         **stored({f"PERFSEL{i}": 12 + 8 * i for i in range(4)}, 0x1F),
@@ -40,7 +40,6 @@ WITHOUT_EFFECT: dict[str, dict[str, str]] = {
         "PROC_IN_SYNC_BYPASS_HI": "GPIO_HI_IN has no synchroniser",
     },
     "BUSCTRL": {
-        "BUS_PRIORITY": "cores go before DMA",
         **{f"PERFSEL{i}": f"PERFCTR{i} does not count" for i in range(4)},
     },
 }
