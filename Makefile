@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: chaos help setup tflite-env demo test lint format bench bench-emu bench-gate bench-link fuzz firmware picture probe-bakery lock clean
+.PHONY: chaos help setup tflite-env demo test lint format bench bench-cloud bench-cloud-full bench-emu bench-gate bench-link fuzz firmware picture probe-bakery lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -76,6 +76,12 @@ bench-emu: setup ## Measure the emulator: one core, both cores, asleep, start-up
 
 bench-gate: setup ## Compare the gate with the usual rules on 2 x 4,000 rendered bakes (renders 40 minutes the first time)
 	@$(BIN)/crustwatch edge compare
+
+bench-cloud: setup ## Measure the cloud model: batches, one geometry pass, kept layers, the cache (a minute)
+	@$(BIN)/crustwatch cloud bench
+
+bench-cloud-full: setup ## Run the full-size network once with random weights in bfloat16 (wants 20 GB of memory)
+	@$(BIN)/crustwatch cloud bench --size full --random-weights
 
 bench-compiler: setup ## Measure the MLPerf Tiny networks of the folder CRUSTWATCH_MODELS beside CMSIS-NN
 	@$(BIN)/crustwatch firmware compare

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from cloud.asking.cli import app as asking
+from cloud.bench.cli import app as bench
 from cloud.evaluation.cli import app as evaluation
 from cloud.training.cli import app as training
 from cloud.worker.cli import app as worker
@@ -14,5 +15,6 @@ app = typer.Typer(
 )
 app.add_typer(asking)
 app.add_typer(worker)
+app.add_typer(bench)
 app.add_typer(training)
 app.add_typer(evaluation, name="eval")

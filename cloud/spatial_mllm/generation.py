@@ -105,7 +105,10 @@ def _steps(
 ) -> Iterator[Step]:
     B, L = inputs.input_ids.shape
     device = inputs.input_ids.device
-    mask = inputs.attention_mask if inputs.attention_mask is not None else torch.ones_like(inputs.input_ids)  # [B, L]
+    mask = inputs.attention_mask  # [B, L]; None without padding, which attention handles faster
+    if mask is not None and bool(mask.all()):
+        mask = None
+        inputs = inputs.followed_by(inputs.input_ids, None)
     ended = torch.zeros(B, dtype=torch.bool, device=device)  # [B]
     ends = torch.tensor(sorted(eos_token_ids), dtype=torch.int64, device=device)  # [n_eos]
     cache = DynamicCache() if cached else None
@@ -130,7 +133,8 @@ def _steps(
         if step + 1 == max_new_tokens or bool(ended.all()):
             return
         with torch.inference_mode():
-            mask = torch.cat((mask, mask.new_ones(B, 1)), dim=1)  # [B, L + step + 1]
+            if mask is not None:
+                mask = torch.cat((mask, mask.new_ones(B, 1)), dim=1)  # [B, L + step + 1]
             if cache is None:
                 ids = torch.cat((ids, chosen[:, None]), dim=1)  # [B, L + step + 1]
                 longer = inputs.followed_by(ids, mask)

@@ -57,7 +57,7 @@ class ModelInputs:
     video_embeds: Tensor | None = None
     image_embeds: Tensor | None = None
 
-    def followed_by(self, input_ids: Tensor, attention_mask: Tensor) -> "ModelInputs":
+    def followed_by(self, input_ids: Tensor, attention_mask: Tensor | None) -> "ModelInputs":
         """The same visuals with longer prompts, int64 [B, L'] both."""
         return replace(self, input_ids=input_ids, attention_mask=attention_mask)
 
@@ -374,12 +374,12 @@ class SpatialMLLM(nn.Module):
             tokens_per_second=self.config.vision.tokens_per_second,
         )
 
-    def decode(self, ids: Tensor, attention_mask: Tensor, position_ids: Tensor, cache: DynamicCache) -> Tensor:
+    def decode(self, ids: Tensor, attention_mask: Tensor | None, position_ids: Tensor, cache: DynamicCache) -> Tensor:
         """One decoding step over a filled cache.
 
         Args:
             ids: int64 [B, 1], the newest token.
-            attention_mask: int64 [B, cached + 1].
+            attention_mask: int64 [B, cached + 1]; None: no padding.
             position_ids: int64 [3, B, 1].
             cache: keys and values so far; extended in place.
 

@@ -170,13 +170,15 @@ class Processor:
                 raise BadInputError(f"frames of one clip differ in size: {frame.shape[:2]}, {frames[0].shape[:2]}")
         H, W = smart_size(frames[0].shape[0], frames[0].shape[1], p * m, self.pixels)
         resized = np.stack([_resize(frame, H, W) for frame in frames])  # uint8 [T, H, W, 3]
-        unit = resized.astype(np.float32) / np.float32(255)  # [T, H, W, 3]
-        normal = ((unit - CLIP_MEAN) / CLIP_STD).transpose(0, 3, 1, 2)  # [T, 3, H, W]
+        planes = np.ascontiguousarray(resized.transpose(0, 3, 1, 2))  # uint8 [T, 3, H, W]
+        tchw = planes.astype(np.float32)  # [T, 3, H, W]
+        tchw /= np.float32(255)
+        normal = tchw - CLIP_MEAN[:, None, None]  # [T, 3, H, W]
+        normal /= CLIP_STD[:, None, None]
         t, h, w = len(frames) // tm, H // p, W // p
         cells = normal.reshape(t, tm, 3, h // m, m, p, w // m, m, p)  # [t, tm, C, h/m, mh, p, w/m, mw, p]
         cells = cells.transpose(0, 3, 6, 4, 7, 2, 1, 5, 8)  # [t, h/m, w/m, mh, mw, C, tm, p, p]
         patches = np.ascontiguousarray(cells.reshape(t * h * w, 3 * tm * p * p))  # [t*h*w, C*tm*p*p]
-        tchw = np.ascontiguousarray(unit.transpose(0, 3, 1, 2))  # [T, 3, H, W]
         return VisionClip(torch.from_numpy(patches), (t, h, w), torch.from_numpy(tchw))
 
     def visual_tokens(self, clip: VisionClip) -> list[int]:

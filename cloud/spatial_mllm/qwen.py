@@ -9,7 +9,8 @@ silently gets a randomly initialised language model, (b) leaves non-persistent b
 from importlib.util import find_spec
 
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLTextConfig, Qwen2_5_VLVisionConfig
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import (
     Qwen2_5_VisionTransformerPretrainedModel,
@@ -47,6 +48,22 @@ def attention_backend(wanted: str, device: torch.device, dtype: torch.dtype) -> 
     )
 
 
+class PatchEmbed(nn.Module):
+    """The tower's patch embedding as the product that it is: its 3-D convolution has one place to be in each patch.
+
+    The convolution itself takes twice as long on a CPU, and in some releases of torch far longer on a GPU.
+    """
+
+    def __init__(self, proj: nn.Conv3d) -> None:
+        super().__init__()
+        self.proj = proj  # keeps the checkpoint's names and shapes
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """[N, C*tm*p*p] -> [N, width]."""
+        weight = self.proj.weight.flatten(1)  # [width, C*tm*p*p]
+        return F.linear(patches.to(weight.dtype), weight)  # [N, width]
+
+
 def vision_tower(config: SpatialConfig, attention: str) -> Qwen2_5_VisionTransformerPretrainedModel:
     """Qwen2.5-VL vision tower with random weights."""
     vision = config.vision
@@ -66,7 +83,9 @@ def vision_tower(config: SpatialConfig, attention: str) -> Qwen2_5_VisionTransfo
         fullatt_block_indexes=list(vision.fullatt_block_indexes),
     )
     sizes._attn_implementation = attention
-    return Qwen2_5_VisionTransformerPretrainedModel(sizes)
+    tower = Qwen2_5_VisionTransformerPretrainedModel(sizes)
+    tower.patch_embed = PatchEmbed(tower.patch_embed.proj)  # type: ignore[assignment]
+    return tower
 
 
 def text_model(config: SpatialConfig, attention: str) -> Qwen2_5_VLTextModel:

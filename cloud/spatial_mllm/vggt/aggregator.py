@@ -5,12 +5,13 @@ The feature backbone of arXiv 2503.11651.
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from cloud.spatial_mllm.config import VggtConfig
-from cloud.spatial_mllm.vggt.block import Block
+from cloud.spatial_mllm.vggt.block import Block, frame_by_frame
 from cloud.spatial_mllm.vggt.dino import DinoTrunk
 from cloud.spatial_mllm.vggt.rope import frame_positions, rotation
 from shared.errors import BadInputError
@@ -92,7 +93,7 @@ class Aggregator(nn.Module):
         across = within.repeat(S)  # [S*P, d]
         layers: dict[int, Tensor] = {}
         for index, (frame_block, global_block) in enumerate(zip(self.frame_blocks, self.global_blocks, strict=True)):
-            in_frame = frame_block(x.view(B * S, P, C), within)  # [B*S, P, C]
+            in_frame = frame_by_frame(partial(frame_block, rotation=within), x.view(B * S, P, C))  # [B*S, P, C]
             x = global_block(in_frame.view(B, S * P, C), across)  # [B, S*P, C], frame-major
             if index in wanted:
                 layers[index] = torch.cat((in_frame.view(B, S, P, C), x.view(B, S, P, C)), dim=-1)  # [B, S, P, 2C]

@@ -4,11 +4,26 @@ Pre-norm attention and MLP, each scaled per channel (LayerScale, arXiv 2103.1723
 three users differ in the LayerNorm epsilon and in q/k norm with RoPE.
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cloud.spatial_mllm.vggt.rope import Rotation
+
+FRAMES_AT_ONCE = 8
+
+
+def frame_by_frame(block: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Run `block` over [N, P, C], a row a frame, a few frames at a time: each sees itself only, so nothing changes.
+
+    The hidden layers of all frames at once would be the most memory that a long clip takes. In training everything is
+    kept for the gradient anyway.
+    """
+    if len(x) <= FRAMES_AT_ONCE or torch.is_grad_enabled():
+        return block(x)
+    return torch.cat([block(some) for some in torch.split(x, FRAMES_AT_ONCE)])  # [N, P, C]
 
 
 class LayerScale(nn.Module):

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cloud.spatial_mllm.config import VggtConfig
-from cloud.spatial_mllm.vggt.block import Block
+from cloud.spatial_mllm.vggt.block import Block, frame_by_frame
 
 
 class PatchEmbed(nn.Module):
@@ -73,6 +73,6 @@ class DinoTrunk(nn.Module):
         # registers come after the position sum: they have no place in the frame
         x = torch.cat((x[:, :1], self.register_tokens.expand(B, -1, -1), x[:, 1:]), dim=1)  # [B, 1+R+h*w, C]
         for block in self.blocks:
-            x = block(x)  # [B, 1+R+h*w, C]
+            x = frame_by_frame(block, x)  # [B, 1+R+h*w, C]
         patches: Tensor = self.norm(x)[:, 1 + self.register_tokens.shape[1] :]  # [B, h*w, C]
         return patches
