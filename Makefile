@@ -59,8 +59,10 @@ bench: setup ## Everything that takes long: figures of emulator, firmware and re
 	@printf '%s\n' 1 2 3 4 | CRUSTWATCH_DIFFERENTIAL_INSTRUCTIONS=100000000 xargs -P 2 -I SEED $(BIN)/python -m pytest -q \
 		"tests/emulator/test_rp2040_differential.py::test_random_blocks_equal_unicorn[SEED]"
 
-bench-link: setup ## Hold the link against raw paho on the same mosquitto (a minute)
+bench-link: setup ## Hold the link against raw paho, end an outage of 50,000 bakes, run 1,000 gateways for 5 minutes (20 minutes)
 	@$(BIN)/python tests/bench/bench_link.py request
+	@$(BIN)/python tests/bench/bench_link.py recovery
+	@$(BIN)/python tests/bench/bench_link.py fleet
 
 fuzz: setup .venv-fuzz/.installed ## Fuzz every parser with atheris: 10,000,000 executions in all (an hour)
 	@.venv-fuzz/bin/python tests/fuzz/campaign.py --executions $(or $(EXECUTIONS),10000000)

@@ -58,7 +58,8 @@ class Connection:
         # Packet id -> reason code of PUBACK or SUBACK, and when it was asked for; the oldest stands first.
         self._waiting: dict[int, tuple[asyncio.Future[int], float]] = {}
         self._reading: socket.socket | None = None  # the open socket
-        self._paused = False
+        self._pausing = False  # too many messages are held
+        self._paused = False  # the socket is not read
         self._watching = False  # the selector waits until the socket takes more
         self._housekeeper: asyncio.Task[None] | None = None
         self._client = self._new_client()
@@ -177,25 +178,41 @@ class Connection:
         self._client.ack(packet, 1)
 
     def pause_reading(self) -> None:
-        """Stop reading from the socket. Longer than the keep-alive it costs the connection, which is meant."""
-        if not self._paused and self._reading is not None:
-            self._paused = True
-            self._loop.remove_reader(self._reading)
+        """Stop reading from the socket. Longer than the keep-alive it costs the connection, which is meant.
+
+        While an acknowledgement is waited for, reading goes on: it comes on the same socket, and whoever takes the
+        messages may be the one who waits.
+        """
+        self._pausing = True
+        self._read_or_not()
 
     def resume_reading(self) -> None:
         """Read again after `pause_reading`."""
-        if self._paused and self._reading is not None:
-            self._paused = False
+        self._pausing = False
+        self._read_or_not()
+
+    def _read_or_not(self) -> None:
+        pause = self._pausing and not self._waiting
+        if pause == self._paused or self._reading is None:
+            return
+        self._paused = pause
+        if pause:
+            self._loop.remove_reader(self._reading)
+        else:
             self._loop.add_reader(self._reading, self._read)
+            if isinstance(self._reading, ssl.SSLSocket):  # the selector knows nothing of what is decrypted already
+                self._loop.call_soon(self._read)
 
     async def _reply(self, packet: int) -> int:
         self.check()  # writing the message may have found the connection gone: nobody would answer
         reply: asyncio.Future[int] = self._loop.create_future()
         self._waiting[packet] = (reply, self._loop.time())
+        self._read_or_not()
         try:
             return await reply
         finally:
             self._waiting.pop(packet, None)
+            self._read_or_not()
 
     async def _keep_house(self) -> None:
         patience_s = self._config.ack_timeout_s

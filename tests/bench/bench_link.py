@@ -75,7 +75,7 @@ def fleet(
     escalated: Annotated[float, typer.Option(min=0, max=1, help="Share of bakes that the cloud is asked about.")] = 0.1,
     clip: Annotated[int, typer.Option(min=1000, help="Bytes of a clip.")] = 30_000,
     snapshot: Annotated[int, typer.Option(min=100, help="Bytes of the retained picture of each bake.")] = 4000,
-    synchronous: Annotated[str, typer.Option(help="FULL (fsync for each gateway) or NORMAL.")] = "FULL",
+    synchronous: Annotated[str, typer.Option(help="FULL: fsync for each gateway, all on this one disk.")] = "NORMAL",
     as_json: Json = False,
 ) -> None:
     """A thousand gateways at a bake a second each on one broker: sustained or not, latencies, memory over time.

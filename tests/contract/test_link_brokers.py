@@ -329,3 +329,28 @@ def test_topics_with_control_characters_never_reach_a_log(
 
     asyncio.run(scenario())
     assert "all is lost" not in caplog.text
+
+
+def test_whoever_takes_the_messages_may_wait_for_an_acknowledgement(broker: EmbeddedBroker) -> None:
+    """A worker answers each request before it takes the next: with reading paused, its PUBACK would never be read."""
+
+    async def scenario() -> None:
+        async with (
+            MqttClient(config(broker, "busy", receive_maximum=64, incoming_limit=4)) as busy,
+            MqttClient(config(broker, "flood")) as flood,
+            asyncio.timeout(30),
+        ):
+            await busy.subscribe("cw/flood")
+            async with asyncio.TaskGroup() as tasks:
+                for number in range(60):
+                    tasks.create_task(flood.publish("cw/flood", bytes([number]) * 20_000))
+            answered = 0
+            async for message in busy.messages():
+                await asyncio.sleep(0.005)  # the queue fills up
+                await busy.publish("cw/answer", message.payload[:1])
+                busy.acknowledge(message)
+                answered += 1
+                if answered == 60:
+                    return
+
+    asyncio.run(scenario())
