@@ -155,3 +155,26 @@ def test_a_broker_that_lost_its_data_learns_the_present_verdict(
                     assert (await running).finals == 1
 
     asyncio.run(scenario())
+
+
+def test_verdicts_that_nobody_takes_hold_the_source_up(broker: EmbeddedBroker, device: Device, tmp_path: Path) -> None:
+    """The outbox is bounded by number too: while the broker is away, no more bakes are taken in than it may hold."""
+
+    async def scenario() -> None:
+        few = OutboxConfig(max_announcements=4, synchronous="NORMAL")
+        broker.kill()
+        async with gateway(broker, device, tmp_path, outbox=few, deadline_s=0.3, settle_s=0.1) as (line, outbox):
+            running = asyncio.create_task(line.run(bakes(12)))
+            while not any(problem.startswith("backlog: ") for problem in line.stats().problems):
+                await asyncio.sleep(0.01)
+            while outbox.backlog():  # deadlines decide what was taken in
+                await asyncio.sleep(0.01)
+            assert line.counters.bakes <= 5
+            assert outbox.unpublished() <= 2 * line.counters.bakes
+            with EmbeddedBroker(broker.kind, broker.address.port) as back:
+                async with outsider(back) as seen:
+                    final = await running
+                    assert (final.bakes, final.finals, final.problems) == (12, 12, ())
+                    await seen.until(lambda: seen.verdicts("final"))
+
+    asyncio.run(scenario())
