@@ -39,6 +39,7 @@ class _Rows:
     height: int
     kernel: int
     stride: int
+    step: int  # words from window to window
     spare: int  # words for outputs that do not exist (generated.c)
 
     def half(self, cores: int) -> int:
@@ -59,9 +60,12 @@ def _rows(operator: Conv2D, graph: Graph) -> _Rows | None:
         return None
     if (window.height, window.width) == (1, 1):
         pixels = (window.stride_h, window.stride_w) != (1, 1) and (window.pad_top, window.pad_left) == (0, 0)
-        return _Rows(width * operator.weights.shape[3], width, height, 1, 1, spare) if pixels else None
+        depth = operator.weights.shape[3]
+        return _Rows(width * depth, width, height, 1, 1, depth, spare) if pixels else None
     pitch = ((width - 1) * window.stride_w + window.width) * operator.weights.shape[3]
-    return _Rows(pitch, width, height, window.height, window.stride_h, spare)
+    return _Rows(
+        pitch, width, height, window.height, window.stride_h, window.stride_w * operator.weights.shape[3], spare
+    )
 
 
 def work_words(graph: Graph, cores: int, most: int) -> int:
@@ -93,7 +97,7 @@ def bands_of(operator: Conv2D, graph: Graph, cores: int, words: int) -> Bands | 
     if pairs * code + packed * BAND_CYCLES >= windows * (code + WINDOW_CYCLES * taps):
         return None
     return Bands(
-        layout=Rows(operator.window.width * operator.weights.shape[3], rows.pitch),
+        layout=Rows(operator.window.width * operator.weights.shape[3], rows.pitch, rows.step),
         pairs=pairs,
         shared_pairs=rows.half(2) * rows.width,
         packing=packed * BAND_CYCLES / pairs,

@@ -8,8 +8,8 @@ within 16 signed bits. Then it is drained: ASRS by 16 leaves bit 15 in the carry
 pixel's sum H is exact, and the words themselves are summed modulo 2^32; in the end the first pixel's sum is that less
 H << 16. Then comes the requantisation that prover.py found; the interpolator (INTERP1) shifts and clamps.
 
-Registers while summing: r0 window, r1 and r3 block sums of both channels, r2 product, r4 zero, r5-r7 words, r8 and r10
-sums of H, r9 and r11 sums of words, r12 start of the window, lr first pixel's output; at [sp] the second's.
+Registers while summing: r0 window, r1 and r3 block sums of both channels, r4 and r5 sums of H, r2 product, r6 and r7
+words, r9 and r11 sums of words, r8 INTERP1, r12 start of the window, lr and r10 outputs of the first and second pixel.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from firmware_sim.compiler.prover import BASE, EXACT, F1, F2X, Requantisation
 
 LANE_MAX = 32_767
-CHUNK = 3  # words of an LDM
+CHUNK = 2  # words of an LDM
 POOL_REACH = 700  # bytes of code after which waiting literals are placed; LDR reaches 1,020
 MAX_OFFSET = 31  # of STRB
 SIO_INTERP = 0xD0000080  # ACCUM0 of INTERP1 at +64, PEEK_LANE0 at +96 (RP2040 datasheet 2.3.1.7)
 ACCUM0, PEEK_LANE0 = 64, 96
-CONSTANT = -1
+COUNT = 48  # place on the stack of pairs left, the fifth argument
 Signed = NDArray[np.int8]
 
 
@@ -37,6 +37,7 @@ class Rows:
 
     words: int  # of a row of the window
     pitch: int  # words from row to row
+    step: int  # words from window to window
 
     def place(self, tap: int) -> int:
         """The word of a tap."""
@@ -119,7 +120,7 @@ def dense_code(
     unread: NDArray[np.bool_] | None = None,
     rows: Rows | None = None,
 ) -> Assembly:
-    """The function `name`: void (const int32_t *window, int8_t *first, int8_t *second, int32_t *exact).
+    """The function `name`, an nn_code of nn.h; its cycles are those of one pair.
 
     `weights` int8 [O, K]; `constants` int64 [O]: the output of channels without weights. The sums of the channels
     whose form is exact go to `exact`, first and second pixel's, channel by channel. `channels`: only the first of these
@@ -129,7 +130,9 @@ def dense_code(
     code = Assembly(name)
     code.lines += [f'    .section .text.{name}, "ax"', f"    .global {name}", f"    .type {name}, %function"]
     code.lines += ["    .balign 4", "    .thumb_func", f"{name}:"]
-    _prologue(code)
+    layout = rows or Rows(weights.shape[1], 0, weights.shape[1])
+    _prologue(code, name)
+    code.cycles = 0
     begin, end = channels or (0, len(weights))
     mine = (np.arange(len(weights)) >= begin) & (np.arange(len(weights)) < end)  # [O]
     empty = mine & ~weights.any(axis=1)  # [O]
@@ -138,29 +141,60 @@ def dense_code(
     for at in range(0, len(live), 2):
         group = live[at : at + 2]
         code.place_pool(name, 14 * weights.shape[1] + 200)
-        _sums(code, [weights[c].astype(int).tolist() for c in group], rows or Rows(weights.shape[1], 0))
+        _sums(code, [weights[c].astype(int).tolist() for c in group], layout)
         _outputs(code, name, group, forms, exact_index)
     if unread is not None:
         empty &= ~unread
     code.place_pool(name, 6 * int(empty.sum()) + 64)
     _constants(code, [int(c) for c in np.flatnonzero(empty)], constants)
+    _again(code, name, layout, len(weights))
+    cycles = code.cycles
     _epilogue(code)
+    code.cycles = cycles
     code.lines += ["    .ltorg", f"    .size {name}, . - {name}"]
     return code
 
 
-def _prologue(code: Assembly) -> None:
+def _prologue(code: Assembly, name: str) -> None:
     code.emit("push {r3-r7, lr}", 7)
     for high in (8, 9, 10, 11):
         code.emit(f"mov r{high - 4}, r{high}")
     code.emit("push {r4-r7}", 5)
-    code.emit("push {r2, r3}", 3)  # [sp] second pixel's output, [sp, #4] exact sums
+    # overlays move: the loop's address is found where the code is
+    code.emit(f"adr r4, .Lpair_{name}")
+    code.emit("adds r4, #1")
+    code.emit("push {r3, r4}", 3)  # [sp] exact sums, [sp, #4] the loop
+    code.emit("mov r10, r2")
+    code.load("r4", SIO_INTERP)
+    code.emit("mov r8, r4")
     code.emit("mov r12, r0")
     code.emit("mov lr, r1")
+    code.lines += ["    .balign 4", f".Lpair_{name}:"]
+    code.bytes += 2
+
+
+def _again(code: Assembly, name: str, layout: Rows, channels: int) -> None:
+    """The next pair, if there is one."""
+    code.emit(f"ldr r1, [sp, #{COUNT}]", 2)
+    code.emit("subs r1, #1")
+    code.emit(f"beq .Ldone_{name}")
+    code.emit(f"str r1, [sp, #{COUNT}]", 2)
+    code.emit("mov r0, r12")
+    _skip(code, 4 * layout.step)
+    code.emit("mov r12, r0")
+    code.emit("mov r1, lr")
+    advance(code, "r1", channels)
+    code.emit("mov lr, r1")
+    code.emit("mov r1, r10")
+    advance(code, "r1", channels)
+    code.emit("mov r10, r1")
+    code.emit("ldr r0, [sp, #4]", 2)
+    code.emit("bx r0", 2)
+    code.lines.append(f".Ldone_{name}:")
 
 
 def _epilogue(code: Assembly) -> None:
-    code.emit("pop {r2, r3}", 3)
+    code.emit("add sp, #8")
     code.emit("pop {r4-r7}", 5)
     for high in (8, 9, 10, 11):
         code.emit(f"mov r{high}, r{high - 4}")
@@ -169,16 +203,16 @@ def _epilogue(code: Assembly) -> None:
 
 def _sums(code: Assembly, rows: list[list[int]], layout: Rows) -> None:
     """The dot products of one or two channels: afterwards L and H of the first in r1, r2, of the second in r3, r5."""
-    accumulators, highs, wholes = ("r1", "r3"), ("r8", "r10"), ("r9", "r11")
+    accumulators, highs, wholes = ("r1", "r3"), ("r4", "r5"), ("r9", "r11")
     blocks = [Block() for _ in rows]
     code.emit("mov r0, r12")
-    code.emit("movs r4, #0")
+    for high in highs[: len(rows)]:
+        code.emit(f"movs {high}, #0")
 
     def drain(i: int) -> None:
         code.emit(f"asrs r2, {accumulators[i]}, #16")
-        code.emit("adcs r2, r4")
-        for high, low in ((highs[i], "r2"), (wholes[i], accumulators[i])):
-            code.emit(f"{'add' if blocks[i].drained else 'mov'} {high}, {low}")
+        code.emit(f"adcs {highs[i]}, r2")
+        code.emit(f"{'add' if blocks[i].drained else 'mov'} {wholes[i]}, {accumulators[i]}")
         blocks[i].drain()
 
     def product(i: int, weight: int, word: str) -> None:
@@ -209,7 +243,7 @@ def _sums(code: Assembly, rows: list[list[int]], layout: Rows) -> None:
         needed = needed[len(run) :]
         _skip(code, 4 * (layout.place(run[0]) - position))
         position = layout.place(run[0])
-        words = {k: f"r{5 + i}" for i, k in enumerate(run)}
+        words = {k: f"r{6 + i}" for i, k in enumerate(run)}
         code.emit("ldm r0!, {" + ", ".join(words.values()) + "}", 1 + len(run))
         position += len(run)
         for i, row in enumerate(rows):
@@ -218,13 +252,13 @@ def _sums(code: Assembly, rows: list[list[int]], layout: Rows) -> None:
                 if row[k]:
                     product(i, row[k], words[k])
     for i, block in enumerate(blocks):
-        high, low = ("r2", "r5")[i], accumulators[i]
-        code.emit(f"asrs {high}, {low}, #16")
-        code.emit(f"adcs {high}, r4")
+        low = accumulators[i]
+        high, rest = ("r2", "r4") if i == 0 else ("r5", "r6")
+        code.emit(f"asrs {'r2' if i == 0 else 'r6'}, {low}, #16")
+        code.emit(f"adcs {high}, {rest}")
         if not block.drained:
             code.emit(f"sxth {low}, {low}")
             continue
-        code.emit(f"add {high}, {highs[i]}")
         code.emit(f"add {low}, {wholes[i]}")
         code.emit(f"lsls r6, {high}, #16")
         code.emit(f"subs {low}, {low}, r6")
@@ -251,12 +285,12 @@ def _outputs(code: Assembly, name: str, group: list[int], forms: Requantisation,
     lanes = [(group[0], "r1", 0), (group[0], "r2", 1)]
     if len(group) == 2:
         lanes += [(group[1], "r3", 0), (group[1], "r5", 1)]
-    code.load("r0", SIO_INTERP)
+    code.emit("mov r0, r8")
     pointers: dict[int, int] = {}  # 0: r1, 1: r2, to the base that it holds
     for channel, sum_register, pixel in lanes:
         form = int(forms.form[channel])
         if form == EXACT:
-            code.emit("ldr r7, [sp, #4]", 2)
+            code.emit("ldr r7, [sp]", 2)
             offset = 8 * exact_index[channel] + 4 * pixel
             code.load("r6", offset)
             code.emit(f"str {sum_register}, [r7, r6]", 2)
@@ -265,7 +299,7 @@ def _outputs(code: Assembly, name: str, group: list[int], forms: Requantisation,
         register, base = f"r{1 + pixel}", channel - channel % (MAX_OFFSET + 1)
         if pixel not in pointers:
             # the first channel's sums are in these registers until here
-            code.emit(f"mov {register}, lr" if pixel == 0 else f"ldr {register}, [sp]", 1 if pixel == 0 else 2)
+            code.emit(f"mov {register}, {'lr' if pixel == 0 else 'r10'}")
             pointers[pixel] = 0
         advance(code, register, base - pointers[pixel])
         pointers[pixel] = base
@@ -324,7 +358,7 @@ def _constants(code: Assembly, channels: list[int], values: NDArray[np.int64]) -
     if not channels:
         return
     code.emit("mov r1, lr")
-    code.emit("ldr r2, [sp]", 2)
+    code.emit("mov r2, r10")
     held, base = None, 0
     for channel in channels:
         value = int(values[channel]) & 255

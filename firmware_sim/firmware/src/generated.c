@@ -9,6 +9,14 @@
 #include "pair.h"
 #include "requantise.h"
 
+/* Words from a window to that of the next pair. */
+static uint32_t window_step(const struct nn_layer *layer)
+{
+    if (layer->generated->pitch)
+        return layer->kernel_h == 1 && layer->kernel_w == 1 ? layer->in_c : (uint32_t)layer->stride_w * layer->in_c;
+    return (uint32_t)layer->kernel_h * layer->kernel_w * layer->in_c;
+}
+
 #ifdef __ARM_ARCH_6M__
 
 static nn_code *code_of(const struct nn_layer *layer, const struct nn_part *part)
@@ -17,10 +25,10 @@ static nn_code *code_of(const struct nn_layer *layer, const struct nn_part *part
 }
 
 static void run_code(const struct nn_layer *layer, const struct nn_part *part, nn_code *code, const int32_t *window,
-                     int8_t *first, int8_t *second)
+                     int8_t *first, int8_t *second, uint32_t count)
 {
     (void)layer;
-    code(window, first, second, part->work->sums);
+    code(window, first, second, part->work->sums, count);
 }
 
 #else
@@ -54,15 +62,13 @@ static nn_code *code_of(const struct nn_layer *layer, const struct nn_part *part
     return NULL;
 }
 
-/* The plain C twin of the generated code: pixel by pixel, no pairs. */
-static void run_code(const struct nn_layer *layer, const struct nn_part *part, nn_code *code, const int32_t *window,
-                     int8_t *first, int8_t *second)
+static void twin_pair(const struct nn_layer *layer, const struct nn_part *part, const int32_t *window, int8_t *first,
+                      int8_t *second)
 {
     uint32_t row = (uint32_t)layer->kernel_w * layer->in_c, taps = layer->kernel_h * row;
     uint32_t pitch = layer->generated->pitch ? layer->generated->pitch : row;
     const int8_t *w = layer->generated->weights + part->channel * taps;
     int32_t *exact = part->work->sums;
-    (void)code;
     for (uint32_t c = part->channel; c < part->channel_end; c++, w += taps) {
         int32_t low = 0, high = 0;
         for (uint32_t i = 0; i < taps; i++) {
@@ -79,6 +85,16 @@ static void run_code(const struct nn_layer *layer, const struct nn_part *part, n
         first[c] = twin_output(layer, form, low);
         second[c] = twin_output(layer, form, high);
     }
+}
+
+/* The plain C twin of the generated code: pixel by pixel, no pairs. */
+static void run_code(const struct nn_layer *layer, const struct nn_part *part, nn_code *code, const int32_t *window,
+                     int8_t *first, int8_t *second, uint32_t count)
+{
+    uint32_t step = window_step(layer);
+    (void)code;
+    for (; count; count--, window += step, first += layer->out_c, second += layer->out_c)
+        twin_pair(layer, part, window, first, second);
 }
 
 #endif
@@ -102,6 +118,20 @@ static void finish_exact(const struct nn_layer *layer, const struct nn_part *par
     }
 }
 
+/* `count` pairs of pixels, and what the code leaves. */
+static void run_pairs(const struct nn_layer *layer, const struct nn_part *part, nn_code *code, const int32_t *window,
+                      int8_t *first, int8_t *second, uint32_t count)
+{
+    if (layer->generated->exact_count == 0 && count) {
+        run_code(layer, part, code, window, first, second, count);
+        return;
+    }
+    for (; count; count--, window += window_step(layer), first += layer->out_c, second += layer->out_c) {
+        run_code(layer, part, code, window, first, second, 1);
+        finish_exact(layer, part, first, second);
+    }
+}
+
 /* All windows of one kernel row each, or pixels that make no pairs of rows: packed one by one. */
 static void run_tiles(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
@@ -116,12 +146,10 @@ static void run_tiles(const struct nn_layer *layer, int8_t *arena, const struct 
         uint32_t count = left < 2 * pairs ? left : 2 * pairs;
         if (!layer->packed)
             conv_pack_tile(layer, input, pixel, pairs, count, size, words);
-        for (uint32_t i = 0; i < pairs; i++) {
-            int8_t *first = out + i * channels, *second = pairs + i < count ? first + pairs * channels : first;
-            run_code(layer, part, code, words + i * size, first, second);
-            if (layer->generated->exact_count != 0)
-                finish_exact(layer, part, first, second);
-        }
+        uint32_t both = count / 2; /* an odd pixel is a pair with itself */
+        run_pairs(layer, part, code, words, out, out + pairs * channels, both);
+        if (both < pairs)
+            run_pairs(layer, part, code, words + both * size, out + both * channels, out + both * channels, 1);
         pixel += count;
         left -= count;
         out += count * channels;
@@ -144,14 +172,13 @@ static void run_bands(const struct nn_layer *layer, int8_t *arena, const struct 
         int8_t *first = arena + layer->output_offset + band.row * width * channels;
         if (!layer->packed)
             band_pack(&band, arena + layer->input_offset, words);
-        for (uint32_t i = 0; i < band.pairs; i++, row += band.down * band.pitch) {
-            const int32_t *window = row;
-            for (uint32_t x = 0; x < width; x++, window += band.across, first += channels) {
-                int8_t *second = i < both ? first + band.half * width * channels : nowhere;
-                run_code(layer, part, code, window, first, second);
-                if (layer->generated->exact_count != 0)
-                    finish_exact(layer, part, first, second);
+        for (uint32_t i = 0; i < band.pairs; i++, row += band.down * band.pitch, first += width * channels) {
+            if (i < both) {
+                run_pairs(layer, part, code, row, first, first + band.half * width * channels, width);
+                continue;
             }
+            for (uint32_t x = 0; x < width; x++)
+                run_pairs(layer, part, code, row + x * band.across, first + x * channels, nowhere, 1);
         }
     }
 }

@@ -51,9 +51,10 @@ struct nn_form {
     int32_t m, b;
 };
 
-/* Generated code for two pixels: `window` has a word a tap, first pixel + (second << 16); the outputs go to `first` and
- * `second`, the sums of the channels in `exact_channels`, without bias, to `exact`, two a channel. */
-typedef void nn_code(const int32_t *window, int8_t *first, int8_t *second, int32_t *exact);
+/* Generated code for `count` >= 1 pairs of pixels: `window` has a word a tap, first pixel + (second << 16), and the next
+ * window begins where the layer's packing has it; the outputs go to `first` and `second`, pixel after pixel, the sums of
+ * the channels in `exact_channels`, without bias, to `exact`, two a channel: where there are any, count is 1. */
+typedef void nn_code(const int32_t *window, int8_t *first, int8_t *second, int32_t *exact, uint32_t count);
 
 /* Code in flash that runs from a slot in SRAM (overlay.h). */
 struct nn_overlay {
