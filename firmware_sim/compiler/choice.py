@@ -6,6 +6,7 @@
 | sram | in SRAM | the kernels' | the weights |
 | overlay | in the code | generated, loaded by DMA in chunks (overlay.py) | the two slots that all share |
 | code | in the code, or of depthwise layers in flash | generated | the code |
+| code alone | in the code, or beside it | generated; depthwise layers of which no channel needs the kernels | both |
 | code+sram | in SRAM | generated | both; depthwise layers only |
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from firmware_sim.compiler.emit_layers import WORK_WORDS, weight_rows
+from firmware_sim.compiler.emit_layers import WORK_WORDS, GeneratedDepthwise, weight_rows
 from firmware_sim.compiler.generated import Candidate, kernel_cycles
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, Operator
 from firmware_sim.compiler.overlay import overlay_cycles
@@ -53,6 +54,11 @@ class Plan:
         )
 
 
+def _reads_weights(made: Candidate) -> bool:
+    """Whether some channels of a depthwise layer run the kernels on pairs."""
+    return isinstance(made.generated, GeneratedDepthwise) and bool(made.generated.rest)
+
+
 def weight_bytes(operator: Operator) -> int:
     """Weights of a convolution as the kernels want them."""
     return weight_rows(operator).size if isinstance(operator, Conv2D | DepthwiseConv2D) else 0
@@ -67,6 +73,8 @@ def states_of(
     states = [State("flash", kernel + stalls, 0), State("sram", kernel, weights)]
     if made is None:
         return states
+    if isinstance(operator, DepthwiseConv2D) and not _reads_weights(made):
+        return [*states, State("code alone", made.cycles, made.bytes)]
     if isinstance(operator, DepthwiseConv2D):
         return [
             *states,

@@ -34,6 +34,7 @@ SPLITS: tuple[tuple[int, ...], ...] = (
 )
 MAX_OFFSET = 31  # of STRB
 M, B, K, DISTANCE, ROWS = 36, 40, 44, 48, 52  # places on the stack, behind nine weights
+ARGUMENT = 36 + 56  # place on the stack of the fifth argument
 FRAME_BYTES = 56
 NEAR = 240  # bytes that a conditional branch reaches
 
@@ -172,12 +173,11 @@ class _Loop:
         code.emit("mov r12, r2")
         if self.channel is None:
             code.emit("mov r2, sp")
-            for registers in ("r3-r7", "r3-r7", "r3-r5"):
-                code.emit(f"ldm r1!, {{{registers}}}", 6)
-                code.emit(f"stm r2!, {{{registers}}}", 6)
-        else:
-            code.emit(f"ldr r4, [r1, #{DISTANCE}]", 2)
-            code.emit(f"str r4, [sp, #{DISTANCE}]", 2)
+            for _ in range(3):
+                code.emit("ldm r1!, {r3-r6}", 5)
+                code.emit("stm r2!, {r3-r6}", 5)
+        code.emit(f"ldr r4, [sp, #{ARGUMENT}]", 2)
+        code.emit(f"str r4, [sp, #{DISTANCE}]", 2)
 
     def _epilogue(self) -> None:
         code = self.code

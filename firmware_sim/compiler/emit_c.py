@@ -21,12 +21,14 @@ GATE_LUT_SIZE = 256  # nn.h, NN_GATE_LUT_SIZE
 MAX_LABELS = 16  # nn.h, NN_MAX_LABELS
 MAX_SIDE = 65_535  # nn.h holds sides as uint16
 Q15 = 32768
-# names of generated functions, which only the chip has
-CHANNEL_CODE = (
+# generated functions are the chip's, what their twins work from is other machines'
+ONE_SIDE = (
     "#ifdef __ARM_ARCH_6M__",
-    "#define CHANNEL_CODE(name) name",
+    "#define CHIP(name) name",
+    "#define HOST(name) NULL",
     "#else",
-    "#define CHANNEL_CODE(name) NULL",
+    "#define CHIP(name) NULL",
+    "#define HOST(name) name",
     "#endif",
     "",
 )
@@ -85,7 +87,7 @@ def emit_model(graph: Graph, sha256: bytes, arena: ArenaPlan, placed: Placement,
         "",
         '#include "kernels.h"',
         "",
-        *CHANNEL_CODE,
+        *ONE_SIDE,
     ]
     for layer in layers:
         lines += layer.tables

@@ -70,6 +70,7 @@ class GeneratedDepthwise:
     forms: Requantisation
     channels: dict[str, list[Channel]]  # by function
     rest: list[int]
+    own: bool  # a function a channel, which knows the channel's numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +173,7 @@ def layers_of(
         plain_tables = bool(len(generated.exact))
         kernel = "generated_conv_2d"
         tables += _generated_tables(position, operator, generated)
-    if isinstance(operator, Conv2D | DepthwiseConv2D) and not isinstance(generated, Generated):
+    if isinstance(operator, Conv2D | DepthwiseConv2D) and (generated is None or _has_rest(generated)):
         fields["weights"] = table("int8_t", "weights", weight_rows(operator).ravel(), section)
     if isinstance(operator, Conv2D | DepthwiseConv2D) and plain_tables:
         fields["bias"] = table("int32_t", "bias", folded_bias(operator, into.zero_point))  # [O]
@@ -297,19 +298,21 @@ def _generated_chunk(position: int, generated: Generated, chunk: Chunk) -> list[
 
 def _depthwise_tables(position: int, generated: GeneratedDepthwise) -> list[str]:
     """`struct nn_depthwise` and its channels."""
-    rows = [
-        (c.index, f"    {{CHANNEL_CODE({name}), {c.m}, {c.b}, {c.index}, {c.k}}},")
-        for name, channels in generated.channels.items()
-        for c in channels
-    ]
-    rest = generated.rest
+    coded = sorted((c.index, name, c) for name, channels in generated.channels.items() for c in channels)
+    rows = [f"    {{{', '.join(map(str, (*c.taps, c.m, c.b, c.k)))}}}," for _, _, c in coded]
+    numbers = [f"static const int32_t numbers_{position}[{len(rows)}][12] = {{", *rows, "};"] if rows else []
+    own, rest = generated.own, generated.rest
     return [
         "#ifdef __ARM_ARCH_6M__",
-        *(f"void {name}(const int32_t *, const int32_t *, int8_t *, uint32_t);" for name in generated.channels),
+        *(f"nn_depthwise_code {name};" for name in generated.channels),
         "#endif",
+        *([ON_HOST, *numbers, "#endif"] if own else numbers),
         *(array(f"static const uint16_t rest_{position}[{len(rest)}]", rest) if rest else []),
         *([f"static const struct nn_depthwise_channel channels_{position}[{len(rows)}] = {{"] if rows else []),
-        *(row for _, row in sorted(rows)),
+        *(
+            f"    {{CHIP({name}), {'HOST' if own else ''}(numbers_{position}[{i}]), {channel}}},"
+            for i, (channel, name, _) in enumerate(coded)
+        ),
         *(["};"] if rows else []),
         f"static const struct nn_depthwise depthwise_{position} = {{ /* {generated.forms.verdict()} */",
         f"    .shift = {generated.forms.shift}, .count = {len(rows)},",
@@ -318,6 +321,11 @@ def _depthwise_tables(position: int, generated: GeneratedDepthwise) -> list[str]
         "};",
         "",
     ]
+
+
+def _has_rest(generated: Generated | GeneratedDepthwise) -> bool:
+    """Whether some channels run the kernels on pairs, with the layer's weights."""
+    return isinstance(generated, GeneratedDepthwise) and bool(generated.rest)
 
 
 def _signed(zero_point: int) -> int:

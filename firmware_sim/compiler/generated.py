@@ -26,7 +26,7 @@ from firmware_sim.compiler.split import PACK_CYCLES, balanced
 MAX_EXACT = 64  # nn.h, NN_WORK_SUMS: two sums a channel
 PAIR_CYCLES, PAIR_OUTPUT_CYCLES = 3.6, 55.0  # of the kernels on pairs, a MAC and an output (decision 0091)
 PAIR_DEPTHWISE_CYCLES = 100.0  # of the kernels on pairs, an output, packing left out
-CHANNEL_BYTES = 16  # nn.h, struct nn_depthwise_channel
+CHANNEL_BYTES, NUMBERS_BYTES = 12, 48  # nn.h, struct nn_depthwise_channel
 MAX_LOOPS = 3  # of a depthwise layer
 OWN_PAIRS = 250  # of pixels: with so many, code for each depthwise channel is worth its bytes
 PLAIN_CYCLES = 15.0  # a MAC of the plain kernels
@@ -170,10 +170,10 @@ def depthwise_candidate(position: int, operator: DepthwiseConv2D, graph: Graph, 
         code[name], users[name] = layer_code(name, split, geometry, wide=wide), group
     rows = (height + 1) // 2
     coded = {channel.index for channel in numbers}
-    generated = GeneratedDepthwise(forms, users, [int(c) for c in np.flatnonzero(needed) if c not in coded])
+    generated = GeneratedDepthwise(forms, users, [int(c) for c in np.flatnonzero(needed) if c not in coded], own)
     instead = 2 * rows * width * PAIR_DEPTHWISE_CYCLES * len(generated.rest)
     cycles = instead + sum(rows * code[name].cycles * len(group) for name, group in users.items())
-    size = sum(made.bytes for made in code.values()) + CHANNEL_BYTES * len(numbers)
+    size = sum(made.bytes for made in code.values()) + (CHANNEL_BYTES + (0 if own else NUMBERS_BYTES)) * len(numbers)
     return Candidate(generated, tuple(code.values()), cycles / cores, size - 9 * len(numbers))
 
 

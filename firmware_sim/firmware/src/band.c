@@ -2,7 +2,6 @@
 
 #include <stddef.h>
 
-#include "pack.h"
 #include "pair.h"
 
 /* Windows of one pixel: only those that a stride does not skip are packed. They have no padding. */
@@ -25,6 +24,7 @@ struct band band_of(const struct nn_layer *layer, uint32_t values, uint32_t firs
             words[i] = zero;
     return (struct band){
         .layer = layer,
+        .words = words,
         .values = values,
         .pitch = pitch,
         .first = first,
@@ -42,89 +42,114 @@ static bool is_inside(const struct nn_layer *layer, int32_t y)
     return y >= 0 && y < layer->in_h;
 }
 
-bool band_begin(struct band *band)
+/* Rows of the output that a stride makes of the input's pixels, each a run of its own. */
+static void find_points(struct band *band)
 {
     const struct nn_layer *layer = band->layer;
+    uint32_t line = (uint32_t)layer->in_w * layer->in_c, row = band->row * layer->stride_h;
+    band->runs[0] = (struct band_run){
+        .rows = {
+            .out = band->words,
+            .distance = (int32_t)(band->half * layer->stride_h * line),
+            .step = 1,
+            .count = layer->in_c,
+            .rows = layer->out_w,
+            .pitch = layer->in_c,
+            .line = (uint32_t)layer->stride_w * layer->in_c,
+        },
+        .offset = row * line,
+    };
+}
+
+/* The band's rows, those that are packed alike together. */
+static void find_runs(struct band *band)
+{
+    const struct nn_layer *layer = band->layer;
+    uint32_t values = band->values, line = (uint32_t)layer->in_w * layer->in_c, left = layer->pad_left * values;
+    uint32_t inside = layer->in_w * values, room = band->pitch - left;
+    uint32_t rows = (band->pairs - 1) * layer->stride_h + layer->kernel_h;
+    int32_t top = (int32_t)(band->row * layer->stride_h) - layer->pad_top;
+    int32_t distance = (int32_t)(band->half * layer->stride_h);
+    struct band_run *last = NULL;
+    band->run_count = 0;
+    for (uint32_t row = 0; row < rows; row++) {
+        int32_t y = top + (int32_t)row;
+        bool first = is_inside(layer, y), second = is_inside(layer, y + distance);
+        if (last != NULL && last->first == first && last->second == second) {
+            last->rows.rows++;
+            continue;
+        }
+        last = &band->runs[band->run_count++];
+        *last = (struct band_run){
+            .first = first,
+            .second = second,
+            .rows = {
+                .out = band->words + row * band->pitch + left,
+                .distance = distance * (int32_t)line,
+                .step = values == 1 ? layer->in_c : 1,
+                .count = room < inside ? room : inside,
+                .rows = 1,
+                .pitch = band->pitch,
+                .line = line,
+            },
+            .offset = first ? (uint32_t)y * line : second ? (uint32_t)(y + distance) * line : 0,
+        };
+    }
+}
+
+bool band_begin(struct band *band)
+{
     uint32_t stop = band->first + band->half;
     if (band->row >= stop)
         return false;
     band->pairs = stop - band->row < band->most ? stop - band->row : band->most;
-    band->y = (int32_t)(band->row * layer->stride_h) - layer->pad_top;
-    band->run_count = 0;
-    int32_t distance = (int32_t)(band->half * layer->stride_h);
-    uint32_t rows = (band->pairs - 1) * layer->stride_h + layer->kernel_h;
-    struct band_run *last = NULL;
-    for (uint32_t row = 0; row < rows; row++) {
-        int32_t y = band->y + (int32_t)row;
-        bool first = is_inside(layer, y), second = is_inside(layer, y + distance);
-        if (last != NULL && last->first == first && last->second == second) {
-            last->rows++;
-            continue;
-        }
-        last = &band->runs[band->run_count++];
-        *last = (struct band_run){first, second, row, 1};
-    }
+    if (is_pointwise(band->layer))
+        find_points(band);
+    else
+        find_runs(band);
     return true;
 }
 
-/* Of a row of the output a call. */
-static void pack_points(const struct band *band, const int8_t *input, int32_t *words)
+/* One row of the output a call. */
+static void pack_points(const struct band *band, const int8_t *input)
 {
     const struct nn_layer *layer = band->layer;
-    uint32_t line = (uint32_t)layer->in_w * layer->in_c, both = band_both(band);
-    struct pack_rows pixels = {
-        .out = words,
-        .first = input + (uint32_t)band->y * line,
-        .distance = (int32_t)(band->half * layer->stride_h * line),
-        .step = 1,
-        .count = layer->in_c,
-        .rows = layer->out_w,
-        .pitch = layer->in_c,
-        .line = (uint32_t)layer->stride_w * layer->in_c,
-    };
-    for (uint32_t i = 0; i < band->pairs; i++, pixels.out += band->pitch, pixels.first += layer->stride_h * line) {
+    struct pack_rows pixels = band->runs[0].rows;
+    uint32_t step = layer->stride_h * (uint32_t)layer->in_w * layer->in_c, both = band_both(band);
+    pixels.first = input + band->runs[0].offset;
+    for (uint32_t i = 0; i < band->pairs; i++, pixels.out += band->pitch, pixels.first += step) {
         if (i == both)
             pixels.distance = 0;
         pack_both(&pixels);
     }
 }
 
-void band_pack(const struct band *band, const int8_t *input, int32_t *words)
+/* Rows of which not both pixels lie inside. */
+static void pack_border(const struct band_run *run, int32_t zero)
 {
-    const struct nn_layer *layer = band->layer;
-    uint32_t values = band->values, line = (uint32_t)layer->in_w * layer->in_c, left = layer->pad_left * values;
-    uint32_t inside = layer->in_w * values, room = band->pitch - left;
-    int32_t zero = layer->input_zero_point, distance = (int32_t)(band->half * layer->stride_h);
-    struct pack_rows rows = {
-        .step = values == 1 ? layer->in_c : 1,
-        .count = room < inside ? room : inside,
-        .pitch = band->pitch,
-        .line = line,
-        .distance = distance * (int32_t)line,
-    };
-    if (is_pointwise(layer)) {
-        pack_points(band, input, words);
-        return;
-    }
-    for (uint32_t i = 0; i < band->run_count; i++) {
-        const struct band_run *run = &band->runs[i];
-        int32_t y = band->y + (int32_t)run->row;
-        rows.out = words + run->row * band->pitch + left;
-        if (run->first && run->second) {
-            rows.rows = run->rows;
-            rows.first = input + (uint32_t)y * line;
-            pack_both(&rows);
+    struct pack_rows row = run->rows;
+    for (uint32_t i = 0; i < run->rows.rows; i++, row.out += row.pitch, row.first += row.line) {
+        if (run->first || run->second) {
+            pack_one(&row, run->first ? 0 : 16, run->first ? pair(0, zero) : zero);
             continue;
         }
-        for (uint32_t row = 0; row < run->rows; row++, y++, rows.out += band->pitch) {
-            if (!run->first && !run->second) {
-                for (uint32_t x = 0; x < rows.count; x++)
-                    rows.out[x] = pair(zero, zero);
-                continue;
-            }
-            rows.first = input + (uint32_t)(run->first ? y : y + distance) * line;
-            pack_one(&rows, run->first ? 0 : 16, run->first ? pair(0, zero) : zero);
-        }
+        for (uint32_t x = 0; x < row.count; x++)
+            row.out[x] = pair(zero, zero);
+    }
+}
+
+void band_pack(struct band *band, const int8_t *input)
+{
+    if (is_pointwise(band->layer)) {
+        pack_points(band, input);
+        return;
+    }
+    for (struct band_run *run = band->runs; run < band->runs + band->run_count; run++) {
+        run->rows.first = input + run->offset;
+        if (run->first && run->second)
+            pack_both(&run->rows);
+        else
+            pack_border(run, band->layer->input_zero_point);
     }
 }
 

@@ -6,16 +6,19 @@
 #include <stdbool.h>
 
 #include "nn.h"
+#include "pack.h"
 
 /* Rows of a band that are packed alike: which of both pixels' rows lie inside the input. */
 struct band_run {
     bool first, second;
-    uint32_t row, rows; /* in the band */
+    struct pack_rows rows; /* but for `first`, which is `offset` bytes behind the input's [0][0] */
+    uint32_t offset;
 };
 #define BAND_MAX_RUNS 6u
 
 struct band {
     const struct nn_layer *layer;
+    int32_t *words;      /* the work area */
     uint32_t values;     /* of a pixel, packed beside each other: 1 or in_c */
     uint32_t pitch;      /* words of a packed row */
     uint32_t first, end; /* output rows of the whole */
@@ -23,7 +26,6 @@ struct band {
     uint32_t row, pairs; /* first output row of the band, and how many */
     uint32_t down, across; /* packed rows and values from window to window */
     uint32_t most;       /* pairs of rows whose input rows fit the work area */
-    int32_t y;           /* input row of the first packed row */
     struct band_run runs[BAND_MAX_RUNS];
     uint32_t run_count;
 };
@@ -37,7 +39,7 @@ struct band band_of(const struct nn_layer *layer, uint32_t values, uint32_t firs
 bool band_begin(struct band *band);
 
 /* Pack the band of the values at `input`, [0][0] of its first value. */
-void band_pack(const struct band *band, const int8_t *input, int32_t *words);
+void band_pack(struct band *band, const int8_t *input);
 
 /* How many of the band's pairs have a second row. */
 uint32_t band_both(const struct band *band);

@@ -171,7 +171,7 @@ static void run_bands(const struct nn_layer *layer, int8_t *arena, const struct 
         uint32_t both = band_both(&band);
         int8_t *first = arena + layer->output_offset + band.row * width * channels;
         if (!layer->packed)
-            band_pack(&band, arena + layer->input_offset, words);
+            band_pack(&band, arena + layer->input_offset);
         for (uint32_t i = 0; i < band.pairs; i++, row += band.down * band.pitch, first += width * channels) {
             if (i < both) {
                 run_pairs(layer, part, code, row, first, first + band.half * width * channels, width);

@@ -77,17 +77,17 @@ struct nn_generated {
     int32_t after;
 };
 
+/* One channel: `rows` rows of windows from the packed row `x` on; `distance` is the bytes to the second output. */
+typedef void nn_depthwise_code(const int32_t *x, const int32_t *numbers, int8_t *out, uint32_t rows, int32_t distance);
+
 /* A 3x3 depthwise layer as generated code (firmware_sim/compiler/depthwise_code.py). */
 struct nn_depthwise {
     uint8_t shift; /* the last one, which the interpolator does before it clamps to act_min, act_max */
     uint16_t count;
     const struct nn_depthwise_channel {
-        /* `rows` rows of windows from the packed row `x` on; `numbers` is w[9], m, b, k, bytes to the second output.
-         * NULL but on the chip. */
-        void (*code)(const int32_t *x, const int32_t *numbers, int8_t *out, uint32_t rows);
-        int32_t m, b;
-        uint16_t channel;
-        uint8_t k;
+        nn_depthwise_code *code; /* NULL but on the chip */
+        const int32_t *numbers; /* w[9], m, b, k; NULL on the chip for code that knows them */
+        uint32_t channel;
     } *channels; /* [count], by channel */
     uint16_t rest_count;
     const uint16_t *rest; /* channels for the kernels on pairs: only they need bias, multiplier and shift */
