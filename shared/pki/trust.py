@@ -6,6 +6,7 @@ Checked certificates are remembered by their bytes, so that a message costs one 
 from __future__ import annotations
 
 import logging
+import warnings
 from collections import OrderedDict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,7 +110,9 @@ class Trust:
         if len(der) > MAX_CERTIFICATE_BYTES:
             raise DistrustError(f"a certificate has at most {MAX_CERTIFICATE_BYTES} bytes, not {len(der)}")
         try:
-            certificate = x509.load_der_x509_certificate(der)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the library's advice about strangers' certificates
+                certificate = x509.load_der_x509_certificate(der)
             if certificate.issuer != self._ca.subject:
                 raise DistrustError("the certificate is of another authority")
             certificate.verify_directly_issued_by(self._ca)

@@ -137,6 +137,13 @@ def test_rubbish_is_no_certificate(rubbish: bytes) -> None:
         trust.check(rubbish, us(NOW))
 
 
+def test_a_certificate_with_a_negative_serial_is_refused_without_a_word(authority: Authority) -> None:
+    good = der(authority.issue(ONE, NOW))
+    at = good.index(b"\xa0\x03\x02\x01\x02\x02") + 7  # version 3, then the serial number: tag, length, bytes
+    with pytest.raises(DistrustError):  # the library warns, and warnings are errors here
+        Trust.load(authority.folder / files.CA_CERTIFICATE).check(good[:at] + b"\xff" + good[at + 1 :], us(NOW))
+
+
 def test_a_huge_certificate_is_not_parsed(authority: Authority) -> None:
     with pytest.raises(DistrustError, match="at most 2048 bytes"):
         Trust.load(authority.folder / files.CA_CERTIFICATE).check(bytes(1_000_000), us(NOW))
