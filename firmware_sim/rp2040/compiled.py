@@ -23,6 +23,12 @@ def inner(function: Function) -> Function:
     return function
 
 
+def apart(function: Function) -> Function:
+    """As `inner`, but called, not copied into its callers: for what a loop that has no register left does rarely."""
+    function.stays_apart = True  # type: ignore[attr-defined]
+    return inner(function)
+
+
 def entry_point(function: Callable[Parameters, Result]) -> Compiled[Parameters, Result]:
     """Compile a function of arrays and integers that Python calls, when it first does."""
     return Compiled(function)

@@ -266,6 +266,15 @@ def run(S: State, mem: Memory) -> int:
                                     need, turn_is_over = -at, True
                                     break
                                 cycle = at - length
+                            elif length == 1:
+                                at = cycle + 1
+                                if not leading:
+                                    at = busy_by(S, core2, bank_of(address), at)
+                                    if at >= cycle2 and cycle2 < window and cycle2 < S[NEXT_EVENT]:
+                                        need, turn_is_over = at + 1, True
+                                        break
+                                log_bank(S, core, bank_of(address), at)
+                                cycle = at - 1
                             else:
                                 at = cycle
                                 for i in range(length):

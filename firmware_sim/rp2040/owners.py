@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from firmware_sim.rp2040.banks import CORE_SHIFT
 from firmware_sim.rp2040.blocks.xip import is_cached
-from firmware_sim.rp2040.compiled import inner
+from firmware_sim.rp2040.compiled import apart
 from firmware_sim.rp2040.decode import OP_PUSH, OP_STM, OP_STR, OP_STRB, OP_STRH
 from firmware_sim.rp2040.layout import (
     CODE_PAGE_SHIFT,
@@ -26,7 +26,7 @@ STORES = 1 << OP_STR | 1 << OP_STRH | 1 << OP_STRB | 1 << OP_STM | 1 << OP_PUSH
 READ, WRITTEN = 1, 2  # bits in S[OWNERS + page], shifted by 2 for core 1
 
 
-@inner
+@apart
 def must_wait(S: State, core: int, address: int, length: int, store: int) -> bool:
     """Whether the order of an access to `length` words matters to the other core."""
     last = address + 4 * length - 4
@@ -39,7 +39,7 @@ def must_wait(S: State, core: int, address: int, length: int, store: int) -> boo
     return last >= ROM_SIZE
 
 
-@inner
+@apart
 def note_access(S: State, core: int, address: int, length: int, store: int) -> None:
     """Remember an access to `length` words of the SRAM."""
     last = address + 4 * length - 4

@@ -74,7 +74,9 @@ class Function(Assignments):
         self.block(node.body)
         if self.open:
             self.lines.append("  ret void" if self.result == Tuple(()) else "  unreachable")
-        head = f"define {'internal ' if internal else ''}{returned(self.result)} {name}({', '.join(names)}) nounwind {{"
+        attributes = "noinline nounwind" if getattr(self.function, "stays_apart", False) else "nounwind"
+        start = f"define {'internal ' if internal else ''}{returned(self.result)} {name}"
+        head = f"{start}({', '.join(names)}) {attributes} {{"
         return "\n".join([head, "entry:", *self.slots, *self.lines, "}"])
 
     def begin(self, label: str) -> None:
