@@ -85,14 +85,14 @@ def batches() -> Ratio:
 def random_with_heads() -> tuple[SpatialMLLM, Chat]:
     """`pizza-small` with a deeper spatial encoder that has all heads, random weights."""
     loaded = load_checkpoint(SHIPPED)
-    dense = DptHeadConfig(layers=(0, 2, 3, 5), level_channels=(32, 64, 64, 64), features=32, hidden=16)
+    dense = DptHeadConfig(layers=(0, 1, 2, 3), level_channels=(16, 32, 32, 32), features=16, hidden=8)
     vggt = VggtConfig(
-        width=128,
-        depth=6,
+        width=64,
+        depth=4,
         num_heads=4,
-        mlp_size=512,
-        dino=DinoConfig(depth=6, num_heads=4, mlp_size=512, position_grid=10),
-        camera_head=CameraHeadConfig(depth=1, num_heads=4, mlp_size=512),
+        mlp_size=256,
+        dino=DinoConfig(depth=2, num_heads=4, mlp_size=256, position_grid=10),
+        camera_head=CameraHeadConfig(depth=1, num_heads=4, mlp_size=256),
         point_head=dense,
         depth_head=dense,
     )
@@ -104,7 +104,7 @@ def random_with_heads() -> tuple[SpatialMLLM, Chat]:
 
 
 def geometry_once() -> list[Ratio]:
-    """Choosing 8 of 16 frames by space and answering: one pass against two.
+    """Choosing 4 of 8 frames by space and answering: one pass against two.
 
     Twice as the reference does it (518 pixels of width to choose, then the answer's size), and with both passes at the
     answer's size.
@@ -113,22 +113,22 @@ def geometry_once() -> list[Ratio]:
     question, seeds = question_of(load_task("pizza")), iter(range(10_000))
 
     def ask(footage: Footage, *, space_aware: bool) -> None:
-        shown = chat.show(footage, 8, space_aware=space_aware)
+        shown = chat.show(footage, 4, space_aware=space_aware)
         chat.answer([Question(question, (shown,))], 8)
 
     def chosen(footage: Footage, places: list[int]) -> Footage:
         return replace(footage, frames=tuple(footage.frames[place] for place in places), places=tuple(places))
 
     def reference() -> None:
-        footage = _footage(16, next(seeds))
-        ask(chosen(footage, space_aware_frames(model.vggt, footage.frames, 8)), space_aware=False)
+        footage = _footage(8, next(seeds))
+        ask(chosen(footage, space_aware_frames(model.vggt, footage.frames, 4)), space_aware=False)
 
     def same_pixels() -> None:
-        footage = _footage(16, next(seeds))
-        places = chat.show(footage, 8, space_aware=True).places
+        footage = _footage(8, next(seeds))
+        places = chat.show(footage, 4, space_aware=True).places
         ask(chosen(footage, list(places)), space_aware=False)
 
-    once, twice, twice_same = _fastest(lambda: ask(_footage(16, next(seeds)), space_aware=True), reference, same_pixels)
+    once, twice, twice_same = _fastest(lambda: ask(_footage(8, next(seeds)), space_aware=True), reference, same_pixels)
     return [
         Ratio("sampling and answering, one pass against the reference's two", twice, once, "s", 1.7),
         Ratio("the same, against two passes over equal pixels", twice_same, once, "s", None),
