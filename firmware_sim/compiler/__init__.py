@@ -2,7 +2,8 @@
 
 ```
 model.tflite ─► tflite_reader ─► graph.Graph ─┬─► reference.run   its bytes, in numpy
-                (checks all)                  ├─► arena, placement ─► emit_c ─► model_data.c
-                                              └─► prover ─► dense_code, depthwise_code ─► model_code.S
+                (checks all)                  └─► channels, padding (nothing computed twice or for nobody)
+                                                  ├─► arena, placement ─► emit_c ─► model_data.c
+                                                  └─► prover, bands ─► dense_code, depthwise_code ─► model_code.S
 ```
 """

@@ -14,19 +14,16 @@ words, r9 and r11 sums of words, r8 INTERP1, r12 start of the window, lr and r10
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_sim.compiler.assembly import ACCUM0, PEEK_LANE0, SIO_INTERP, Assembly, Block, advance
 from firmware_sim.compiler.prover import BASE, EXACT, F1, F2X, Requantisation
 
-LANE_MAX = 32_767
 CHUNK = 2  # words of an LDM
-POOL_REACH = 700  # bytes of code after which waiting literals are placed; LDR reaches 1,020
 MAX_OFFSET = 31  # of STRB
-SIO_INTERP = 0xD0000080  # ACCUM0 of INTERP1 at +64, PEEK_LANE0 at +96 (RP2040 datasheet 2.3.1.7)
-ACCUM0, PEEK_LANE0 = 64, 96
 COUNT = 48  # place on the stack of pairs left, the fifth argument
 Signed = NDArray[np.int8]
 
@@ -42,73 +39,6 @@ class Rows:
     def place(self, tap: int) -> int:
         """The word of a tap."""
         return tap // self.words * self.pitch + tap % self.words
-
-
-@dataclass(slots=True)
-class Block:
-    """Products summed in one register since the last drain."""
-
-    high: int = 0  # most and least of the first pixel's half
-    low: int = 0
-    products: int = 0
-    drained: bool = False
-
-    def takes(self, weight: int) -> bool:
-        """Whether another product keeps the half within its bound."""
-        high, low = self._grown(weight)
-        return high <= LANE_MAX and low >= -LANE_MAX
-
-    def add(self, weight: int) -> None:
-        """Count a product."""
-        self.high, self.low = self._grown(weight)
-        self.products += 1
-
-    def drain(self) -> None:
-        """Begin anew."""
-        self.high = self.low = self.products = 0
-        self.drained = True
-
-    def _grown(self, weight: int) -> tuple[int, int]:
-        ends = (weight * -128, weight * 127)
-        return self.high + max(ends), self.low + min(ends)
-
-
-@dataclass(slots=True)
-class Assembly:
-    """Lines of a function, with literals placed in time."""
-
-    name: str
-    lines: list[str] = field(default_factory=list)
-    cycles: int = 0
-    bytes: int = 0
-    _literal_at: int | None = None
-    _labels: int = 0
-
-    def emit(self, text: str, cycles: int = 1) -> None:
-        """One two-byte instruction."""
-        self.lines.append(f"    {text}")
-        self.cycles += cycles
-        self.bytes += 2
-
-    def load(self, register: str, value: int) -> None:
-        """A constant: MOVS when it fits, else LDR from the pool."""
-        if 0 <= value <= 255:
-            self.emit(f"movs {register}, #{value}")
-            return
-        self.emit(f"ldr {register}, ={value & 0xFFFFFFFF}", 2)
-        self.bytes += 4
-        if self._literal_at is None:
-            self._literal_at = self.bytes
-
-    def place_pool(self, name: str, upcoming: int) -> None:
-        """Put the waiting literals here, branched around, unless they may wait for `upcoming` bytes more."""
-        if self._literal_at is None or self.bytes + upcoming - self._literal_at < POOL_REACH:
-            return
-        label = f".Lpool_{name}_{self._labels}"
-        self.emit(f"b {label}", 2)
-        self.lines += ["    .ltorg", f"{label}:"]
-        self._labels += 1
-        self._literal_at = None
 
 
 def dense_code(
@@ -305,14 +235,6 @@ def _outputs(code: Assembly, name: str, group: list[int], forms: Requantisation,
         pointers[pixel] = base
         if form != EXACT:
             code.emit(f"strb r7, [{register}, #{channel - base}]", 2)
-
-
-def advance(code: Assembly, register: str, distance: int) -> None:
-    """Move a pointer by any distance, forward or back."""
-    while distance:
-        step = min(255, abs(distance))
-        code.emit(f"{'adds' if distance > 0 else 'subs'} {register}, #{step}")
-        distance -= step if distance > 0 else -step
 
 
 def _requantise(code: Assembly, form: int, x: str, forms: Requantisation, channel: int, *, fresh: bool) -> None:

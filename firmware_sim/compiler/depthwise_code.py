@@ -15,25 +15,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
+from firmware_sim.compiler.assembly import Assembly, advance
+from firmware_sim.compiler.depthwise_channels import Channel
+from firmware_sim.compiler.depthwise_sums import DISTANCE, ROWS, Requantised, Sums
 
-from firmware_sim.compiler.dense_code import ACCUM0, PEEK_LANE0, SIO_INTERP, Assembly, Block, advance
-from firmware_sim.compiler.prover import F1, F2, F2X, Requantisation
-
-TAPS = 9
-SPLITS: tuple[tuple[int, ...], ...] = (
-    (9,),
-    (3, 6),
-    (6, 3),
-    (4, 5),
-    (5, 4),
-    (3, 3, 3),
-    (2, 1, 2, 1, 2, 1),
-    (2, 2, 2, 2, 1),
-)
 MAX_OFFSET = 31  # of STRB
-M, B, K, DISTANCE, ROWS = 36, 40, 44, 48, 52  # places on the stack, behind nine weights
 ARGUMENT = 36 + 56  # place on the stack of the fifth argument
 FRAME_BYTES = 56
 NEAR = 240  # bytes that a conditional branch reaches
@@ -53,59 +39,6 @@ class Geometry:
     def name(self) -> str:
         """Layers of one geometry share their loops."""
         return f"depthwise_{self.width}_{self.out_w}_{self.channels}_{self.stride_h}_{self.stride_w}"
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """One channel's numbers: weights [9], the products between drains, and the requantisation F2, or F2x when k > 0."""
-
-    index: int
-    taps: tuple[int, ...]
-    blocks: tuple[int, ...]
-    m: int
-    k: int
-    b: int
-
-
-def channels_of(weights: NDArray[np.int8], forms: Requantisation) -> list[Channel]:
-    """The channels of weights int8 [9, O] that generated code can do."""
-    found = (_channel(weights[:, c].astype(int).tolist(), forms, c) for c in range(weights.shape[1]))
-    return [channel for channel in found if channel is not None]
-
-
-def _channel(taps: list[int], forms: Requantisation, c: int) -> Channel | None:
-    form, m, k, b = int(forms.form[c]), int(forms.m[c]), int(forms.k[c]), int(forms.b[c])
-    if form == F1 and m < 2**16:
-        form, m = F2, m << 8  # the same function
-    if form not in (F2, F2X):
-        return None
-    blocks, block, start = [], Block(), 0
-    for tap, weight in enumerate(taps):
-        if not block.takes(weight):
-            blocks.append(tap - start)
-            block, start = Block(), tap
-        if not block.takes(weight):
-            return None  # -128, which no block takes
-        block.add(weight)
-    return Channel(c, tuple(taps), (*blocks, TAPS - start), m, k if form == F2X else 0, b)
-
-
-def splits_of(channel: Channel) -> list[tuple[int, ...]]:
-    """Those of SPLITS whose blocks the channel's weights allow, the cheapest first."""
-    return [split for split in SPLITS if _allowed(channel.taps, split)]
-
-
-def _allowed(taps: tuple[int, ...], sizes: tuple[int, ...]) -> bool:
-    """Whether every run of that many products keeps within a block's bound."""
-    start = 0
-    for size in sizes:
-        block = Block()
-        for weight in taps[start : start + size]:
-            if not block.takes(weight):
-                return False
-            block.add(weight)
-        start += size
-    return True
 
 
 def layer_code(name: str, split: tuple[int, ...], geometry: Geometry, *, wide: bool) -> Assembly:
@@ -218,7 +151,7 @@ class _Loop:
     def _sums(self, windows: int) -> list[tuple[int, int]]:
         """Dot products: the registers of L and H of each window."""
         code, stride = self.code, self.geometry.stride_w
-        sums = _Sums(self, windows)
+        sums = Sums(self, windows)
         ends, position = set(), 0
         for size in self.split[:-1]:
             position += size
@@ -252,7 +185,7 @@ class _Loop:
         lows, highs = [low for low, _ in sums], [high for _, high in sums]
         self.free = set(range(8)) - set(lows + highs)
         code.emit("mov r8, r0")
-        values = _Requantised(self)
+        values = Requantised(self)
         place = 0
         for pixel, registers in ((1, highs), (0, lows)):
             offset = 0
@@ -275,154 +208,3 @@ class _Loop:
         code.emit(f"mov r12, r{place}")
         code.emit("mov r0, r8")
         return place
-
-
-class _Sums:
-    """The block sums of one or two windows in low registers, drained into high ones."""
-
-    def __init__(self, loop: _Loop, windows: int) -> None:
-        self._loop, self._code = loop, loop.code
-        self._block: list[int | None] = [None] * windows
-        self._drained = False
-
-    def products(self, tap: int, words: list[int], *, keeps: bool) -> None:
-        """Weight `tap` times a word a window; the words are free afterwards, the last one unless it `keeps`."""
-        code, channel, free = self._code, self._loop.channel, self._loop.free
-        weight = channel.taps[tap] if channel else None
-        size = abs(weight) if weight is not None else 0
-        shift = size.bit_length() - 1 if size and size == 1 << (size.bit_length() - 1) else None
-        held: int | None = None
-        if weight is None or (weight and shift is None):
-            (held,) = self._loop.take()
-            if weight is None:
-                code.emit(f"ldr r{held}, [sp, #{4 * tap}]", 2)
-            else:
-                code.emit(f"movs r{held}, #{size}")
-        for window, word in enumerate(words):
-            stays = keeps and window == len(words) - 1
-            if weight == 0:
-                if not stays:
-                    free.add(word)
-                continue
-            product = self._product(word, held, shift, stays=stays)
-            self._add(window, product, negative=weight is not None and weight < 0)
-            if held is not None and product == held:
-                held = None
-        if held is not None:
-            free.add(held)
-
-    def _product(self, word: int, held: int | None, shift: int | None, *, stays: bool) -> int:
-        """The register of word times weight: the word's own unless it stays."""
-        code = self._code
-        if held is None:  # a power of two
-            (target,) = self._loop.take() if stays else (word,)
-            if shift:
-                code.emit(f"lsls r{target}, r{word}, #{shift}")
-            elif stays:
-                code.emit(f"movs r{target}, r{word}")
-            return target
-        if stays:
-            code.emit(f"muls r{held}, r{word}")
-            return held
-        code.emit(f"muls r{word}, r{held}")
-        return word
-
-    def _add(self, window: int, product: int, *, negative: bool) -> None:
-        block = self._block[window]
-        if block is None:
-            if negative:
-                self._code.emit(f"rsbs r{product}, r{product}, #0")
-            self._block[window] = product
-            return
-        self._code.emit(f"{'subs' if negative else 'adds'} r{block}, r{block}, r{product}")
-        self._loop.free.add(product)
-
-    def drain(self) -> None:
-        """Move the blocks into the high registers: H into r8 and r10, the words into r9 and r11."""
-        code = self._code
-        zero, high = self._loop.take(2)
-        code.emit(f"movs r{zero}, #0")
-        verb = "add" if self._drained else "mov"
-        for window, block in enumerate(self._block):
-            if block is None:
-                block = zero
-            code.emit(f"asrs r{high}, r{block}, #16")
-            code.emit(f"adcs r{high}, r{zero}")
-            code.emit(f"{verb} r{8 + 2 * window}, r{high}")
-            code.emit(f"{verb} r{9 + 2 * window}, r{block}")
-            if block != zero:
-                self._loop.free.add(block)
-            self._block[window] = None
-        self._drained = True
-        self._loop.free |= {zero, high}
-
-    def finish(self) -> list[tuple[int, int]]:
-        """The registers of L and H of each window."""
-        code, loop = self._code, self._loop
-        (zero,) = loop.take()
-        code.emit(f"movs r{zero}, #0")
-        found = []
-        for window, block in enumerate(self._block):
-            low = block
-            if low is None:
-                (low,) = loop.take()
-                code.emit(f"movs r{low}, #0")
-            (high,) = loop.take()
-            code.emit(f"asrs r{high}, r{low}, #16")
-            code.emit(f"adcs r{high}, r{zero}")
-            found.append((low, high))
-            if not self._drained:
-                code.emit(f"sxth r{low}, r{low}")
-                continue
-            (whole,) = loop.take()
-            code.emit(f"add r{high}, r{8 + 2 * window}")
-            code.emit(f"add r{low}, r{9 + 2 * window}")
-            code.emit(f"lsls r{whole}, r{high}, #16")
-            code.emit(f"subs r{low}, r{low}, r{whole}")
-            loop.free.add(whole)
-        return found
-
-
-class _Requantised:
-    """The requantisation of prover.py, with its factors in low registers."""
-
-    def __init__(self, loop: _Loop) -> None:
-        self._loop, self._code = loop, loop.code
-        self._value, self._m, self._interpolator, self._other = loop.take(4)
-        channel = loop.channel
-        self._plain = channel is not None and channel.k == 0 and channel.m % 256 == 0  # F1
-        self._code.load(f"r{self._interpolator}", SIO_INTERP)
-        self._load(self._m, M, channel.m >> 8 if channel and self._plain else channel.m if channel else 0)
-        if not loop.wide:
-            self._load(self._other, B, channel.b if channel else 0)
-
-    def _load(self, register: int, place: int, value: int) -> None:
-        if self._loop.channel is None:
-            self._code.emit(f"ldr r{register}, [sp, #{place}]", 2)
-        else:
-            self._code.load(f"r{register}", value)
-
-    def of(self, x: int) -> int:
-        """The register of the output for the sum in register `x`, which is lost."""
-        code, value, m, other, channel = self._code, self._value, self._m, self._other, self._loop.channel
-        if self._plain:
-            code.emit(f"muls r{x}, r{m}")
-            code.emit(f"adds r{value}, r{x}, r{other}")
-        else:
-            code.emit(f"asrs r{value}, r{x}, #8")
-            code.emit(f"uxtb r{x}, r{x}")
-            code.emit(f"muls r{x}, r{m}")
-            if self._loop.wide:
-                self._load(other, K, channel.k if channel else 0)
-                code.emit(f"muls r{other}, r{value}")
-                code.emit(f"adds r{x}, r{x}, r{other}")
-                code.emit(f"asrs r{x}, r{x}, #8")
-                self._load(other, B, channel.b if channel else 0)
-            else:
-                code.emit(f"lsrs r{x}, r{x}, #8")
-            code.emit(f"muls r{value}, r{m}")
-            code.emit(f"adds r{value}, r{value}, r{x}")
-            code.emit(f"adds r{value}, r{value}, r{other}")
-        code.emit(f"str r{value}, [r{self._interpolator}, #{ACCUM0}]")
-        code.emit(f"ldr r{value}, [r{self._interpolator}, #{PEEK_LANE0}]")
-        return value

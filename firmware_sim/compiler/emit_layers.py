@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_sim.compiler.arena import ArenaPlan
-from firmware_sim.compiler.depthwise_code import Channel
+from firmware_sim.compiler.depthwise_channels import Channel
 from firmware_sim.compiler.graph import (
     Add,
     AveragePool2D,

@@ -7,17 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_sim.compiler.assembly import Assembly
 from firmware_sim.compiler.bands import Bands, bands_of
-from firmware_sim.compiler.dense_code import Assembly, Rows, dense_code
-from firmware_sim.compiler.depthwise_code import (
-    SPLITS,
-    Channel,
-    Geometry,
-    channel_code,
-    channels_of,
-    layer_code,
-    splits_of,
-)
+from firmware_sim.compiler.dense_code import Rows, dense_code
+from firmware_sim.compiler.depthwise_channels import SPLITS, Channel, channels_of, splits_of
+from firmware_sim.compiler.depthwise_code import Geometry, channel_code, layer_code
 from firmware_sim.compiler.emit_layers import WORK_WORDS, Chunk, Generated, GeneratedDepthwise, kernel_of
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, Operator
 from firmware_sim.compiler.prover import EXACT, F1, Requantisation, prove, staircase_of

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from firmware_sim.compiler.dense_code import Assembly
+from firmware_sim.compiler.assembly import Assembly
 from firmware_sim.compiler.emit_layers import Chunk
 from firmware_sim.compiler.generated import Candidate, Dense, generated_of
 
