@@ -217,6 +217,60 @@ def test_impossible_configuration_is_refused(change: dict[str, Any], text: str, 
         SpatialMLLM.from_folder(edited(None, **change))
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool, torch.complex64])
+def test_weights_that_are_no_floats_are_named(edited: Callable[..., Path], dtype: torch.dtype) -> None:
+    with pytest.raises(BadInputError, match=r"model\.norm\.weight is of type"):
+        SpatialMLLM.from_folder(
+            edited(lambda tensors: tensors.update({"model.norm.weight": tensors["model.norm.weight"].to(dtype)}))
+        )
+
+
+def test_mixed_float_types_become_one(edited: Callable[..., Path], tiny_model: SpatialMLLM) -> None:
+    def mix(tensors: dict[str, Tensor]) -> None:
+        for name in list(tensors)[::2]:
+            tensors[name] = tensors[name].double()
+        tensors["model.norm.weight"] = tensors["model.norm.weight"].float()
+
+    model = SpatialMLLM.from_folder(edited(mix))
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert same_weights(model, tiny_model)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x00" * 7,
+        (2**62).to_bytes(8, "little"),
+        (10).to_bytes(8, "little") + b"not json!!",
+        (2).to_bytes(8, "little") + b"[]",
+        (70).to_bytes(8, "little") + b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,99999]}}'.ljust(70),
+        (70).to_bytes(8, "little") + b'{"a":{"dtype":"F99","shape":[2],"data_offsets":[0,8]}}'.ljust(70) + b"\x00" * 8,
+    ],
+)
+def test_malformed_safetensors_are_one_line(tiny_folder: Path, tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "config.json").write_bytes((tiny_folder / "config.json").read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(data)
+    with pytest.raises(BadInputError, match=r"model\.safetensors is no safetensors file") as caught:
+        SpatialMLLM.from_folder(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change", [{"num_hidden_layers": 10**9}, {"intermediate_size": 10**15}, {"vocab_size": -5}, {"hidden_act": "tan"}]
+)
+def test_sizes_that_no_model_can_have_are_refused(change: dict[str, Any], edited: Callable[..., Path]) -> None:
+    with pytest.raises(BadInputError):
+        SpatialMLLM.from_folder(edited(None, **change))
+
+
+def test_progress_reaches_the_end(tiny_folder: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    SpatialMLLM.from_folder(tiny_folder, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1][0] == seen[-1][1] > 0
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
 def test_broken_folders_are_refused(tiny_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingPartError, match=r"config\.json does not exist"):
         SpatialMLLM.from_folder(tmp_path)
