@@ -92,8 +92,8 @@ class AnswerConstraint:
                     self._mask[row].view(np.uint32)[end // 32] |= np.uint32(1 << end % 32)
             else:
                 bits.fill_next_token_bitmask(matcher, self._mask, row)
-                if matcher.is_error():
-                    raise RuntimeError(f"the grammar lost its way: {matcher.get_error()}")
+                if matcher.is_error() or not self._mask[row].any():
+                    raise BadInputError("the checkpoint's vocabulary cannot write the answers of this task")
         flat = np.unpackbits(self._mask.view(np.uint8), axis=1, bitorder="little")  # [B, >= rows]
         return torch.from_numpy(flat[:, : self._rows].astype(np.bool_)).to(device)  # [B, rows]
 

@@ -109,3 +109,16 @@ def test_random_weights_still_give_valid_verdicts(tmp_path: Path, vocabulary: st
 def test_an_impossible_schema_is_named() -> None:
     with pytest.raises(BadInputError, match="no grammar"):
         GRAMMARS["words"][1].constraint({"type": "nonsense"}, 1)
+
+
+def test_a_vocabulary_without_the_words_of_a_task_says_so() -> None:
+    """The small model's words are those of pizzas: it cannot spell another task's labels, and must not pretend to."""
+    constraint = GRAMMARS["words"][1].constraint(answer_schema(TASKS[1]), 1)
+
+    def write() -> None:
+        for _ in range(200):
+            allowed = constraint.allowed(torch.device("cpu"))
+            constraint.take(allowed.int().argmax(dim=1), torch.tensor([False]))
+
+    with pytest.raises(BadInputError, match="cannot write the answers of this task"):
+        write()
