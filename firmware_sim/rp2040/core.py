@@ -31,6 +31,7 @@ from firmware_sim.rp2040.layout import (
     CORE_STRIDE,
     COST_SHIFT,
     CYCLES,
+    ENABLED,
     END,
     EVENT_REGISTER,
     EXIT,
@@ -101,6 +102,7 @@ LOGGED, SHARED = (
     1,
     2,
 )  # accesses to SRAM are noted for the other core and the DMA; banks are arbitrated for with the DMA
+SIO_EXCEPTIONS = 3 << 31  # SIO_IRQ_PROC0 and SIO_IRQ_PROC1 in ENABLED
 EVERY = -1  # mask: look at each instruction
 
 
@@ -171,7 +173,9 @@ def run(S: State, mem: Memory) -> int:
             if S[INTERLEAVING] != EXACT:
                 if S[FAST_SINCE] == 0:
                     S[FAST_SINCE] = cycle + 1
-                ahead = end if cycle > S[FAST_SINCE] + WARM_UP and not tracked & SHARED else 0
+                # A core that the other may interrupt through the FIFO must not have passed that cycle.
+                alone = (S[ENABLED] | S[CORE_STRIDE + ENABLED]) & SIO_EXCEPTIONS == 0 and not tracked & SHARED
+                ahead = end if cycle > S[FAST_SINCE] + WARM_UP and alone else 0
             limit = min(max(cycle2 + 2, ahead), S[NEXT_EVENT], window)
             if cycle2 >= end:
                 limit = min(limit, end)

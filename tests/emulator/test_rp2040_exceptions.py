@@ -186,3 +186,18 @@ def test_push_to_a_register_acts_before_the_next_instruction_as_str_does() -> No
         assert board.run(max_cycles=1000).reason == "reset"
         counts.append((board.registers["r4"], board.cycles))
     assert counts == [counts[0]] * 3
+
+
+@pytest.mark.parametrize("irq", [26, 31])
+def test_interrupts_without_a_line_are_raised_by_software(irq: int) -> None:
+    """pico-sdk gives them to libraries (user_irq_claim_unused), among them its USB console."""
+    number = IRQ0 + irq
+    # str r1, [r0] to ISER; str r1, [r2] to ISPR; ldr r6, [r3] from IPR6 or IPR7, behind the handler
+    board = board_with([0x6001, 0x6011, NOP, 0x681E], {number: mark(4, 5)})
+    S = board.chip.S
+    S[0], S[1], S[2], S[3] = ISER, 1 << irq, ISPR, IPR0 + irq // 4 * 4
+    S[layout.PRIORITY + number] = 3
+    stop = board.run(max_cycles=200)
+    assert (stop.reason, stop.r3, board.registers["r4"]) == ("bkpt", IPR0 + irq // 4 * 4, 5)
+    assert board.registers["r6"] == 0xC0 << 8 * (irq % 4)
+    assert S[layout.LATCHED] >> number & 1 == 0

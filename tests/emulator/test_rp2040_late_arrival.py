@@ -109,8 +109,6 @@ def test_the_more_urgent_takes_the_entry_over(name: str, awake: bool, fast: bool
         order, cycles = outcome(board)
         if comes <= begins + ENTRY - VECTOR:  # one entry, then tail-chaining
             assert (order, cycles) == (0x21, begins + NOPS + handled + ENTRY + TAIL + RETURN), delay
-        elif fast and source.prepare is None:
-            assert order in (0x21, 0x12), delay  # core 0 may be ahead: it takes the interrupt as soon as it comes
         elif comes <= begins + ENTRY - (source.prepare is None):  # nested before the first instruction
             assert (order, cycles) == (0x21, begins + NOPS + handled + 2 * ENTRY + 2 * RETURN), delay
         elif comes > begins + ENTRY + 2:

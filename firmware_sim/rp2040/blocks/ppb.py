@@ -37,7 +37,7 @@ CPUID, ICSR, VTOR_OFFSET, AIRCR, SCR_OFFSET, CCR, SHPR2, SHPR3, SHCSR = (
     0xD24,
 )
 MPU_TYPE, MPU_RASR = 0xD90, 0xDA0
-IRQ_MASK = 0x03FFFFFF  # 26 interrupts are wired
+IRQ_MASK = 0xFFFFFFFF  # lines reach 26 of them; 26 to 31 are raised by NVIC_ISPR alone (datasheet 2.3.2)
 SVCALL, PENDSV, SYSTICK = 11, 14, 15
 
 
