@@ -106,7 +106,7 @@ async def _measure(
         processes=len(hosts),
         seconds=order.seconds,
         bakes_per_s_wanted=gateways * order.bakes_per_s,
-        bakes_per_s=round(bakes / order.seconds, 1),
+        bakes_per_s=round(bakes / max(order.seconds, *(report.baking_s for report in reports), 0.0), 1),
         late=sum(report.late for report in reports),
         escalated_share=order.escalated,
         clip_bytes=order.clip_bytes,

@@ -69,7 +69,7 @@ def recovery(
 @app.command()
 def fleet(
     gateways: Annotated[int, typer.Option(min=1, help="Gateways, each with its own outbox and connection.")] = 1000,
-    processes: Annotated[int, typer.Option(min=1, help="Processes that host them.")] = 2,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that host them.")] = 4,
     seconds: Annotated[float, typer.Option(min=1, help="How long they bake.")] = 300.0,
     rate: Annotated[float, typer.Option(min=0.01, help="Bakes a second of each gateway.")] = 1.0,
     escalated: Annotated[float, typer.Option(min=0, max=1, help="Share of bakes that the cloud is asked about.")] = 0.1,
