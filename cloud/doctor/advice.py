@@ -63,14 +63,8 @@ def choices(
         load = Load(frames, *size, sampling=False, device=device, dtype=kind, weights=weights)
         asked = account(sizes, load)
         most = 0
-        for count in FRAMES:
-            if count == frames:
-                fits = asked.total <= usable
-            else:
-                fits = account(sizes, replace(load, frames=count)).total <= usable
-            if fits:
-                most = count
-                break
+        if account(sizes, replace(load, frames=FRAMES[-1])).total <= usable:  # fewer frames never take more
+            most = next(count for count in FRAMES if account(sizes, replace(load, frames=count)).total <= usable)
         found.append(Choice(engine, geometry, weights, most, asked))
     return found
 
