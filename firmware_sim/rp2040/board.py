@@ -22,9 +22,8 @@ import numpy as np
 
 from firmware_sim.rp2040 import layout
 from firmware_sim.rp2040.analog import Analog
-from firmware_sim.rp2040.blocks.xip_ssi import COMMAND_MODE, QUAD_MODE
-from firmware_sim.rp2040.boot import BOOT2_BYTES, BOOT2_TARGET, Start, choose_start, has_boot2, scratch_start
-from firmware_sim.rp2040.bootrom import STACK_TOP, BootRom
+from firmware_sim.rp2040.boot import choose_start
+from firmware_sim.rp2040.bootrom import BootRom
 from firmware_sim.rp2040.camera import Camera
 from firmware_sim.rp2040.chip import Chip, Snapshot
 from firmware_sim.rp2040.faults import Faults
@@ -42,6 +41,7 @@ from firmware_sim.rp2040.rom.flash_functions import FlashFunctions
 from firmware_sim.rp2040.running import Conditions, Running
 from firmware_sim.rp2040.serial_port import SerialPort
 from firmware_sim.rp2040.spi_port import SpiPort
+from firmware_sim.rp2040.starting import Starting
 from firmware_sim.rp2040.symbols import Symbols
 from firmware_sim.rp2040.usb_port import UsbPort
 from shared.errors import BadInputError
@@ -116,8 +116,9 @@ class Board:
         functions = FlashFunctions(
             chip.S, chip.mem, chip.flash, chip.ssi, chip.flush_cache, chip.release_qspi, chip.warn
         )
-        self._rom = BootRom(chip.S, chip.mem, functions, self._usb_boot, self._restart, rom_version)
+        self._rom = BootRom(chip.S, chip.mem, functions, self._usb_boot, lambda: self._starting.restart(), rom_version)
         self._rom.write_image()
+        self._starting = Starting(self, self._rom)
         chip.serve_rom = self._serve_rom
 
     @property
@@ -219,12 +220,17 @@ class Board:
 
     def reset(self) -> None:
         """Power-on reset and the boot sequence of `boot.py`. Raises BadInputError without firmware."""
-        self._reset(None)
+        self._come_up(None)
 
     def warm_reset(self) -> None:
         """Reset by the watchdog or AIRCR; the watchdog's scratch registers may name the way to go on."""
         values = self.chip.watchdog.values
-        self._reset([values[f"SCRATCH{i}"] for i in range(8)])
+        self._come_up([values[f"SCRATCH{i}"] for i in range(8)])
+
+    def _come_up(self, scratch: list[int] | None) -> None:
+        self._starting.reset(scratch)
+        self._forget_run()
+        self._asked_for_usb = False
 
     def power_on(self) -> None:
         """Bring the power back: SRAM holds garbage (by the seed of `faults`), the boot sequence runs."""
@@ -240,65 +246,6 @@ class Board:
                 if start >= layout.SRAM_BASE:
                     self.write_memory(start, data)
         self.reset()
-
-    def _reset(self, scratch: list[int] | None) -> None:
-        """Restart the chip. `scratch`: what the watchdog's scratch registers hold, None for power-on."""
-        direct = scratch_start(scratch) if scratch else None
-        if self.image is None and not self._flash_boots():
-            raise BadInputError("no firmware is loaded: call Board.load first")
-        self.power.update()
-        if scratch is None:
-            self.chip.reset()
-        else:
-            self.chip.warm_reset()
-        self._forget_run()
-        self._asked_for_usb = False
-        if direct is not None:
-            self.chip.watchdog.values["SCRATCH4"] = 0  # the ROM takes the request once
-            start = Start(direct.pc, direct.sp, self._rom.address("restart") | 1, 0, False, "")
-        elif self.gpio.bootsel:
-            start = Start(self._rom.address("UB"), STACK_TOP, 0, 0, False, "")
-        else:
-            start = self._choose_start()
-        self._enter(start)
-
-    def _flash_boots(self) -> bool:
-        return has_boot2(self._second_stage())
-
-    def _second_stage(self) -> Image:
-        """The first bytes of the flash as they are now."""
-        return Image("flash", ((layout.FLASH_BASE, self.flash.read(0, BOOT2_BYTES)),))
-
-    def _choose_start(self) -> Start:
-        """From the flash as it is now; a file in SRAM, or one without a second stage, starts by the kinder rule."""
-        usb = Start(self._rom.address("UB"), STACK_TOP, 0, 0, False, "")
-        if self._flash_boots():
-            return choose_start(self._second_stage())
-        if self.image is None:
-            return usb
-        chunks = tuple((start, self._present(start, data)) for start, data in self.image.chunks)
-        try:
-            return choose_start(Image(self.image.kind, chunks, self.image.entry))
-        except BadInputError:  # the firmware erased it
-            return usb
-
-    def _present(self, start: int, data: bytes) -> bytes:
-        """What a chunk of the image is now: the flash may have been written, SRAM starts as the file has it."""
-        in_flash = layout.FLASH_BASE <= start < layout.XIP_ALIASES_END
-        return self.read_memory(start, len(data)) if in_flash else data
-
-    def _enter(self, start: Start) -> None:
-        """Set the registers as the boot ROM leaves them."""
-        S = self.chip.S
-        S[layout.SP], S[layout.LR], S[layout.PC], S[layout.VTOR] = start.sp, start.lr, start.pc, start.vtor
-        self.chip.flash.reset()
-        self.chip.flush_cache(self.chip.now)
-        self.chip.ssi.set_up(COMMAND_MODE if start.boot2 else QUAD_MODE)
-        self.chip.resets.after_boot_rom(lenient=not start.boot2)
-        if start.boot2:
-            self.write_memory(BOOT2_TARGET, self.read_memory(layout.FLASH_BASE, BOOT2_BYTES))
-        if start.note:
-            self.chip.warn(start.note)
 
     def run(
         self,
@@ -436,10 +383,6 @@ class Board:
 
     def _usb_boot(self) -> None:
         self._asked_for_usb = True
-
-    def _restart(self) -> None:
-        """The firmware jumped to the boot ROM's entry: boot again, without a reset of the blocks."""
-        self._enter(self._choose_start())
 
     def snapshot(self) -> BoardSnapshot:
         """Copy of everything: chip, serial queues, firmware."""
