@@ -25,6 +25,9 @@ def script(
         yield child
     finally:
         children.stop(child, 5.0)
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 def resident_mb(pid: int) -> float:

@@ -28,13 +28,14 @@ def test_a_stuck_worker_holds_requests_back_in_the_outbox(
             def sent() -> int:
                 return sum(message.topic.startswith("cw/1/req/") for message in seen.messages)
 
-            await seen.until(lambda: outbox.backlog() == BAKES and sent())
+            await seen.until(lambda: outbox.backlog() == BAKES and sent() >= patient.in_flight and engine.calls)
             await asyncio.sleep(0.5)  # whatever would leave, has left
             assert sent() == patient.in_flight, "more requests than slots are outside of the outbox"
             assert engine.calls == 1, "the engine is asked about one bake at a time"
             engine.may_answer.set()
             stats = await running
             assert stats.finals == BAKES
+            await seen.until(lambda: sent() >= BAKES)
             assert sent() == BAKES
 
     asyncio.run(scenario())
