@@ -34,6 +34,7 @@ def purge(
     Example: crustwatch purge --outbox crustwatch-outbox.db
     """
     import json as json_module
+    import math
     import time
 
     from shared.errors import BadInputError
@@ -42,6 +43,8 @@ def purge(
 
     if folders and days is None and max_bytes is None:
         raise BadInputError("purge deletes by --days, by --max-bytes, or by both: name one")
+    if not all(math.isfinite(limit) for limit in (days, max_bytes) if limit is not None):
+        raise BadInputError("--days and --max-bytes are numbers; leave one out for no such limit")
     if not folders and not outbox:
         raise BadInputError("nothing to purge: name a folder or --outbox FILE")
     suffixes = (".clip", ".jpg", ".jpeg", ".png") if pictures else (".clip",)

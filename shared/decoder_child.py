@@ -16,6 +16,7 @@ import struct
 from pathlib import Path
 
 import numpy as np
+from PIL import MpoImagePlugin, TiffImagePlugin  # noqa: F401 - for EXIF and MPF, loaded while files may be opened
 
 from shared.errors import BadInputError
 from shared.images import decode_jpeg, encode_jpeg

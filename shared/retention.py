@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from shared.atomic_file import PARTIAL
 from shared.errors import BadInputError
 
 DAY_S = 86_400.0
@@ -38,7 +39,7 @@ class _File(NamedTuple):
 
 
 def purge(folder: Path, suffixes: tuple[str, ...], limits: Limits, now_s: float, *, dry_run: bool = False) -> Purged:
-    """Delete files with `suffixes` below `folder` until the limits hold. Links are not followed.
+    """Delete files with `suffixes`, also half-written ones, below `folder` until the limits hold. No link is followed.
 
     A file of the future (the clock was wrong) is as new as one of now. With `dry_run` nothing is deleted. Raises
     BadInputError when the folder cannot be read.
@@ -72,7 +73,7 @@ def _files(folder: str, suffixes: tuple[str, ...]) -> Iterator[_File]:
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             yield from _files(entry.path, suffixes)
-        elif entry.is_file(follow_symlinks=False) and entry.name.lower().endswith(suffixes):
+        elif entry.is_file(follow_symlinks=False) and entry.name.lower().removesuffix(PARTIAL).endswith(suffixes):
             try:
                 found = entry.stat(follow_symlinks=False)
             except FileNotFoundError:

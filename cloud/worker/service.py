@@ -76,7 +76,6 @@ class Worker:
         self._seal = seal
         self._replays = ReplayGuard()
         self._archive = archive
-        self._next_purge_s = 0.0
         self._in_hand = False  # a request is being worked on
         self.answered = 0  # answers published
         self.expired = 0  # requests that came to their turn too late
@@ -94,8 +93,10 @@ class Worker:
             async with asyncio.TaskGroup() as tasks:
                 showing = tasks.create_task(self._show_status(connections), name="worker status")
                 serving = tasks.create_task(self._serve(stop), name="worker requests")
+                tidying = tasks.create_task(self._tidy(), name="worker archive")
                 await stop.wait()
                 showing.cancel()
+                tidying.cancel()
                 if not self._in_hand:
                     serving.cancel()
         finally:
@@ -158,14 +159,19 @@ class Worker:
 
     async def _keep(self, clip: bytes, decision: Decision) -> None:
         assert self._archive is not None  # noqa: S101
-        now_s = asyncio.get_running_loop().time()
         try:
             await asyncio.to_thread(self._archive.keep, clip, decision)
-            if now_s >= self._next_purge_s:
-                self._next_purge_s = now_s + PURGE_S
-                await asyncio.to_thread(self._archive.purge, decision.decided_us / 1e6)
-        except (OSError, BadInputError) as error:
+        except OSError as error:
             log.warning("not in the archive: %s", error)
+
+    async def _tidy(self) -> None:
+        """For ever: images expire on a line that stands still, too."""
+        while self._archive is not None:
+            try:
+                await asyncio.to_thread(self._archive.purge, system_now_us() / 1e6)
+            except BadInputError as error:
+                log.warning("not purged: %s", error)
+            await asyncio.sleep(PURGE_S)
 
     async def _verdict(self, message: Incoming, sender: Sender, sha256: str) -> BakeVerdict:
         try:

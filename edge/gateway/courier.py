@@ -99,6 +99,8 @@ class Courier:
 
     async def _hand_over(self, due: Due) -> None:
         now_us = self._now_us()
+        if now_us >= due.deadline_us:  # while those before it were handed over
+            return
         request = Request(
             id=due.id,
             attempt=due.attempt,

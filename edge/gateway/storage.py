@@ -225,16 +225,17 @@ class Storage:
             try:
                 yield self._db
                 self._db.execute("COMMIT")
-                self._logged += COMMIT_BYTES
-                if self._logged > LONGEST_LOG_BYTES:  # the other thread never finds it at rest
-                    self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-                    self._logged = 0
             except BaseException:
                 if self._db.in_transaction:  # some failures end it by themselves
                     self._db.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
             raise self._refused(error) from None
+        self._logged += COMMIT_BYTES
+        if self._logged > LONGEST_LOG_BYTES:  # the other thread never finds it at rest
+            self._logged = 0
+            with contextlib.suppress(sqlite3.Error):  # what is committed must not be reported as refused
+                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def execute(self, statement: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
         """One statement: its own transaction outside of one. Raises StorageError when the disk refuses."""

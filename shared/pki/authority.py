@@ -91,8 +91,11 @@ class Authority:
             .add_extension(usage, critical=True)
         )
         certificate = builder.sign(key, None)
-        write_key(folder / files.CA_KEY, key)
+        staged = folder / f".{files.CA_KEY}.staged"
+        staged.unlink(missing_ok=True)  # of a creation that was cut short
+        write_key(staged, key)
         files.replace_file(folder / files.CA_CERTIFICATE, _pem(certificate))
+        staged.replace(folder / files.CA_KEY)  # last: where it is, there is a whole authority
         authority = cls(folder)
         authority.renew_crl(now)
         return authority

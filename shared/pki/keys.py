@@ -45,5 +45,7 @@ def write_key(path: Path, key: Ed25519PrivateKey) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as error:
         raise BadInputError(f"{path}: the private key cannot be written: {error.strerror}") from None

@@ -17,6 +17,8 @@ from shared.seal.seal import Seal
 
 log = logging.getLogger(__name__)
 
+FORGEABLE = "unsigned: whoever reaches %s can forge requests and verdicts"
+
 
 @dataclass(frozen=True, slots=True)
 class Security:
@@ -37,10 +39,12 @@ def choose(address: BrokerAddress, credentials: Credentials | None, unsigned: bo
             raise BadInputError(f"{credentials.certificate}: is for {credentials.identity()}, not for {identity}")
         if not address.tls and not is_loopback(address.host):
             log.warning("%s is not encrypted: whoever is on the way sees every image; use mqtts://", address)
+        if unsigned:
+            log.warning(FORGEABLE, address)
         seal = None if unsigned else Seal.load(credentials)
         return Security(seal, credentials.client_context)
     if unsigned:
-        log.warning("unsigned: whoever reaches %s can forge requests and verdicts", address)
+        log.warning(FORGEABLE, address)
         return Security(None, None)
     if not is_loopback(address.host):
         raise BadInputError(

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,6 +111,20 @@ def test_clips_expire_and_decisions_stay(broker: EmbeddedBroker, device: Device,
         read_decisions(tmp_path / "archive", verdict.id)
     with pytest.raises(BadInputError, match="32 hexadecimal digits"):
         read_decisions(tmp_path / "archive", "../../etc/passwd")
+
+
+def test_images_expire_on_a_line_that_stands_still(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    archive = Archive(tmp_path / "archive", Limits(30 * DAY_S))
+    clip = archive.clip_path("0" * 64)
+    clip.write_bytes(b"a picture")
+    os.utime(clip, (time.time() - 31 * DAY_S,) * 2)
+
+    async def scenario() -> None:
+        async with worker(broker, ProvenEngine(), archive=archive), asyncio.timeout(60):
+            while clip.exists():
+                await asyncio.sleep(0.01)
+
+    asyncio.run(scenario())
 
 
 def test_an_archive_that_cannot_be_written_costs_no_answer(

@@ -44,6 +44,17 @@ def test_the_pixels_are_those_of_the_decoder() -> None:
         assert decoder.ended == 0
 
 
+def test_a_camera_may_say_how_it_was_held() -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6  # orientation: a quarter turn clockwise
+    jpeg = io.BytesIO()
+    Image.fromarray(RNG.integers(0, 256, (20, 30, 3), np.uint8)).save(jpeg, "JPEG", exif=turned.tobytes())
+    with LimitedDecoder() as decoder:  # Pillow loads its reader of EXIF late, when the child may open nothing more
+        found = decoder.decode(jpeg.getvalue())
+    assert found.shape == (30, 20, 3)
+    assert np.array_equal(found, decode_jpeg(jpeg.getvalue()))
+
+
 def test_damaged_pictures_get_the_decoders_reason_and_the_child_lives_on() -> None:
     at = SMALL.index(b"\xff\xc4") + 5  # DHT: marker, length, class; then how many codes have 1, 2, ... 16 bits
     damaged = SMALL[:at] + bytes(16 * [255]) + SMALL[at + 16 :]

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from power_cut import cut_power
 
-from edge.gateway import verdicts
+from edge.gateway import storage, verdicts
 from edge.gateway.outbox import Outbox, OutboxConfig
 from edge.gateway.storage import MIGRATIONS, StorageError
 from shared.messages import BakeVerdict, Classification, LineVerdict, encode
@@ -149,6 +149,21 @@ def test_a_full_disk_refuses_and_nothing_has_changed(tmp_path: Path) -> None:
         assert outbox.apply(number.to_bytes(16, "big"), BakeVerdict("dark", 0.9, False, ""), 1).outcome == "final"
     assert outbox.accept_unsure("belt", provisional(refused), bytes(8000), "normal", 30, 0)
     assert len(announced(outbox)) == 2 * refused - 1
+    outbox.close()
+
+
+def test_a_checkpoint_that_fails_does_not_undo_the_commit_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "LONGEST_LOG_BYTES", 0)
+    outbox = Outbox(tmp_path / "outbox.db", TASK)
+
+    def refuse(action: int, name: str | None, *rest: object) -> int:
+        return sqlite3.SQLITE_DENY if (action, name) == (sqlite3.SQLITE_PRAGMA, "wal_checkpoint") else sqlite3.SQLITE_OK
+
+    outbox.store._db.set_authorizer(refuse)
+    assert outbox.accept_unsure("belt", provisional(1), bytes(5000), "normal", 30, 1)  # raises: would be tried again
+    assert (outbox.backlog(), outbox.unpublished(), outbox.held_bytes()) == (1, 1, 5000)
     outbox.close()
 
 

@@ -47,6 +47,14 @@ def test_keys_are_for_their_owner_alone(authority: Authority) -> None:
     assert stat.S_IMODE(authority.folder.stat().st_mode) == 0o700
 
 
+def test_an_authority_whose_making_was_cut_short_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "replace_file", lambda *arguments: 1 / 0)  # killed after the key, before the certificate
+        with pytest.raises(ZeroDivisionError):
+            Authority.create(tmp_path / "pki", "plant", NOW)
+    assert Authority.create(tmp_path / "pki", "plant", NOW).issued() == []
+
+
 def test_a_second_authority_never_overwrites_the_first(authority: Authority) -> None:
     with pytest.raises(BadInputError, match="holds an authority already"):
         Authority.create(authority.folder, "plant", NOW)

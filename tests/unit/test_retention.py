@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from edge.gateway.outbox import Outbox, OutboxConfig
 from edge.purge import app
+from shared.atomic_file import replace_file
 from shared.errors import BadInputError
 from shared.messages import Classification, LineVerdict
 from shared.retention import DAY_S, Limits, purge
@@ -45,6 +46,25 @@ def test_the_oldest_go_first_when_there_are_too_many(tmp_path: Path) -> None:
     fill(tmp_path, [3, 1, 2, 0])
     assert purge(tmp_path, (".clip",), Limits(max_bytes=250), NOW).kept_bytes == 200
     assert left(tmp_path) == ["1.clip", "3.clip"]
+
+
+def test_halves_that_a_power_cut_left_expire_too(tmp_path: Path) -> None:
+    fill(tmp_path, [31, 0], suffix=".clip.partial")
+    assert purge(tmp_path, (".clip",), Limits(30 * DAY_S), NOW).files == 1
+    assert left(tmp_path) == ["1.clip.partial"]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace_file(tmp_path / "state", b"old")
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        replace_file(tmp_path / "state", b"new")
+    assert left(tmp_path) == ["state"]
+    assert (tmp_path / "state").read_bytes() == b"old"
 
 
 def test_a_dry_run_and_other_files_leave_everything(tmp_path: Path) -> None:
@@ -89,6 +109,7 @@ def test_purge_says_what_it_deleted(tmp_path: Path) -> None:
         (["."], "name one"),
         (["missing", "--days", "1"], "no such folder"),
         (["--outbox", "missing.db"], "no such file"),
+        ([".", "--max-bytes", "inf"], "leave one out"),
     ],
 )
 def test_mistakes_are_named(arguments: list[str], words: str) -> None:
