@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: chaos help setup tflite-env demo test lint format bench bench-cloud bench-cloud-full bench-emu bench-gate bench-link fuzz firmware picture probe-bakery lock clean
+.PHONY: chaos help setup tflite-env demo test lint format bench bench-cloud bench-cloud-full bench-emu bench-gate bench-link fuzz fuzz-compiler verify-compiler bench-compiler firmware picture probe-bakery lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -84,6 +84,13 @@ bench-cloud: setup ## Measure the cloud model: batches, one geometry pass, kept 
 
 bench-cloud-full: setup ## Run the full-size network once with random weights in bfloat16 (wants 20 GB of memory)
 	@$(BIN)/crustwatch cloud bench --size full --random-weights
+
+fuzz-compiler: setup ## Damage 50,000 .tflite files: each must be refused clearly or compile (half an hour)
+	@CRUSTWATCH_DAMAGED_MODELS=50000 $(BIN)/python -m pytest -q tests/contract/test_compiler_damaged.py
+
+verify-compiler: setup ## 1,000 inputs each through the networks of CRUSTWATCH_MODELS and the pizza model, on one core and two
+	@for model in $${CRUSTWATCH_MODELS:?names no folder}/*.tflite edge/models/pizza/model.tflite; do \
+	  for cores in 1 2; do $(BIN)/crustwatch firmware verify $$model --inputs 1000 --cores $$cores || exit 1; done; done
 
 bench-compiler: setup ## Measure the MLPerf Tiny networks of the folder CRUSTWATCH_MODELS beside CMSIS-NN
 	@$(BIN)/crustwatch firmware compare

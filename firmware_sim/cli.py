@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from firmware_sim.cli_board import flash
+from firmware_sim.cli_explain import calibrate, explain
 
 if TYPE_CHECKING:
     from firmware_sim.firmware.build import Sizes
@@ -21,6 +22,8 @@ app = typer.Typer(
     help="Build the RP2040 firmware of a model.",
 )
 
+app.command()(explain)
+app.command()(calibrate)
 app.command()(flash)
 
 ModelOption = Annotated[
@@ -45,14 +48,17 @@ def _print(sizes: Sizes, out: Path, as_json: bool) -> None:
 
 
 def _print_layers(layers: tuple[LayerReport, ...]) -> None:
-    typer.echo("  op  operator           output           MACs  kernel                weights      cycles  a MAC")
+    typer.echo(
+        "  op  operator           output           MACs  kernel                      weights   "
+        "predicted      cycles  a MAC"
+    )
     for layer in layers:
         shape = "x".join(map(str, layer.shape))
         cycles = "" if layer.cycles is None else f"{layer.cycles:,}"
         each = f"{layer.cycles / layer.macs:.2f}" if layer.cycles is not None and layer.macs else ""
         typer.echo(
-            f"  {layer.position:2}  {layer.operator:16}  {shape:>11}  {layer.macs:10,}  {layer.kernel:21} "
-            f"{layer.weights:7} {cycles:>11}  {each:>5}"
+            f"  {layer.position:2}  {layer.operator:16}  {shape:>11}  {layer.macs:10,}  {layer.kernel:27} "
+            f"{layer.weights:7} {layer.predicted_cycles:>11,} {cycles:>11}  {each:>5}"
         )
 
 
@@ -134,6 +140,10 @@ def bench(
         f"{found.clock_mhz} MHz (emulated figures)"
     )
     typer.echo(f"  {found.ms:.1f} ms, {found.cycles:,} cycles, {found.macs:,} MACs, {found.cycles_per_mac} cycles each")
+    typer.echo(
+        f"  predicted {found.predicted_ms:.1f} ms; "
+        f"the layers' predictions are off by {found.prediction_error_percent} % on average"
+    )
     typer.echo(f"  flash {found.flash_bytes:,} bytes, SRAM {found.sram_bytes:,}, stack {found.stack_bytes}")
     _print_layers(found.layers)
 
@@ -145,7 +155,7 @@ def compare(
         typer.Argument(envvar="CRUSTWATCH_MODELS", help="Folder of the MLPerf Tiny int8 models.", metavar="FOLDER"),
     ],
 ) -> None:
-    """Measure the MLPerf Tiny networks on the emulated chip, one core at 125 MHz, beside CMSIS-NN.
+    """Measure the MLPerf Tiny networks on the emulated chip, one core and two at 125 MHz, beside CMSIS-NN.
 
     Example: CRUSTWATCH_MODELS=models/mlperf_tiny crustwatch firmware compare
     """
@@ -163,11 +173,14 @@ def verify(
     seed: Annotated[int, typer.Option("--seed", help="Of the random inputs.")] = 0,
     cores: CoresOption = 1,
     ram: RamOption = 262_144,
+    pictures: Annotated[
+        Path | None, typer.Option("--pictures", help="Folder of real inputs; default: scikit-image's, if installed.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare output bytes with LiteRT's reference kernels: numpy reference, C on this machine, emulated chip.
 
-    Exit code 1 when any differ.
+    Inputs are noise, steps, extremes and parts of pictures in turns. Exit code 1 when any output differs.
 
     Example: crustwatch firmware verify edge/models/pizza/model.tflite --inputs 1000 --cores 2
     """
@@ -175,12 +188,15 @@ def verify(
 
     from firmware_sim.firmware.measure_model import verify_model
 
-    found = verify_model(tflite, inputs, chip_inputs=chip_inputs, seed=seed, cores=cores, ram_bytes=ram)
+    found = verify_model(
+        tflite, inputs, chip_inputs=chip_inputs, seed=seed, cores=cores, ram_bytes=ram, pictures=pictures
+    )
     if as_json:
         typer.echo(msgspec.json.encode(found).decode())
     else:
         typer.echo(
-            f"{found.model}: {found.inputs} inputs, {found.mismatches} mismatches with LiteRT's reference kernels"
+            f"{found.model}: {found.inputs} inputs, {found.real_inputs} of them pictures, "
+            f"{found.mismatches} mismatches with LiteRT's reference kernels"
         )
         typer.echo(f"  numpy {found.reference_mismatches}, C on this machine {found.host_mismatches}")
         typer.echo(f"  emulated chip {found.chip_mismatches} of {found.chip_inputs}")

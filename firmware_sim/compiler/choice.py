@@ -14,13 +14,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from firmware_sim.compiler.emit_layers import WORK_WORDS, GeneratedDepthwise, weight_rows
-from firmware_sim.compiler.generated import Candidate, kernel_cycles
+from firmware_sim.compiler.cycles import choice_cycles
+from firmware_sim.compiler.emit_layers import GeneratedDepthwise, weight_rows
+from firmware_sim.compiler.generated import Candidate
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, Operator
 from firmware_sim.compiler.overlay import overlay_cycles
-
-FLASH_CYCLES = 8.0  # a byte that the XIP cache misses: a line of 8 in 64 (boot2_quad.S)
-CACHED_BYTES = 12 * 1024  # of the 16 KB; the rest is for everything else
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +37,7 @@ class Plan:
     states: dict[int, State]
     slot_bytes: int  # of each of the two slots of overlays
     room: int
+    options: dict[int, list[State]]  # all forms that were possible
 
     @property
     def cycles(self) -> float:
@@ -65,39 +64,42 @@ def weight_bytes(operator: Operator) -> int:
 
 
 def states_of(
-    operator: Conv2D | DepthwiseConv2D, graph: Graph, made: Candidate | None, cores: int, slot_bytes: int
+    operator: Conv2D | DepthwiseConv2D, graph: Graph, made: Candidate | None, cores: int, words: int, slot_bytes: int
 ) -> list[State]:
     """The forms that a layer can take."""
-    weights, kernel = weight_bytes(operator), kernel_cycles(operator, graph, cores)
-    stalls = flash_cycles(operator, graph)
-    states = [State("flash", kernel + stalls, 0), State("sram", kernel, weights)]
+    weights = weight_bytes(operator)
+    states = [
+        State("flash", choice_cycles(operator, graph, None, cores, words, in_flash=True), 0),
+        State("sram", choice_cycles(operator, graph, None, cores, words, in_flash=False), weights),
+    ]
     if made is None:
         return states
+    code = choice_cycles(operator, graph, made, cores, words, in_flash=False)
     if isinstance(operator, DepthwiseConv2D) and not _reads_weights(made):
-        return [*states, State("code alone", made.cycles, made.bytes)]
+        return [*states, State("code alone", code, made.bytes)]
     if isinstance(operator, DepthwiseConv2D):
         return [
             *states,
-            State("code", made.cycles + stalls, made.bytes),
-            State("code+sram", made.cycles, made.bytes + weights),
+            State("code", choice_cycles(operator, graph, made, cores, words, in_flash=True), made.bytes),
+            State("code+sram", code, made.bytes + weights),
         ]
-    states.append(State("code", made.cycles, made.bytes))
+    states.append(State("code", code, made.bytes))
     if slot_bytes and made.bytes > 0:
-        states.append(State("overlay", overlay_cycles(made, slot_bytes), 0))
+        states.append(State("overlay", code + overlay_cycles(made, slot_bytes) - made.cycles, 0))
     return states
 
 
-def fill(graph: Graph, found: dict[int, Candidate], room: int, cores: int, slot_bytes: int) -> Plan:
-    """The forms that use `room` bytes of SRAM best when overlays have two slots of `slot_bytes`."""
+def fill(graph: Graph, found: dict[int, Candidate], room: int, cores: int, words: int, slot_bytes: int) -> Plan:
+    """The forms that use `room` bytes of SRAM best when work areas have `words` and two slots `slot_bytes` each."""
     room -= 2 * slot_bytes
     options = {
-        i: states_of(operator, graph, found.get(i), cores, slot_bytes)
+        i: states_of(operator, graph, found.get(i), cores, words, slot_bytes)
         for i, operator in enumerate(graph.operators)
         if isinstance(operator, Conv2D | DepthwiseConv2D)
     }
     chosen = {i: min((s for s in states if s.bytes == 0), key=lambda s: s.cycles) for i, states in options.items()}
     if room < 0:
-        return Plan({i: State(s.name, float("inf"), 0) for i, s in chosen.items()}, slot_bytes, room)
+        return Plan({i: State(s.name, float("inf"), 0) for i, s in chosen.items()}, slot_bytes, room, options)
     while True:
         steps = [
             ((now.cycles - state.cycles) / max(1, state.bytes - now.bytes), i, state)
@@ -106,18 +108,7 @@ def fill(graph: Graph, found: dict[int, Candidate], room: int, cores: int, slot_
             if state.cycles < now.cycles and state.bytes - now.bytes <= room
         ]
         if not steps:
-            return Plan(chosen, slot_bytes, room)
+            return Plan(chosen, slot_bytes, room, options)
         _, position, state = max(steps, key=lambda step: step[:2])
         room -= state.bytes - chosen[position].bytes
         chosen[position] = state
-
-
-def flash_cycles(operator: Conv2D | DepthwiseConv2D, graph: Graph) -> float:
-    """Cycles that weights cost in flash: each tile of pixels streams them anew unless the cache holds them."""
-    weights = weight_bytes(operator)
-    tiles = 1
-    if isinstance(operator, Conv2D) and weights > CACHED_BYTES:
-        words = operator.weights[0].size
-        pairs = (graph.tensors[operator.output].elements // len(operator.bias) + 1) // 2
-        tiles = -(-pairs // max(1, WORK_WORDS // words))
-    return FLASH_CYCLES * weights * tiles

@@ -192,15 +192,6 @@ def _groups(numbers: list[Channel], geometry: Geometry) -> list[tuple[tuple[int,
     return [(split, wide, group) for (split, wide), group in groups.items()]
 
 
-def kernel_cycles(operator: Conv2D | DepthwiseConv2D, graph: Graph, cores: int) -> float:
-    """Cycles of the kernel that takes the place of generated code, its weights in SRAM."""
-    outputs, taps = graph.tensors[operator.output].elements, int(operator.weights[0].size)
-    if isinstance(operator, DepthwiseConv2D):
-        return outputs * PAIR_DEPTHWISE_CYCLES / cores
-    each = PLAIN_CYCLES * taps if operator.rescale.once else PAIR_CYCLES * taps + PAIR_OUTPUT_CYCLES
-    return outputs * each / cores
-
-
 def candidates(graph: Graph, cores: int, words: int) -> dict[int, Candidate]:
     """Generated code of the layers that can have it, by operator position."""
     made = ((i, _candidate(i, operator, graph, cores, words)) for i, operator in enumerate(graph.operators))

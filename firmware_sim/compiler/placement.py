@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from firmware_sim.compiler.arena import ArenaPlan
 from firmware_sim.compiler.bands import work_words
-from firmware_sim.compiler.choice import fill, weight_bytes
+from firmware_sim.compiler.choice import Plan, fill, weight_bytes
 from firmware_sim.compiler.emit_layers import WORK_SUMS, WORK_WORDS
 from firmware_sim.compiler.generated import Candidate, candidates
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Dequantize, Graph, Lookup, Operator, Reshape, Softmax
@@ -32,6 +32,7 @@ class Placement:
     ram_bytes: int
     cores: int
     work_words: int  # of each core's work area
+    plan: Plan | None = None  # what was chosen, and from what
 
     def assembly(self) -> str:
         """The text of model_code.S."""
@@ -62,11 +63,11 @@ def place(
     words = work_words(graph, cores, WORK_WORDS + (ram_bytes - used) // (4 * cores * WORK_SHARE))
     used += 4 * cores * (words - WORK_WORDS)
     found = candidates(graph, cores, words)
-    plans = (fill(graph, found, ram_bytes - used, cores, slot) for slot in (SLOT_BYTES if overlays else (0,)))
+    plans = (fill(graph, found, ram_bytes - used, cores, words, slot) for slot in (SLOT_BYTES if overlays else (0,)))
     best = min(plans, key=lambda plan: plan.cycles)
     generated = {i: found[i] for i, state in best.states.items() if "code" in state.name}
     generated |= {i: cut(found[i], best.slot_bytes) for i, state in best.states.items() if state.name == "overlay"}
-    return Placement(best.in_flash(graph), generated, ram_bytes - best.room, cores, words)
+    return Placement(best.in_flash(graph), generated, ram_bytes - best.room, cores, words, best)
 
 
 def least_ram(graph: Graph, arena: ArenaPlan, cores: int) -> int:

@@ -38,6 +38,11 @@ class ChipModel:
             raise CrustwatchError(f"the emulated chip stopped at 0x{stop.pc:08x}: {what}")
         return stop.r0
 
+    def fill_arena(self, size: int, input_offset: int, seed: int) -> None:
+        """Random bytes for all activations, for networks whose layers do not follow each other."""
+        address = MAILBOX.unpack(self.board.read_memory(self._mailbox, MAILBOX.size))[0] - input_offset
+        self.board.write_memory(address, np.random.default_rng(seed).bytes(size))
+
     def run(self, x: NDArray[Any]) -> NDArray[Any]:
         """Output [n] of one input [H, W, C], of the dtypes that the network has."""
         source, target = self._graph.input_tensor, self._graph.output_tensor

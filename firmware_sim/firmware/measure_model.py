@@ -11,11 +11,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_sim.compiler.graph import Graph
 from firmware_sim.compiler.placement import RAM_BYTES
 from firmware_sim.compiler.reference import run_batch
 from firmware_sim.firmware.chip_model import ChipModel
 from firmware_sim.firmware.host import build_host_model
+from firmware_sim.firmware.inputs import random_inputs, verification_inputs
 from firmware_sim.firmware.model import LayerReport, build_model, read_model
 from shared.errors import BadInputError, MissingPartError
 
@@ -33,6 +33,8 @@ class Bench(msgspec.Struct, frozen=True):
     cycles: int
     macs: int
     cycles_per_mac: float
+    predicted_ms: float  # by the cycle model
+    prediction_error_percent: float  # mean over the layers, of their absolute errors
     flash_bytes: int
     sram_bytes: int
     stack_bytes: int
@@ -45,6 +47,7 @@ class Verification(msgspec.Struct, frozen=True):
     model: str
     cores: int
     inputs: int
+    real_inputs: int  # of them, pictures; the rest is noise, steps and extremes
     mismatches: int  # inputs whose output has a byte that differs, in any of the three below
     reference_mismatches: int  # numpy
     host_mismatches: int  # the C code on this machine
@@ -60,6 +63,8 @@ def bench_model(path: Path, *, clock_mhz: int = 125, cores: int = 1, ram_bytes: 
         chip = ChipModel(Path(folder) / "firmware.elf", graph)
         chip.run(random_inputs(graph, 1, 0)[0])
     cycles = sum(chip.layer_cycles)
+    layers = tuple(_measured(report.layers, chip.layer_cycles))
+    errors = [abs(layer.predicted_cycles / layer.cycles - 1.0) for layer in layers if layer.cycles]
     return Bench(
         model=str(path),
         clock_mhz=clock_mhz,
@@ -68,10 +73,12 @@ def bench_model(path: Path, *, clock_mhz: int = 125, cores: int = 1, ram_bytes: 
         cycles=cycles,
         macs=report.macs,
         cycles_per_mac=round(cycles / report.macs, 3) if report.macs else 0.0,
+        predicted_ms=round(sum(layer.predicted_cycles for layer in layers) / (1e3 * clock_mhz), 3),
+        prediction_error_percent=round(100.0 * sum(errors) / max(1, len(errors)), 2),
         flash_bytes=report.flash_bytes,
         sram_bytes=report.sram_bytes,
         stack_bytes=chip.stack_bytes,
-        layers=tuple(_measured(report.layers, chip.layer_cycles)),
+        layers=layers,
     )
 
 
@@ -92,12 +99,16 @@ def verify_model(
     seed: int = 0,
     cores: int = 1,
     ram_bytes: int = RAM_BYTES,
+    pictures: Path | None = None,
 ) -> Verification:
-    """Compare numpy reference, host C and emulated chip with LiteRT's reference kernels. Raises as `build_model`."""
+    """Compare numpy reference, host C and emulated chip with LiteRT's reference kernels.
+
+    Inputs are those of `verification_inputs`. Raises as that and `build_model`.
+    """
     if inputs < 1:
         raise BadInputError("verify needs at least one input")
     data, graph = read_model(path)
-    x = random_inputs(graph, inputs, seed)
+    x, real = verification_inputs(graph, inputs, seed, pictures)
     wanted = litert_outputs(data, x)
     with tempfile.TemporaryDirectory() as folder:
         reference = np.concatenate([run_batch(graph, x[at : at + BATCH]) for at in range(0, inputs, BATCH)])
@@ -118,6 +129,7 @@ def verify_model(
         model=str(path),
         cores=cores,
         inputs=inputs,
+        real_inputs=int(real.sum()),
         mismatches=int((wrong_reference | wrong_host).sum()) + wrong_chip,
         reference_mismatches=int(wrong_reference.sum()),
         host_mismatches=int(wrong_host.sum()),
@@ -131,23 +143,6 @@ def _differ(found: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.bool_]:
     rows = (len(wanted), -1)
     differs: NDArray[np.bool_] = (found.view(np.uint8).reshape(rows) != wanted.view(np.uint8).reshape(rows)).any(axis=1)
     return differs
-
-
-def random_inputs(graph: Graph, count: int, seed: int) -> NDArray[Any]:
-    """Inputs [count, H, W, C] of the network's dtype: uniform noise, blocks, ramps; the first two at the ends."""
-    source = graph.input_tensor
-    rng = np.random.default_rng(seed)
-    low, high = (0, 255) if source.dtype == "uint8" else (-128, 127)
-    values = rng.integers(low, high + 1, (count, *source.shape))
-    for i in range(3, count, 4):  # smooth ones: steps of a coarse grid
-        coarse = rng.integers(low, high + 1, [-(-side // 4) for side in source.shape[:2]] + [source.shape[2]])
-        values[i] = coarse.repeat(4, axis=0).repeat(4, axis=1)[: source.shape[0], : source.shape[1]]
-    values[: min(2, count)] = np.array([low, high])[: min(2, count)].reshape(-1, 1, 1, 1)
-    if source.dtype != "float32":
-        return values.astype(source.dtype)
-    into = graph.tensors[graph.operators[0].output]  # of the QUANTIZE that reads it
-    jitter = rng.uniform(-0.7, 0.7, values.shape)
-    return ((values - into.zero_point + jitter) * into.scale).astype(np.float32)
 
 
 def litert_outputs(data: bytes, inputs: NDArray[Any]) -> NDArray[Any]:

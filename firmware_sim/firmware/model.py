@@ -11,9 +11,9 @@ import msgspec
 from firmware_sim.compiler.arena import ArenaPlan, plan
 from firmware_sim.compiler.channels import simplified
 from firmware_sim.compiler.emit_c import emit_model
-from firmware_sim.compiler.emit_layers import layers_of
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph
 from firmware_sim.compiler.placement import RAM_BYTES, Placement, place
+from firmware_sim.compiler.prediction import layers_by_operator, predict
 from firmware_sim.compiler.tflite_reader import read_graph
 from firmware_sim.firmware.build import STACK_BYTES, measure, require_compiler, run_make, write_sources
 from shared.errors import BadInputError
@@ -35,6 +35,7 @@ class LayerReport(msgspec.Struct, frozen=True, omit_defaults=True):
     weights: str  # "code", "overlay" (code that DMA loads from flash), "sram", "flash", or empty
     code_bytes: int = 0  # of generated code
     parts: int = 1  # layers of the firmware that it is: the chunks of an overlay
+    predicted_cycles: int = 0  # by the cycle model (firmware_sim/compiler/cycles.py)
     requantisation: str = ""  # what was proven of how many channels
     cycles: int | None = None
 
@@ -97,28 +98,30 @@ def build_model(
 
 
 def _layer_reports(graph: Graph, arena: ArenaPlan, placed: Placement) -> Iterator[LayerReport]:
-    """One a layer of the firmware, in order; one for all chunks of an overlay."""
+    """One an operator that is a layer of the firmware or several (chunks of an overlay, inputs of CONCATENATION)."""
     macs = [count for _, count in graph.macs_by_operator()]
-    for position, operator in enumerate(graph.operators):
+    groups = layers_by_operator(graph, arena, placed)
+    predicted = predict(graph, placed, groups)
+    for position, (operator, layers) in enumerate(zip(graph.operators, groups, strict=True)):
+        if not layers:
+            continue
         made = placed.generated.get(position)
-        layers = layers_of(position, operator, graph, arena, "", made.generated if made else None, placed.cores)
-        chunks = len(layers) if layers and layers[0].chunk is not None else 1
-        for layer in layers[::chunks]:
-            weights = "flash" if position in placed.in_flash else "sram"
-            if layer.chunk is not None:
-                weights = "overlay" if layer.chunk.overlay_bytes else "code"
-            yield LayerReport(
-                position=position,
-                operator=type(operator).__name__,
-                output=graph.tensors[operator.output].name,
-                shape=graph.tensors[operator.output].shape,
-                macs=macs[position],
-                kernel=layer.kernel,
-                weights=weights if isinstance(operator, Conv2D | DepthwiseConv2D) else "",
-                code_bytes=sum(code.bytes for code in made.assembly) if made else 0,
-                parts=chunks,
-                requantisation=made.generated.forms.verdict() if made else "",
-            )
+        weights = "flash" if position in placed.in_flash else "sram"
+        if layers[0].chunk is not None:
+            weights = "overlay" if layers[0].chunk.overlay_bytes else "code"
+        yield LayerReport(
+            position=position,
+            operator=type(operator).__name__,
+            output=graph.tensors[operator.output].name,
+            shape=graph.tensors[operator.output].shape,
+            macs=macs[position],
+            kernel=layers[0].kernel,
+            weights=weights if isinstance(operator, Conv2D | DepthwiseConv2D) else "",
+            code_bytes=sum(code.bytes for code in made.assembly) if made else 0,
+            parts=len(layers),
+            requantisation=made.generated.forms.verdict() if made else "",
+            predicted_cycles=predicted[position],
+        )
 
 
 def clock_flags(clock_mhz: int) -> str:
