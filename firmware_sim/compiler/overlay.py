@@ -7,7 +7,7 @@ its windows again, which is what the cut costs besides the wait for a chunk that
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,18 +19,6 @@ BYTE_CYCLES = 8.3  # of DMA through the XIP cache: a line of 8 bytes in 64 cycle
 ENTER_CYCLES = 400.0  # of a chunk: one more layer, its tile loop begun anew
 ALIGNMENT = 8  # a cache line
 FILLED = 0.94  # of a slot, as channels differ in size
-
-
-@dataclass(frozen=True, slots=True)
-class Slots:
-    """Sizes of both slots in bytes."""
-
-    bytes: tuple[int, int]
-
-    @property
-    def total(self) -> int:
-        """Of both."""
-        return sum(self.bytes)
 
 
 def overlay_cycles(made: Candidate, slot_bytes: int) -> float:
