@@ -17,6 +17,7 @@ from shared.picture_files import folder_listing, is_picture
 
 KINDS = 4  # input i is noise, extremes, steps or a picture by i % KINDS
 LEAST_CROP = 0.2  # of a picture's shorter side
+SHIPPED_SUFFIXES = (".png", ".jpg", ".jpeg")
 MAX_PIXELS = 30_000_000  # of a picture
 
 
@@ -74,7 +75,8 @@ def picture_files(folder: Path | None) -> list[Path]:
     package = importlib.util.find_spec("skimage")
     if package is None or package.origin is None:
         return []
-    return [path for path in folder_listing(Path(package.origin).parent / "data") if is_picture(path)]
+    files = folder_listing(Path(package.origin).parent / "data")  # some are volumes or tables of other forms
+    return [path for path in files if is_picture(path) and path.suffix in SHIPPED_SUFFIXES]
 
 
 def _extremes(rng: np.random.Generator, shape: tuple[int, int, int], low: int, high: int) -> NDArray[np.int64]:

@@ -102,6 +102,7 @@ def test_inputs_are_noise_extremes_steps_and_pictures(tmp_path: Path) -> None:
     assert set(np.unique(x[:2]).tolist()) == {-128, 127}
     assert set(np.unique(x[5]).tolist()) == {-128, 127}
     assert len(np.unique(x[~real & (np.arange(40) % 4 == 0)])) == 256
+    assert verification_inputs(graph, 120, 1)[1].sum() == 30  # more than scikit-image ships
     (tmp_path / "two.png").write_bytes(b"no picture")
     with pytest.raises(BadInputError, match=r"two\.png: no picture"):
         verification_inputs(graph, 40, 1, tmp_path)
