@@ -34,24 +34,21 @@ def purge(
     Example: crustwatch purge --outbox crustwatch-outbox.db
     """
     import json as json_module
-    import math
     import time
 
     from shared.errors import BadInputError
-    from shared.retention import DAY_S, Limits
+    from shared.retention import limits
     from shared.retention import purge as run
 
     if folders and days is None and max_bytes is None:
         raise BadInputError("purge deletes by --days, by --max-bytes, or by both: name one")
-    if not all(math.isfinite(limit) for limit in (days, max_bytes) if limit is not None):
-        raise BadInputError("--days and --max-bytes are numbers; leave one out for no such limit")
     if not folders and not outbox:
         raise BadInputError("nothing to purge: name a folder or --outbox FILE")
     suffixes = (".clip", ".jpg", ".jpeg", ".png") if pictures else (".clip",)
-    limits = Limits(None if days is None else days * DAY_S, None if max_bytes is None else int(max_bytes))
+    kept = limits(days, max_bytes)
     told: dict[str, dict[str, int]] = {}
     for folder in folders or ():
-        told[str(folder)] = run(folder, suffixes, limits, time.time(), dry_run=dry_run)._asdict()
+        told[str(folder)] = run(folder, suffixes, kept, time.time(), dry_run=dry_run)._asdict()
     for path in outbox or ():
         before = path.stat().st_size if path.exists() else -1
         if before < 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,13 @@ class Limits(NamedTuple):
 
 
 NO_LIMITS = Limits()
+
+
+def limits(days: float | None, max_bytes: float | None) -> Limits:
+    """Limits from options. Raises BadInputError for numbers without an end."""
+    if not all(math.isfinite(limit) for limit in (days, max_bytes) if limit is not None):
+        raise BadInputError("days and bytes to be kept are finite numbers")
+    return Limits(None if days is None else days * DAY_S, None if max_bytes is None else int(max_bytes))
 
 
 class Purged(NamedTuple):

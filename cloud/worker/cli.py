@@ -55,7 +55,7 @@ def worker(
     """
     from cloud.worker.program import Options, serve
     from shared.pki.credentials import Credentials
-    from shared.retention import DAY_S, Limits
+    from shared.retention import limits
 
     serve(
         Options(
@@ -71,7 +71,7 @@ def worker(
             credentials=Credentials.of(identity, ca, cert, key),
             unsigned=unsigned,
             archive=archive,
-            archive_limits=Limits(archive_days * DAY_S, int(archive_bytes)),
+            archive_limits=limits(archive_days, archive_bytes),
         )
     )
 

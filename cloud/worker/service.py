@@ -139,10 +139,10 @@ class Worker:
                 log.warning("dropped: %s", error)
                 return
             stale = is_stale(sealed, self._seal.now_us())
-        if self._seal is not None and not self._replays.admit(sender.line, sender.id, sender.attempt):
-            self.replayed += 1
-            log.warning("dropped: attempt %d of bake %s came before", sender.attempt, sender.id.hex())
-            return
+            if not self._replays.admit(sender.line, sender.id, sender.attempt, sealed.sent_us):
+                self.replayed += 1
+                log.warning("dropped: attempt %d of bake %s came before", sender.attempt, sender.id.hex())
+                return
         verdict = unable(STALE) if stale else await self._verdict(message, sender, sha256)
         payload = response(sender, self._config.name, verdict)
         properties = answer_properties(sender, self._config.name, sha256, payload, self._seal)

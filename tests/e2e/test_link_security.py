@@ -216,8 +216,13 @@ def test_a_replayed_request_is_dropped_and_a_resend_is_answered(broker: Embedded
             await client.publish(again.topic, again.clip, properties=again.sealed(GATEWAY))
             await seen.until(lambda: len(seen.on(LINE.response)) == 2)
             assert running.replayed == 4
+            later = Clock()
+            later.us += 1_000_000
+            await client.publish(again.topic, again.clip, properties=again.sealed(seal("gateway", NAME, later)))
+            await seen.until(lambda: len(seen.on(LINE.response)) == 3)  # the number was lost in a power cut
+            assert running.replayed == 4
         assert engine.calls == 1
-        assert [decode(m.payload, Response, "").attempt for m in seen.on(LINE.response)] == [1, 2]
+        assert [decode(m.payload, Response, "").attempt for m in seen.on(LINE.response)] == [1, 2, 2]
 
     asyncio.run(scenario())
 

@@ -109,7 +109,7 @@ def test_purge_says_what_it_deleted(tmp_path: Path) -> None:
         (["."], "name one"),
         (["missing", "--days", "1"], "no such folder"),
         (["--outbox", "missing.db"], "no such file"),
-        ([".", "--max-bytes", "inf"], "leave one out"),
+        ([".", "--max-bytes", "inf"], "finite"),
     ],
 )
 def test_mistakes_are_named(arguments: list[str], words: str) -> None:

@@ -164,12 +164,13 @@ def test_expiry_counts_with_a_day_for_wrong_clocks() -> None:
 
 def test_a_repeated_attempt_is_a_replay_and_memory_is_bounded() -> None:
     guard = ReplayGuard(size=100)
-    assert guard.admit(ONE, b"id", 1)
-    assert not guard.admit(ONE, b"id", 1)
-    assert guard.admit(ONE, b"id", 2)
-    assert guard.admit(TWO, b"id", 1), "another sender's id is another one"
+    assert guard.admit(ONE, b"id", 1, 7)
+    assert not guard.admit(ONE, b"id", 1, 7)
+    assert guard.admit(ONE, b"id", 2, 7)
+    assert guard.admit(ONE, b"id", 1, 8), "a gateway after a power cut counts its attempts from an earlier one"
+    assert guard.admit(TWO, b"id", 1, 7), "another sender's id is another one"
     for number in range(10_000):
-        assert guard.admit(TWO, number.to_bytes(16, "big"), 1)
+        assert guard.admit(TWO, number.to_bytes(16, "big"), 1, 7)
     assert len(guard._seen) == 100
 
 
