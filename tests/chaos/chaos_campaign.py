@@ -26,6 +26,7 @@ from schedule import Fault, Plan
 from witness import Witness, violations
 
 from shared.broker.embedded import EmbeddedBroker, free_port
+from shared.errors import BadInputError
 from shared.mqtt import BrokerAddress, MqttClient, MqttConfig
 
 END_S = 180.0  # the longest wait for a part to get on; a quiet machine needs a few seconds
@@ -249,9 +250,10 @@ class Campaign:
                 continue
             if child.returncode == 0:
                 return
-            last = self.gateway.log.read_text(errors="replace").strip().splitlines()[-1]
-            if "ends: " not in last:
-                self.gateway.ends.append(child.returncode)  # a crash
+            said = self.gateway.log.read_text(errors="replace").strip().splitlines() or [""]
+            # A crash, or one of its own checks failed: a bake taken twice is bad input too, and no fault of the disk.
+            if "ends: " not in said[-1] or child.returncode == BadInputError.exit_code:
+                self.gateway.ends.append(child.returncode)
             await asyncio.sleep(0.1)
             if self._gateway_wanted:
                 self.gateway.start()
