@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Sequence
 from multiprocessing import parent_process
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import IO, Any
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -67,6 +68,12 @@ def stop(child: subprocess.Popen[bytes], grace_s: float) -> int:
         except subprocess.TimeoutExpired:
             child.kill()
     return child.wait()
+
+
+def last_words(log: Path) -> str:
+    """Last line that a child wrote to its log, without our own prefix: for a message that says why it ended."""
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1].removeprefix("crustwatch: ") if lines else "it says nothing"
 
 
 def follow_parent() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from cloud.training.forward import TrainingForward
 from cloud.training.initial import fit_patch_filters, initialise, initialise_heads
 from cloud.training.plan import TrainingPlan, spatial_config
 from cloud.training.targets import VALUE_POSITIONS, TargetTable
+from shared.atomic_file import replacing
 from shared.errors import BadInputError
 from shared.task import Task
 
@@ -149,12 +149,8 @@ class Learner:
 
 def write_state(path: Path, state: dict[str, Any]) -> None:
     """Write `state` in one step: after a kill or power cut the file is the old one or the new one."""
-    part = path.with_suffix(".part")
-    with part.open("wb") as file:
+    with replacing(path) as file:
         torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def read_state(path: Path) -> dict[str, Any]:

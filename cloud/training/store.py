@@ -20,6 +20,7 @@ import numpy as np
 from cloud.spatial_mllm.config import VisionConfig
 from cloud.spatial_mllm.processor import PixelRange, smart_size
 from cloud.training.records import Record, record_type, render_record
+from shared.atomic_file import PARTIAL, replacing
 from shared.bakery import FRAME_HEIGHT, FRAME_WIDTH
 from shared.bakery.fingerprint import renderer_fingerprint
 from shared.children import follow_parent
@@ -94,20 +95,13 @@ class ClipStore:
             [render_record(shard.seed, shard.first + k, self.pixels, self.task) for k in range(SHARD_CLIPS)]
         )  # [SHARD_CLIPS]
         path = self.folder / shard.name
-        part = path.with_suffix(f".{os.getpid()}.part")
-        try:
-            with part.open("wb") as file:
-                np.save(file, records, allow_pickle=False)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with replacing(path, racing=True) as file:
+            np.save(file, records, allow_pickle=False)
         return path
 
     def sweep(self) -> None:
         """Delete what killed renderers left half written; those of living ones stay."""
-        for part in self.folder.glob("*.part"):
+        for part in self.folder.glob(f"*{PARTIAL}"):
             pid = part.suffixes[-2].removeprefix(".")
             if not (pid.isdecimal() and Path(f"/proc/{pid}").exists()):
                 part.unlink(missing_ok=True)

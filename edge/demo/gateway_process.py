@@ -67,7 +67,7 @@ class GatewayProcess:
             if status == 0 and not handed:
                 return
             if status > 0 or self._stopped:
-                raise CrustwatchError(f"the gateway ended: {self._last_words()}")
+                raise CrustwatchError(f"the gateway ended: {children.last_words(self._log_path)}")
             self._say("the gateway is gone: starting another")
             await asyncio.sleep(RESTART_DELAY_S)
 
@@ -83,10 +83,6 @@ class GatewayProcess:
         self._stopped = True
         if self._child is not None:
             children.stop(self._child, STOP_GRACE_S)
-
-    def _last_words(self) -> str:
-        lines = self._log_path.read_text(errors="replace").strip().splitlines()
-        return lines[-1].removeprefix("crustwatch: ") if lines else "it says nothing"
 
 
 async def _write(pipe: IO[bytes], bake: SourceBake) -> None:

@@ -69,7 +69,7 @@ class WorkerProcess:
                 continue
             status = self._child.returncode
             if not self.was_online.is_set() and status > 0:
-                raise CrustwatchError(f"the worker cannot start: {self._last_words()}")
+                raise CrustwatchError(f"the worker cannot start: {children.last_words(self._log_path)}")
             self._say(f"worker {self.name} ended ({_how(status)}): starting another")
             await asyncio.sleep(RESTART_DELAY_S)
             self.start()
@@ -78,10 +78,6 @@ class WorkerProcess:
         """End the worker."""
         if self._child is not None:
             children.stop(self._child, STOP_GRACE_S)
-
-    def _last_words(self) -> str:
-        lines = self._log_path.read_text(errors="replace").strip().splitlines()
-        return lines[-1].removeprefix("crustwatch: ") if lines else "it says nothing"
 
 
 def _how(status: int) -> str:

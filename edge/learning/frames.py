@@ -6,7 +6,6 @@ bake: a seed is a split.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from shared.atomic_file import replacing
 from shared.bakery import FRAME_COUNT, Bake, iter_bakes
 from shared.bakery.fingerprint import renderer_fingerprint
 from shared.resize import square_resize
@@ -66,9 +66,8 @@ class FrameStore:
                     return stored["frames"][:count], stored["labels"][:count]
         frames, labels = frames_of(iter_bakes(seed, count, self._processes, start=first), self._task)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.stem}-{os.getpid()}.partial.npz")
-        np.savez(partial, frames=frames, labels=labels)
-        partial.replace(path)
+        with replacing(path, durable=False, racing=True) as file:
+            np.savez(file, frames=frames, labels=labels)
         return frames, labels
 
 

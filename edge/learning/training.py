@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 
 from edge.learning.augmentation import augment
 from edge.learning.epoch import EpochReport
+from shared.atomic_file import replacing
 from shared.errors import BadInputError
 
 EVALUATION_BATCH = 512
@@ -115,15 +115,14 @@ def _save(
     path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, identity: dict[str, Any], epochs: int
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
     state = {
         "network": network.state_dict(),
         "optimiser": optimiser.state_dict(),
         "identity": identity,
         "epochs": epochs,
     }
-    torch.save(state, partial)
-    os.replace(partial, path)
+    with replacing(path) as file:
+        torch.save(state, file)
 
 
 def _restore(path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, identity: dict[str, Any]) -> int:

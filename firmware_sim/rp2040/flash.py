@@ -7,7 +7,6 @@ valid whenever the emulator is killed; it is locked against a second emulator.
 from __future__ import annotations
 
 import os
-import tempfile
 import weakref
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 from firmware_sim.rp2040.chip import Chip
 from firmware_sim.rp2040.flash_chip import SECTOR
 from firmware_sim.rp2040.layout import FLASH_BASE, FLASH_OFFSET, FLASH_SIZE
+from shared.atomic_file import replace_file
 from shared.errors import BadInputError
 
 try:
@@ -31,7 +31,7 @@ class FlashFile:
         self.path = path
         try:
             if not path.exists():
-                write_whole(path, b"\xff" * FLASH_SIZE)
+                replace_file(path, b"\xff" * FLASH_SIZE, durable=False, racing=True)
             self._file = path.open("r+b", buffering=0)
             size = os.fstat(self._file.fileno()).st_size
         except OSError as error:
@@ -58,19 +58,6 @@ class FlashFile:
     def close(self) -> None:
         """Close and unlock."""
         self._file.close()
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """A file that is there whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 class Flash:
@@ -115,7 +102,7 @@ class Flash:
     def save(self, path: str | Path) -> None:
         """Write the flash as a file of its own. Raises BadInputError."""
         try:
-            write_whole(Path(path), self._cells.tobytes())
+            replace_file(Path(path), self._cells.tobytes(), durable=False, racing=True)
         except OSError as error:
             raise BadInputError(f"flash image {path}: {error.strerror or error}") from None
 

@@ -14,6 +14,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from shared.atomic_file import replace_file
 from shared.cache_folder import VARIABLE, cache_folder
 from shared.errors import MissingPartError
 
@@ -88,9 +89,7 @@ def read_object(path: Path) -> bytes | None:
 
 def write_object(path: Path, code: bytes) -> None:
     """Keep an object file, whole or not at all."""
-    partial = path.with_suffix(f".{os.getpid()}")
-    try:
-        partial.write_bytes(hashlib.sha256(code).digest() + code)
-        partial.replace(path)
+    try:  # not synced: reading finds a damaged file out
+        replace_file(path, hashlib.sha256(code).digest() + code, durable=False, racing=True)
     except OSError as error:
         log.debug("%s: %s; compiled code is not kept", path, error.strerror)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from edge.gateway.outbox import Outbox, OutboxConfig
 from edge.purge import app
-from shared.atomic_file import replace_file
+from shared.atomic_file import replace_file, replacing
 from shared.errors import BadInputError
 from shared.messages import Classification, LineVerdict
 from shared.retention import DAY_S, Limits, purge
@@ -65,6 +65,29 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_half(tmp_path: Path, monk
         replace_file(tmp_path / "state", b"new")
     assert left(tmp_path) == ["state"]
     assert (tmp_path / "state").read_bytes() == b"old"
+
+
+def test_whatever_ends_the_writer_leaves_the_old_file_and_no_half(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    for racing in (False, True):
+        replace_file(path, b"old", durable=False, racing=racing)
+        writing = replacing(path, racing=racing)
+        writing.__enter__().write(b"ne")
+        assert not writing.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+        assert left(tmp_path) == ["state"]
+        assert path.read_bytes() == b"old"
+
+
+def test_caches_are_not_synced_and_two_writers_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", None)  # a call would fail
+    with replacing(tmp_path / "cache", durable=False, racing=True) as file:
+        file.write(b"fi")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: 1)
+            replace_file(tmp_path / "cache", b"second", durable=False, racing=True)
+        file.write(b"rst")
+    assert left(tmp_path) == ["cache"]
+    assert (tmp_path / "cache").read_bytes() == b"first"
 
 
 def test_a_dry_run_and_other_files_leave_everything(tmp_path: Path) -> None:

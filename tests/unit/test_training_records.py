@@ -177,11 +177,13 @@ def test_rendering_writes_only_what_is_missing(tmp_path: Path, monkeypatch: pyte
     path = store.write(shard)
     assert [int(index) for index in store.open(shard)["index"]] == [INDEX, INDEX + 1]
     before = path.stat().st_mtime_ns
-    gone, living = (store.folder / f"seed.{pid}.part" for pid in (2**22 + 1, os.getpid()))  # beyond the largest pid
+    gone, living = (
+        store.folder / f"seed.npy.{pid}.partial" for pid in (2**22 + 1, os.getpid())
+    )  # beyond the largest pid
     gone.write_bytes(b"x")
     living.write_bytes(b"x")
     renderer = Renderer(store, (shard,), 1)
     list(renderer.wait())
     renderer.close()
     assert path.stat().st_mtime_ns == before
-    assert list(store.folder.glob("*.part")) == [living]
+    assert list(store.folder.glob("*.partial")) == [living]
