@@ -1,10 +1,10 @@
-"""Video files picture by picture (PyAV, extra `video`), under caps that are checked before anything is decoded."""
+"""Video files (PyAV, extra `video`): counted by packets or decoded picture by picture, under caps that come first."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,23 @@ if TYPE_CHECKING:
 MAX_PIXELS = 40_000_000  # of a frame as declared by the stream; larger ones are refused before decoding
 
 
-class VideoFile:
-    """An open video: `rate_hz`, and `pictures` once. Use as a context manager, or read it to its end.
+class Packets(NamedTuple):
+    """What a video file holds, and what it announces; 0 where it announces nothing."""
 
-    Raises BadInputError when the file is no video, MissingPartError without PyAV.
+    present: int  # of the video stream: as many frames
+    end_s: float  # of the last one of any stream
+    announced: int
+    stated_s: float
+
+
+class VideoFile:
+    """An open video: `rate_hz`, the size that the stream declares, and once `packets` or `pictures`.
+
+    Use as a context manager, or read it to its end. With `threads` "AUTO" frames are decoded side by side, which is
+    faster and holds more of them. Raises BadInputError when the file is no video, MissingPartError without PyAV.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: Literal["SLICE", "AUTO"] = "SLICE") -> None:
         try:
             import av
         except ImportError:
@@ -32,7 +42,7 @@ class VideoFile:
         try:
             container = av.open(str(path))
         except (av.error.FFmpegError, OSError) as error:
-            raise BadInputError(f"{path}: not a video file: {_words(error)}") from None
+            raise BadInputError(f"{path}: not a video file, or no video in it can be read: {_words(error)}") from None
         trouble = _trouble(container)
         if trouble:
             container.close()
@@ -40,7 +50,8 @@ class VideoFile:
         self.path = path
         self._container = container
         self._stream = container.streams.video[0]
-        self._stream.thread_type = "SLICE"
+        self._stream.thread_type = threads
+        self.width, self.height = self._stream.codec_context.width, self._stream.codec_context.height
         self.rate_hz = float(self._stream.average_rate or self._stream.guessed_rate or 25)
 
     def __enter__(self) -> VideoFile:
@@ -48,6 +59,24 @@ class VideoFile:
 
     def __exit__(self, *_: object) -> None:
         self._container.close()
+
+    def packets(self) -> Packets:
+        """Go through the file without decoding; closes it. Raises BadInputError where it is damaged."""
+        import av
+
+        count, end_s = 0, 0.0
+        stated = Packets(0, 0.0, self._stream.frames, (self._container.duration or 0) / av.time_base)
+        try:
+            with self._container:
+                for packet in self._container.demux():
+                    if not packet.size:
+                        continue
+                    count += packet.stream.index == self._stream.index
+                    if packet.pts is not None and packet.time_base is not None:
+                        end_s = max(end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        except (av.error.FFmpegError, OSError) as error:
+            raise BadInputError(f"{self.path}: the video is damaged: {_words(error)}") from None
+        return stated._replace(present=count, end_s=end_s)
 
     def pictures(self) -> Iterator[av.VideoFrame]:
         """Every picture in order; closes the file. Raises BadInputError where the video is damaged."""

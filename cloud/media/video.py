@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cloud.media.footage import Footage, Frame, check_size
+from cloud.media.footage import MAX_SIDE_PX, Footage, Frame, check_size
 from cloud.media.pictures import one_size, picture_files, read_pictures
 from cloud.spatial_mllm.sampling import even_indices
 from shared.errors import BadInputError, MissingPartError
+from shared.video_file import VideoFile, rgb
+
+if TYPE_CHECKING:
+    import av
 
 MAX_FRAMES = 512  # decoded frames that are held at once
 CUT_SHARE = 0.05  # of its stated length that a file may lack before it counts as cut short
@@ -48,74 +52,49 @@ def read_video(path: Path, count: int, reader: str = "av") -> Footage:
 
 
 def _read_av(path: Path, count: int) -> tuple[list[int], list[Frame], list[float]]:
-    try:
-        import av
-    except ImportError:
-        raise MissingPartError("video files need PyAV: pip install 'crustwatch[video]'") from None
-    try:
-        total = _count(path)
-        wanted = even_indices(total, count)
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            rate = float(stream.average_rate or stream.guessed_rate or 25)
-            frames: list[Frame] = []
-            times: list[float] = []
-            last: av.VideoFrame | None = None
-            seen = 0
-            for picture in container.decode(stream):
-                last = picture
-                if len(frames) < len(wanted) and seen == wanted[len(frames)]:
-                    frames.append(_rgb(picture, path))
-                    times.append(seen / rate if picture.pts is None else float(picture.time))
-                seen += 1
-    except (av.error.FFmpegError, OSError) as error:
-        raise BadInputError(f"{path}: damaged, or no video: {getattr(error, 'strerror', None) or error}") from None
+    total = _count(path)
+    wanted = even_indices(total, count)
+    frames: list[Frame] = []
+    times: list[float] = []
+    last: av.VideoFrame | None = None
+    seen = 0
+    with VideoFile(path, threads="AUTO") as video:
+        rate = video.rate_hz
+        for picture in video.pictures():
+            last = picture
+            if len(frames) < len(wanted) and seen == wanted[len(frames)]:
+                frames.append(_upright(picture, path))
+                times.append(seen / rate if picture.pts is None else float(picture.time))
+            seen += 1
     if last is None:
         raise BadInputError(f"{path}: the video holds no frame")
     if seen < total * (1 - CUT_SHARE) - 2:  # a decoder may keep back a frame or two
         raise BadInputError(f"{path}: the video is damaged: only {seen} of its {total} frames can be decoded")
     while len(frames) < len(wanted):
-        frames.append(_rgb(last, path))
+        frames.append(_upright(last, path))
         times.append(seen / rate)
     return wanted, frames, times
 
 
 def _count(path: Path) -> int:
     """Frames in the file, from its packets. Raises BadInputError when it has none, or fewer than it says."""
-    import av
-
-    with av.open(str(path)) as container:
-        if not container.streams.video:
-            raise BadInputError(f"{path}: holds no video stream")
-        stream = container.streams.video[0]
-        codec = stream.codec_context
-        if codec is None:
-            raise BadInputError(f"{path}: FFmpeg does not know the codec of its video stream")
-        check_size(codec.width, codec.height, str(path))
-        rate = float(stream.average_rate or stream.guessed_rate or 25)
-        packets, end_s = 0, 0.0
-        for packet in container.demux():
-            if not packet.size:
-                continue
-            packets += packet.stream.index == stream.index
-            if packet.pts is not None and packet.time_base is not None:
-                end_s = max(end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-        stated_s = (container.duration or 0) / 1e6
-        stated = stream.frames
-    if not packets:
+    with VideoFile(path) as video:
+        check_size(video.width, video.height, str(path))
+        found = video.packets()
+    if not found.present:
         raise BadInputError(f"{path}: the video holds no frame")
-    if stated and packets < stated * (1 - CUT_SHARE):
-        raise BadInputError(f"{path}: cut short: {packets} of the {stated} frames that it announces are there")
-    if stated_s - end_s > max(2.5 / rate, CUT_SHARE * stated_s):
-        raise BadInputError(f"{path}: cut short: it ends after {end_s:.1f} of {stated_s:.1f} seconds")
-    return packets
+    if found.announced and found.present < found.announced * (1 - CUT_SHARE):
+        announced = f"{found.present} of the {found.announced} frames that it announces are there"
+        raise BadInputError(f"{path}: cut short: {announced}")
+    if found.stated_s - found.end_s > max(2.5 / video.rate_hz, CUT_SHARE * found.stated_s):
+        raise BadInputError(f"{path}: cut short: it ends after {found.end_s:.1f} of {found.stated_s:.1f} seconds")
+    return found.present
 
 
-def _rgb(picture: Any, path: Path) -> Frame:
+def _upright(picture: av.VideoFrame, path: Path) -> Frame:
     """One decoded picture, upright, uint8 [H, W, 3]."""
     check_size(picture.width, picture.height, str(path))
-    frame = np.asarray(picture.to_ndarray(format="rgb24"), np.uint8)  # [H, W, 3]
+    frame = rgb(picture, MAX_SIDE_PX)  # [H, W, 3], as large as it is
     turns = round(picture.rotation / 90) % 4  # degrees against the clock, from the display matrix
     return np.ascontiguousarray(np.rot90(frame, turns)) if turns else frame
 
