@@ -9,7 +9,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,16 +38,26 @@ class Shown:
         clip: patches and frames.
         places: which frames of the footage it holds.
         key: names its content, for the feature cache.
+        fused: its tokens [n, hidden] where the choice of its frames made them. They have attended to all candidates:
+            encoding the chosen frames alone would give others, so they stay with the clip.
     """
 
     clip: VisionClip
     places: tuple[int, ...]
     key: bytes
+    fused: Tensor | None = None
 
     @property
     def kinds(self) -> list[VisualKind]:
         """Its placeholders in the prompt."""
         return ["image"] * self.clip.grid_thw[0] if self.clip.still else ["video"]
+
+
+class Kept(NamedTuple):
+    """What the cache holds of a clip: its fused tokens [n, hidden], and which frames of its footage were chosen."""
+
+    fused: Tensor
+    places: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -80,7 +90,7 @@ class Chat:
         self.loaded = loaded
         self.model, self.processor, self.tokenizer = loaded.model, loaded.processor, loaded.tokenizer
         self.cache_hits = 0
-        self._cache: OrderedDict[bytes, Tensor] = OrderedDict()  # key -> fused tokens [n, hidden]
+        self._cache: OrderedDict[bytes, Kept] = OrderedDict()  # by key, the least recently used first
         self._cache_bytes = cache_bytes
         self._grammar: SchemaGrammar | None = None
         tokens = self.model.config.tokens
@@ -91,7 +101,8 @@ class Chat:
     def show(self, footage: Footage, frames: int, *, space_aware: bool = False) -> Shown:
         """Prepare footage; of more than `frames` frames that many are chosen, evenly or by the space that they show.
 
-        The choice by space runs the spatial encoder over all frames; that pass also serves the answer.
+        The choice by space runs the spatial encoder over all frames, once for the same footage while the cache keeps
+        it; that pass also serves the answer.
 
         Raises MissingPartError when the checkpoint has no point head for `space_aware`.
         """
@@ -102,9 +113,15 @@ class Chat:
             return Shown(clip, places, _key(clip))
         whole = self.processor.video(footage.frames)
         key = hashlib.sha256(_key(whole) + frames.to_bytes(4, "little")).digest()
+        kept = self._cache.get(key)
+        if kept is not None:
+            self._cache.move_to_end(key)
+            clip = self.processor.video([footage.frames[place] for place in kept.places])
+            return Shown(clip, kept.places, key, kept.fused)
         found = sample_and_encode(self.model, self.processor, footage.frames, frames)
-        self._remember(key, found.fused)
-        return Shown(found.clip, tuple(found.places), key)
+        shown = Shown(found.clip, tuple(found.places), key, found.fused)
+        self._remember(shown, found.fused)
+        return shown
 
     def inputs(self, questions: Sequence[Question]) -> ModelInputs:
         """A batch on the model's device, its clips encoded or taken from the cache."""
@@ -172,10 +189,11 @@ class Chat:
     @torch.inference_mode()
     def _fused(self, shown: Sequence[Shown]) -> list[Tensor]:
         """Fused tokens [n, hidden] of each clip; those that the cache lacks are encoded together."""
-        ready = {one.key: self._cache[one.key] for one in shown if one.key in self._cache}
-        self.cache_hits += len(ready)
+        ready = {one.key: self._cache[one.key].fused for one in shown if one.key in self._cache}
         for key in ready:
             self._cache.move_to_end(key)
+        ready |= {one.key: one.fused for one in shown if one.fused is not None}
+        self.cache_hits += len(ready)
         missing = list({one.key: one for one in shown if one.key not in ready}.values())
         if missing:
             clips = [one.clip for one in missing]
@@ -189,12 +207,12 @@ class Chat:
             sizes = [sum(self.processor.visual_tokens(clip)) for clip in clips]
             for one, tokens in zip(missing, torch.split(fused, sizes), strict=True):
                 ready[one.key] = tokens
-                self._remember(one.key, tokens.clone())
+                self._remember(one, tokens.clone())
         return [ready[one.key] for one in shown]
 
-    def _remember(self, key: bytes, tokens: Tensor) -> None:
-        self._cache[key] = tokens
-        while len(self._cache) > 1 and sum(kept.nbytes for kept in self._cache.values()) > self._cache_bytes:
+    def _remember(self, shown: Shown, tokens: Tensor) -> None:
+        self._cache[shown.key] = Kept(tokens, shown.places)
+        while len(self._cache) > 1 and sum(kept.fused.nbytes for kept in self._cache.values()) > self._cache_bytes:
             self._cache.popitem(last=False)
 
     def _reply(self, ids: Sequence[int], logs: Sequence[float]) -> Reply:

@@ -26,6 +26,7 @@ from firmware_sim.rp2040.memory_map import memory_offset
 TABLE = np.array([3, 1, 4, 1, 5, 9, 2, 6], np.int64)
 ODD = (1, 3, 5, 7)
 LOW = 0xFFFF
+ODD_ONE = 1
 
 
 @entry_point
@@ -172,6 +173,38 @@ def test_a_division_by_zero_gives_zero_and_never_traps() -> None:
     assert divided(5, 0) == 0
 
 
+@entry_point
+def quotient(x: int, y: int) -> int:
+    """Rounded down."""
+    return x // y
+
+
+@entry_point
+def remainder(x: int, y: int) -> int:
+    """Of the sign of y."""
+    return x % y
+
+
+@entry_point
+def by_minus_one(x: int) -> int:
+    """By a constant."""
+    return x // -1 + x % -1
+
+
+@pytest.mark.parametrize("x", [-(1 << 63), -(1 << 63) + 1, -5, 0, 7, (1 << 63) - 1])
+def test_the_ends_of_the_range_divide_without_a_trap(x: int) -> None:
+    """The least integer by -1 has a quotient of 65 bits, where processors trap: it wraps."""
+    for y in (-(1 << 63), -2, -1, 1, 2, 3, (1 << 63) - 1):
+        assert quotient(x, y) == wrapped(x // y), y
+        assert remainder(x, y) == x % y, y
+    assert by_minus_one(x) == wrapped(-x)
+
+
+def wrapped(x: int) -> int:
+    """As a number of 64 bits."""
+    return (x + (1 << 63)) % (1 << 64) - (1 << 63)
+
+
 @pytest.mark.parametrize("kernel", [divided_by_constants, jumps])
 def test_one_argument(kernel: Compiled[[int], int]) -> None:
     for x in [*range(-100, 101), LOW, *numbers(500)]:
@@ -242,6 +275,26 @@ def number_or_truth(x: int) -> int:
     return x and 5
 
 
+def divided_by_nothing(x: int) -> int:
+    """A constant divisor 0."""
+    return x // 0
+
+
+def constants_divided_by_nothing(x: int) -> int:
+    """Python computes constants, and would raise."""
+    return x + 5 % (ODD_ONE - 1)
+
+
+def shifted_backwards(x: int) -> int:
+    """A negative constant."""
+    return x << -1
+
+
+def constants_shifted_backwards(x: int) -> int:
+    """Python computes constants, and would raise."""
+    return x + (8 >> -ODD_ONE)
+
+
 @pytest.mark.parametrize(
     ("function", "says"),
     [
@@ -249,6 +302,10 @@ def number_or_truth(x: int) -> int:
         (missing_mark, "mark it with @inner"),
         (from_the_end, "no end to count from"),
         (number_or_truth, "no truth value"),
+        (divided_by_nothing, "division by the constant 0"),
+        (constants_divided_by_nothing, "division by the constant 0"),
+        (shifted_backwards, "shift by the constant -1"),
+        (constants_shifted_backwards, "shift by the constant -1"),
     ],
 )
 def test_what_is_not_of_the_language_is_said_with_its_line(function: Callable[..., Any], says: str) -> None:

@@ -121,6 +121,30 @@ def test_one_pass_of_the_geometry_serves_choice_and_answer(chat: Chat) -> None:
     torch.testing.assert_close(fused, encoded, rtol=0, atol=1e-5)
 
 
+def test_a_batch_larger_than_the_cache_keeps_the_tokens_of_its_choice(folder: Path) -> None:
+    """Else the clips that fell out would be encoded from their chosen frames alone, and answered otherwise."""
+    loaded = load_checkpoint(folder)
+    roomy, narrow = Chat(loaded), Chat(loaded, cache_bytes=1)
+    clips = [footage(9, seed) for seed in range(3)]
+    embeds = []
+    for chat in (roomy, narrow):
+        questions = [Question("frames", (chat.show(clip, 4, space_aware=True),)) for clip in clips]
+        embeds.append(chat.inputs(questions).video_embeds)
+    assert len(narrow._cache) == 1
+    assert torch.equal(*embeds)
+
+
+def test_a_clip_shown_again_costs_no_second_pass_of_the_geometry(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = chat.show(footage(9, 6), 4, space_aware=True)
+    monkeypatch.setattr("cloud.chat.sample_and_encode", None)  # a call would fail
+    again = chat.show(footage(9, 6), 4, space_aware=True)
+    assert again.places == first.places
+    assert torch.equal(again.clip.patches, first.clip.patches)
+    assert chat.answer([Question("frames", (again,))], 4) == chat.answer([Question("frames", (first,))], 4)
+    with pytest.raises(TypeError):
+        chat.show(footage(9, 6), 5, space_aware=True)  # other frames are another choice
+
+
 def test_flat_scenes_still_give_distinct_frames(chat: Chat) -> None:
     blank = footage(7, 0)
     same = Footage("blank", (blank.frames[0] * 0,) * 7, blank.times_s, blank.places, still=False)

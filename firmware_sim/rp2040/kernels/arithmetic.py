@@ -1,7 +1,8 @@
 """Operators on integers and floats as Python defines them, in LLVM's instructions.
 
 Integers have 64 bits and wrap; shifts by 64 and more leave 0 or the sign. Division rounds down; by zero it gives 0, as
-numpy does, and never traps.
+numpy does, and never traps. What Python refuses of two constants, and a constant divisor 0 or negative shift, is a
+KernelError.
 """
 
 from __future__ import annotations
@@ -95,6 +96,7 @@ class Arithmetic:
         if x.kind == BOOL and y.kind == BOOL and kind in (ast.BitAnd, ast.BitOr, ast.BitXor):
             return Value(BOOL, self.let(f"{PLAIN[kind]} i1 {x.operand}, {y.operand}"))
         x, y = self.as_kind(x, INT), self.as_kind(y, INT)
+        _check(kind, y.constant)
         if x.constant is not None and y.constant is not None and kind in FOLDED:
             return integer(FOLDED[kind](x.constant, y.constant))
         if kind in (ast.LShift, ast.RShift) and (y.constant is None or y.constant > 63):
@@ -115,17 +117,25 @@ class Arithmetic:
         return Value(INT, self.let(f"ashr i64 {x.operand}, {count}"))
 
     def _divide(self, x: Value, y: Value, *, remainder: bool) -> Value:
-        """Quotient rounded down, or the remainder that goes with it."""
+        """Quotient rounded down, or the remainder that goes with it.
+
+        Processors trap at 0 as divisor, and at the least integer divided by -1, whose quotient has 65 bits. Both divide
+        by 1 instead; by -1 the quotient is then 0 - x, which wraps as the others do.
+        """
         power = y.constant or 0
         if power > 0 and power & (power - 1) == 0:
             text = (
                 f"and i64 {x.operand}, {power - 1}" if remainder else f"ashr i64 {x.operand}, {power.bit_length() - 1}"
             )
             return Value(INT, self.let(text))
+        if y.constant == -1:
+            return integer(0) if remainder else self.negate(x)
         divisor = y.operand
         if y.constant is None:
             zero = self.let(f"icmp eq i64 {y.operand}, 0")
-            divisor = self.let(f"select i1 {zero}, i64 1, i64 {y.operand}")
+            opposite = self.let(f"icmp eq i64 {y.operand}, -1")
+            unsafe = self.let(f"or i1 {zero}, {opposite}")
+            divisor = self.let(f"select i1 {unsafe}, i64 1, i64 {y.operand}")
         rest = self.let(f"srem i64 {x.operand}, {divisor}")
         sign = self.let(f"xor i64 {rest}, {divisor}")
         differs = self.let(f"icmp slt i64 {sign}, 0")
@@ -139,6 +149,9 @@ class Arithmetic:
             less = self.let(f"sext i1 {down} to i64")
             result = self.let(f"add i64 {quotient}, {less}")
         if y.constant is None:
+            if not remainder:
+                wrapped = self.let(f"sub i64 0, {x.operand}")
+                result = self.let(f"select i1 {opposite}, i64 {wrapped}, i64 {result}")
             result = self.let(f"select i1 {zero}, i64 0, i64 {result}")
         return Value(INT, result)
 
@@ -173,3 +186,13 @@ class Arithmetic:
             better = self.compare(operator, other, best)
             best = Value(INT, self.let(f"select i1 {better.operand}, i64 {other.operand}, i64 {best.operand}"))
         return best
+
+
+def _check(kind: type[ast.operator], constant: int | None) -> None:
+    """Refuse a right operand that Python refuses."""
+    if constant is None:
+        return
+    if kind in (ast.FloorDiv, ast.Mod) and constant == 0:
+        raise KernelError("division by the constant 0")
+    if kind in (ast.LShift, ast.RShift) and constant < 0:
+        raise KernelError(f"shift by the constant {constant}")
