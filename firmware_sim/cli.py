@@ -42,7 +42,7 @@ def _print(sizes: Sizes, out: Path, as_json: bool) -> None:
     typer.echo(f"  code    {sizes.code_bytes:8,} bytes, run from SRAM")
     typer.echo(f"  tables  {sizes.table_bytes:8,} bytes, weights and constants, read from SRAM")
     typer.echo(f"  zeroed  {sizes.zeroed_bytes:8,} bytes, activations and buffers")
-    typer.echo(f"  SRAM    {sizes.ram_bytes:8,} bytes of 270,336, the stack of 4,096 included")
+    typer.echo(f"  SRAM    {sizes.ram_bytes:8,} bytes of 270,336, {sizes.stack_bytes:,} of them for stacks")
     typer.echo(f"  flash   {sizes.flash_bytes:8,} bytes of 2,097,152")
     typer.echo(f"  largest stack frame: {sizes.largest_frame_bytes} bytes, {sizes.largest_frame_function}()")
 

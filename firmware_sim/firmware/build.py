@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -35,7 +36,8 @@ class Sizes(msgspec.Struct, frozen=True):
     code_bytes: int
     table_bytes: int  # weights, biases, multipliers and other constants
     zeroed_bytes: int  # the network's activations and the buffers
-    ram_bytes: int  # all of these, and the stack
+    ram_bytes: int  # all of these, and the stacks
+    stack_bytes: int  # of the cores that run the network
     flash_bytes: int
     largest_frame_bytes: int  # of one function on the stack
     largest_frame_function: str
@@ -101,15 +103,28 @@ def run_make(out: Path, variables: list[str]) -> None:
 
 
 def measure(out: Path) -> Sizes:
-    """The sizes of the build in `out`. Raises CrustwatchError when it does not fit the chip."""
+    """The sizes of the build in `out`. Raises CrustwatchError when it does not fit the chip or is not whole."""
     sections = _sections(out / "firmware.elf")
     flash = (out / "firmware.bin").stat().st_size
-    ram = sections[".text"] + sections[".tables"] + sections[".bss"] + STACK_BYTES
+    stacks = _cores(out) * STACK_BYTES
+    ram = sections[".text"] + sections[".tables"] + sections[".bss"] + stacks
     if ram > RAM_BYTES or flash > FLASH_BYTES:
         raise CrustwatchError(f"the firmware needs {ram} bytes of SRAM and {flash} of flash: too much for an RP2040")
     frame, function = max(_frames(out))
     code = sections[".text"] + sections[".flash_text"]
-    return Sizes(code, sections[".tables"], sections[".bss"], ram, flash, frame, function)
+    return Sizes(code, sections[".tables"], sections[".bss"], ram, stacks, flash, frame, function)
+
+
+def _cores(out: Path) -> int:
+    """For how many cores the build's network is divided, from the text that it was compiled from."""
+    path = out / "model_data.c"
+    try:
+        found = re.search(r"\.cores = ([12]),", path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CrustwatchError(f"{path}: cannot be read: {error.strerror}") from None
+    if found is None:
+        raise CrustwatchError(f"{path}: says no number of cores: build it again")
+    return int(found[1])
 
 
 def _sections(elf: Path) -> dict[str, int]:

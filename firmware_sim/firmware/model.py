@@ -15,7 +15,7 @@ from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph
 from firmware_sim.compiler.placement import RAM_BYTES, Placement, place
 from firmware_sim.compiler.prediction import layers_by_operator, predict
 from firmware_sim.compiler.tflite_reader import read_graph
-from firmware_sim.firmware.build import STACK_BYTES, measure, require_compiler, run_make, write_sources
+from firmware_sim.firmware.build import measure, require_compiler, run_make, write_sources
 from shared.errors import BadInputError
 
 XOSC_MHZ = 12
@@ -91,7 +91,7 @@ def build_model(
         macs=graph.macs(),
         arena_bytes=arena.bytes,
         flash_bytes=sizes.flash_bytes,
-        sram_bytes=sizes.ram_bytes + (cores - 1) * STACK_BYTES,
+        sram_bytes=sizes.ram_bytes,
         largest_frame_bytes=sizes.largest_frame_bytes,
         layers=layers,
     )

@@ -18,6 +18,7 @@ from firmware_sim.cli import app
 from firmware_sim.compiler.arena import plan
 from firmware_sim.compiler.placement import least_ram
 from firmware_sim.compiler.tflite_reader import read_graph
+from firmware_sim.firmware.build import measure
 from firmware_sim.firmware.chip_model import ChipModel
 from firmware_sim.firmware.host import build_host_model
 from firmware_sim.firmware.model import build_model, clock_flags
@@ -39,7 +40,10 @@ def test_random_networks_give_litert_s_bytes_on_the_chip(seed: int, folder: Path
     data = legal_network(seed, 6)
     path = folder / "model.tflite"
     path.write_bytes(data)
-    build_model(path, folder / "build", cores=1 + seed % 2)
+    cores = 1 + seed % 2
+    report = build_model(path, folder / "build", cores=cores)
+    sizes = measure(folder / "build")  # as `crustwatch firmware size` finds them, without being told the cores
+    assert (sizes.stack_bytes, sizes.ram_bytes) == (cores * 4096, report.sram_bytes)
     x = random_inputs(data, 4, seed)
     chip = ChipModel(folder / "build" / "firmware.elf", read_graph(data))
     found = np.stack([chip.run(row) for row in x])
