@@ -126,13 +126,13 @@ class Storage:
         self._db.execute("PRAGMA wal_autocheckpoint = 0")
         self._db.execute(f"PRAGMA cache_size = -{CACHE_KB}")
         self._db.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
-        (page_bytes,) = self._db.execute("PRAGMA page_size").fetchone()
-        self._db.execute(f"PRAGMA max_page_count = {max_file_bytes // page_bytes}")
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > len(MIGRATIONS):
             raise CrustwatchError(f"{self.path}: outbox of version {version}, this reads up to {len(MIGRATIONS)}")
         for number, script in enumerate(MIGRATIONS[version:], version + 1):
             self._db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+        (page_bytes,) = self._db.execute("PRAGMA page_size").fetchone()  # only now: migrations copy a full outbox
+        self._db.execute(f"PRAGMA max_page_count = {max_file_bytes // page_bytes}")
 
     def forget_deleted(self) -> None:
         """Write the file anew without what was deleted: until then old clips lie in its free pages."""

@@ -167,6 +167,21 @@ def test_a_checkpoint_that_fails_does_not_undo_the_commit_before_it(
     outbox.close()
 
 
+def test_a_full_file_of_version_1_is_migrated_beyond_its_limit(tmp_path: Path) -> None:
+    """The second migration copies all clips before it drops the old ones."""
+    path = tmp_path / "outbox.db"
+    old = sqlite3.connect(path)
+    old.executescript(f"BEGIN; {MIGRATIONS[0]} PRAGMA user_version = 1; COMMIT;")
+    for number in range(40):
+        row = (number.to_bytes(16, "big"), "belt", 2, 30, 0, 0, encode(provisional(number)), 20_000, bytes(20_000))
+        old.execute("INSERT INTO pending VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    old.commit()
+    old.close()
+    opened = storage.Storage(path, "NORMAL", 1_000_000)
+    assert opened.execute("SELECT count(*), sum(length(data)) FROM clip").fetchone() == (40, 800_000)
+    opened.close()
+
+
 def test_a_file_of_version_1_is_carried_on_with(tmp_path: Path) -> None:
     path = tmp_path / "outbox.db"
     old = sqlite3.connect(path)
