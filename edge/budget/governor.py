@@ -7,7 +7,6 @@ that lets as many through as the window will bear.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import deque
 from dataclasses import dataclass
@@ -16,11 +15,9 @@ from pathlib import Path
 import msgspec
 
 from edge.budget.window import Window
-from shared.atomic_file import replace_file
 from shared.errors import BadInputError
 from shared.json_text import NOT_JSON
-
-log = logging.getLogger(__name__)
+from shared.kept_state import KeptState
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
 RECENT = 400  # candidates that set the price
@@ -72,12 +69,16 @@ JOULES_PER_BYTE = 5e-6
 
 
 class Governor:
-    """Admits or refuses escalations; `state` is the file that keeps what was spent over restarts."""
+    """Admits or refuses escalations; `state` is the file that keeps what was spent over restarts.
+
+    Attributes: `kept`, to be written by whoever runs the governor.
+    """
 
     def __init__(self, limits: Limits, state: Path | None = None) -> None:
         """Raises BadInputError for senseless limits or a damaged state file."""
         limits.check()
-        self._limits, self._path = limits, state
+        self._limits = limits
+        self.kept = KeptState(state, lambda: msgspec.json.encode(self._windows))
         self._periods = limits.periods()
         kept = _read(state) if state is not None and state.exists() else {}
         self._windows = {
@@ -107,7 +108,7 @@ class Governor:
             return False
         for kind, window in self._windows.items():
             window.add(getattr(cost, kind))
-        self._keep()
+        self.kept.changed()
         return True
 
     def correct(self, now_s: float, kind: str, more: float) -> None:
@@ -115,7 +116,7 @@ class Governor:
         if kind in self._windows:
             self._windows[kind].advance(now_s)
             self._windows[kind].add(more)
-            self._keep()
+            self.kept.changed()
 
     def spent(self, now_s: float) -> dict[str, float]:
         """Spent in the last period, by kind."""
@@ -150,14 +151,6 @@ class Governor:
     def _left(self, kind: str) -> float:
         limit, _ = self._periods[kind]
         return max(0.0, limit * (1 - self._limits.reserve) - self._windows[kind].total())
-
-    def _keep(self) -> None:
-        if self._path is None:
-            return
-        try:
-            replace_file(self._path, msgspec.json.encode(self._windows))
-        except OSError as error:  # the limits hold in memory; what is spent next is written with this
-            log.warning("%s: cannot be written: %s", self._path, error.strerror)
 
 
 def _read(path: Path) -> dict[str, Window]:

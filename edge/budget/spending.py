@@ -14,6 +14,7 @@ class Budget:
 
     def __init__(self, governor: Governor, valuer: Valuer) -> None:
         self._governor, self._valuer = governor, valuer
+        self.kept = governor.kept
         self._cloud_s = CLOUD_SECONDS
 
     def admits(self, edge: Classification, clip_bytes: int, now_us: int) -> bool:

@@ -24,7 +24,7 @@ from shared.seal import Seal
 
 log = logging.getLogger(__name__)
 
-REFUSED_S = 10.0  # when the broker refuses a verdict (access rules, quota), the next attempt
+REFUSED_S = 10.0  # verdicts that the broker refuses (access rules, quota) are tried again after this
 
 LEAVE_S = 1.0  # for the last words; a broker that hangs must not hold up the end
 
@@ -34,7 +34,7 @@ class Announcer:
 
     A verdict leaves the outbox when the broker has acknowledged both its topics and the link has held for `settle_s`
     since: a broker that is killed loses what it acknowledged last. What was not settled when the link broke is
-    published again, byte for byte the same.
+    published again, byte for byte the same. What the broker refuses waits in the outbox, and the others go on.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Announcer:
         self._unsettled: deque[tuple[float, int]] = deque()  # when which ones were acknowledged, in loop time
         self._last: Announcement | None = None  # the newest acknowledged one ...
         self._last_link = 0  # ... and the connection that it was published on
+        self._retry_s = math.inf  # when refused ones are tried again, in loop time
         self._verdicts = asyncio.Event()
         self._figures = asyncio.Event()
         self._snapshot: bytes | None = None  # to be published
@@ -99,9 +100,22 @@ class Announcer:
         """Whether the broker has acknowledged every verdict."""
         if self._lanes is None:
             return await self._troubles.patiently(self._outbox.next_announcement) is None
-        return await self._troubles.patiently(self._lanes.next) is None
+        return not self._lanes.has_refused() and await self._troubles.patiently(self._lanes.next) is None
 
-    async def settle(self, now_s: float = math.inf) -> None:
+    async def settle_rest(self) -> None:
+        """When nothing more is published: wait until the link has outlived the last acknowledgement, or is down.
+
+        What it did not outlive stays in the outbox for the next start.
+        """
+        loop = asyncio.get_running_loop()
+        while self._unsettled and (wait_s := self._unsettled[-1][0] + self._config.settle_s - loop.time()) > 0:
+            self._verdicts.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._verdicts.wait()  # set when the link goes down
+        await self.settle(loop.time())
+
+    async def settle(self, now_s: float) -> None:
         """Verdicts acknowledged `settle_s` before `now_s`, a time of the loop, are published for good."""
         settled = []
         while self._unsettled and self._unsettled[0][0] + self._config.settle_s <= now_s:
@@ -126,42 +140,64 @@ class Announcer:
             link = self._link
             if self._lanes is None:
                 self._lanes = await self._troubles.patiently(Lanes, self._outbox)
-            batch = await self._troubles.patiently(self._lanes.next)
+            lanes = self._lanes
             try:
+                if lanes.has_refused() and asyncio.get_running_loop().time() >= self._retry_s:
+                    self._retry_s = -math.inf  # the next ones at once, unless one of these is refused again
+                    refused = await self._troubles.patiently(lanes.refused_batch)
+                    await self._publish_batch(refused, lanes, link)
+                    continue
+                batch = await self._troubles.patiently(lanes.next)
                 if batch is not None:
                     await self._durability.reached()
-                    await self._publish_batch(batch, self._lanes, link)
+                    await self._publish_batch(batch, lanes, link)
                 elif self._last is not None and link != self._last_link:
-                    # Nothing newer: a broker that came back without its data shall know the present verdict.
-                    await self._publish_sealed(
-                        self._config.line.verdict(self._last.camera), self._last.verdict, retain=True
-                    )
-                    self._last_link = link
+                    await self._publish_last(self._last, link)
                 else:
-                    await self._verdicts.wait()
-                    continue
+                    await self._wait(lanes)
             except LinkDownError:
                 continue  # again, once the link is back
-            except RefusedError as error:
-                self._troubles.begin("verdicts", str(error))
-                await asyncio.sleep(REFUSED_S)
-                continue
-            self._troubles.end("verdicts")
+
+    async def _wait(self, lanes: Lanes) -> None:
+        """Until there is a new verdict, the link has gone, or refused ones are to be tried again."""
+        timeout_s = self._retry_s - asyncio.get_running_loop().time() if lanes.has_refused() else None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._verdicts.wait()
+
+    async def _publish_last(self, last: Announcement, link: int) -> None:
+        """Nothing newer: a broker that came back without its data shall know the present verdict."""
+        try:
+            await self._publish_sealed(self._config.line.verdict(last.camera), last.verdict, retain=True)
+        except RefusedError as error:
+            self._troubles.begin("verdicts", str(error))
+        self._last_link = link
 
     async def _publish_batch(self, batch: Batch, lanes: Lanes, link: int) -> None:
-        """Publish in order, all before the first acknowledgement; note those up to the first that failed."""
+        """Publish in order, all before the first acknowledgement; note those up to the first that the link lost.
+
+        Those that the broker refuses are set aside.
+        """
         sending = [self._publish_verdict(publications) for _, publications in batch.waiting]
         for (waiting, publications), error in zip(
             batch.waiting, await asyncio.gather(*sending, return_exceptions=True), strict=True
         ):
-            if error is not None:
+            if error is not None and not isinstance(error, RefusedError):
                 raise error
             if link != self._link:
                 return
-            if publications and lanes.replaces(waiting.number):
+            if error is not None:
+                lanes.refused(waiting.number)
+                self._retry_s = asyncio.get_running_loop().time() + REFUSED_S
+                self._troubles.begin("verdicts", f"{waiting.camera}: {error}; the others go on")
+                continue
+            newest = self._last is None or waiting.number >= self._last.number  # not one that was refused before
+            if publications and newest and lanes.replaces(waiting.number):
                 self._last, self._last_link = waiting, link
             lanes.acknowledged(waiting.number)
             self._unsettled.append((asyncio.get_running_loop().time(), waiting.number))
+        if not lanes.has_refused():
+            self._troubles.end("verdicts")
         self._published()
 
     async def _publish_verdict(self, publications: Sequence[Publication]) -> None:

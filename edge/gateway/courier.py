@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from edge.gateway.config import GatewayConfig
 from edge.gateway.counters import Counters
+from edge.gateway.durability import Durability
 from edge.gateway.outbox import Due, Outbox
 from edge.gateway.troubles import Troubles
 from shared.answer import read_answer
@@ -40,6 +41,7 @@ class Courier:
         troubles: Troubles,
         changed: Callable[[], None],
         learned: Callable[[LineVerdict, BakeVerdict], None],
+        durability: Durability,
         seal: Seal | None = None,
     ) -> None:
         self._config = config
@@ -52,6 +54,9 @@ class Courier:
         self._troubles = troubles
         self._changed = changed  # called after each change of the outbox
         self._learned = learned  # called with what the cloud's first answer to a bake replaces, and that answer
+        self._durability = durability
+        self._lessons: list[tuple[LineVerdict, BakeVerdict]] = []  # not told to `learned` yet
+        self._taught = asyncio.Event()  # there are some
         self._seal = seal
         self._more = asyncio.Event()  # something may be due
         self._earlier = asyncio.Event()  # a deadline may have come that is earlier than the one waited for
@@ -178,11 +183,29 @@ class Courier:
             case "unknown":
                 raise BadInputError(f"{message.topic}: an answer for the unknown bake or clip {response.id}")
         if applied.earlier is not None:
-            self._learned(applied.earlier, verdict)
+            self._lessons.append((applied.earlier, verdict))
+            self._taught.set()
         if verdict.provenance is not None:
             self._counters.last_cloud_s = verdict.provenance.seconds
         self._more.set()
         self._changed()
+
+    async def learn(self) -> None:
+        """For ever: tell what the cloud's answers teach."""
+        while True:
+            await self._taught.wait()
+            await self.learn_rest()
+
+    async def learn_rest(self) -> None:
+        """Tell what the answers so far teach, once they are on the disk: a power cut would have them applied again."""
+        self._taught.clear()
+        lessons = len(self._lessons)
+        await self._durability.reached()
+        told, self._lessons = self._lessons[:lessons], self._lessons[lessons:]
+        for earlier, verdict in told:
+            self._learned(earlier, verdict)
+        if told:
+            self._changed()
 
     async def _note_worker(self, message: Incoming) -> None:
         known = message.topic in self._workers

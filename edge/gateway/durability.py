@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from edge.gateway.storage import Storage, StorageError
@@ -12,6 +13,11 @@ from edge.gateway.troubles import DISK_BACKOFF, Troubles
 GATHER_S = 0.002  # for commits that follow at once, and so that a request leaves before the disk is kept busy
 
 _DISK = ThreadPoolExecutor(4, thread_name_prefix="disk")  # of all outboxes of a process; they wait, they do not compute
+
+
+async def on_disk(work: Callable[[], None]) -> None:
+    """Do what waits for the disk, without stopping the event loop."""
+    await asyncio.get_running_loop().run_in_executor(_DISK, work)
 
 
 class Durability:

@@ -3,11 +3,13 @@
 Verdicts numbered up to the mark, which is set when the link comes up, have waited for it; what is numbered above is
 live. Within each lane they keep their order. Across the lanes a bake's states keep theirs: a provisional verdict whose
 final is known is left out, and a correction takes its final along, which then comes again, byte for byte the same.
+
+A verdict that the broker refuses (access rules, quota) is set aside, so that the others go on, and stays in the outbox.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -50,6 +52,9 @@ class Lanes:
         self._old = 0  # number of the last one acknowledged in its lane ...
         self._live = self._mark  # ... and in the other
         self._live_shown = False  # the present verdict is live: an old one must not replace it
+        self._settled = {False: 0, True: self._mark}  # up to where a lane has left the outbox, by `_is_live`
+        self._refused: dict[int, None] = {}  # numbers set aside, those refused last at the end
+        self._late: set[int] = set()  # of them, those that the broker has taken meanwhile, until they are settled
 
     def next(self) -> Batch | None:
         """What is to be published next, None when nothing waits."""
@@ -73,20 +78,64 @@ class Lanes:
             yield Publication(waiting.camera, waiting.verdict, not self._live_shown)
 
     def acknowledged(self, number: int) -> None:
-        """The broker has that verdict, and all before it in its lane."""
-        if number > self._mark:
+        """The broker has that verdict, and all before it in its lane but those set aside."""
+        if number in self._refused:
+            del self._refused[number]
+            self._late.add(number)
+        elif number > self._mark:
             self._live, self._live_shown = number, True
         else:
             self._old = number
             if not self._outbox.next_announcements(number, 1, self._mark):
                 self._old = self._mark
 
-    def settle(self, numbers: Iterable[int]) -> None:
-        """These, and all before them in their lanes, are published for good. Raises StorageError."""
-        for number in {self._lane(number): number for number in numbers}.values():
-            self._outbox.announced(number, self._mark if number > self._mark else 0)
+    def refused(self, number: int) -> None:
+        """The broker does not take that verdict now: its lane goes on without it."""
+        if number in self._refused:
+            del self._refused[number]  # again: it goes to the end
+        else:
+            self.acknowledged(number)
+        self._refused[number] = None
 
-    def _lane(self, number: int) -> bool:
+    def has_refused(self) -> bool:
+        """Whether verdicts are set aside."""
+        return bool(self._refused)
+
+    def refused_batch(self) -> Batch:
+        """Some of those set aside, to be tried again, the longest untried first. Empty without any."""
+        waiting = [
+            found
+            for number in tuple(self._refused)[:BATCH]
+            for found in self._outbox.next_announcements(number - 1, 1, number)
+        ]
+        newest = max(self._old, self._live)  # an older one must not replace the present verdict
+        return Batch(
+            False,
+            tuple(
+                (each, tuple(said._replace(retain=each.number == newest) for said in self._of_old(each)))
+                for each in waiting
+            ),
+        )
+
+    def settle(self, numbers: Collection[int]) -> None:
+        """These, and all before them in their lanes but those set aside, are published for good. Raises StorageError.
+
+        After an error the same call may be repeated.
+        """
+        late = self._late.intersection(numbers)
+        for number in {self._is_live(number): number for number in numbers if number not in late}.values():
+            live = self._is_live(number)
+            for aside in sorted(n for n in (*self._refused, *self._late) if self._settled[live] < n < number):
+                self._outbox.announced(aside - 1, self._settled[live])
+                self._settled[live] = aside
+            if number > self._settled[live]:
+                self._outbox.announced(number, self._settled[live])
+                self._settled[live] = number
+        for number in late:
+            self._outbox.announced(number, number - 1)
+        self._late -= late
+
+    def _is_live(self, number: int) -> bool:
         return number > self._mark
 
     def replaces(self, number: int) -> bool:

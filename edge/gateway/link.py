@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from edge.gateway.announcer import Announcer
 from edge.gateway.config import GatewayConfig
 from edge.gateway.counters import Counters
 from edge.gateway.courier import Courier
-from edge.gateway.durability import Durability
+from edge.gateway.durability import Durability, on_disk
 from edge.gateway.outbox import Outbox
 from edge.gateway.troubles import Troubles
 from edge.watch.guard import Guard
 from shared import __version__
 from shared.clock import SteadyClock
 from shared.errors import CrustwatchError
+from shared.kept_state import KeptState
 from shared.messages import BakeVerdict, GatewayStats, GatewayStatus, LineVerdict, encode
 from shared.mqtt import BrokerAddress, MqttClient, MqttConfig, Will
 from shared.seal import Seal
@@ -33,6 +35,7 @@ log = logging.getLogger(__name__)
 HOUSE_S = 0.25  # how often housekeeping looks
 TIDY_S = 60.0  # how often old decisions are forgotten and the time is kept
 SHOW_JUMP_S = 600.0  # how long a set clock stands among the problems
+STATES_S = 1.0  # how often the states of guard and budget are written, when they changed
 LEAVE_S = 1.0  # for the last writes
 
 
@@ -63,9 +66,13 @@ class Link:
         guard: Guard | None = None,
         clock: SteadyClock | None = None,
         learned: Callable[[LineVerdict, BakeVerdict], None] | None = None,
+        states: Sequence[KeptState] = (),
         seal: Seal | None = None,
     ) -> None:
-        """Without a `seal` nothing is signed and anybody's answers count: for programs told to do so."""
+        """`states` are kept in their files while the link serves.
+
+        Without a `seal` nothing is signed and anybody's answers count: for programs told to do so.
+        """
         self.counters = Counters()
         self.troubles = Troubles(self._changed)
         self.clock = clock or SteadyClock(outbox.time_mark())
@@ -73,6 +80,7 @@ class Link:
         self._outbox = outbox
         self._client = client
         self._guard = guard or Guard()
+        self._states = states
         self._progress = asyncio.Event()  # set when the outbox may have become emptier
         self._durability = Durability(outbox.store, self.troubles)
         self._announcer = Announcer(
@@ -88,6 +96,7 @@ class Link:
             self.troubles,
             self._changed,
             learned or (lambda earlier, cloud: None),
+            self._durability,
             seal,
         )
 
@@ -167,10 +176,12 @@ class Link:
                         ("introduction", self._introduce(connections)),
                         ("sending", self._courier.send()),
                         ("receiving", self._courier.receive()),
+                        ("learning", self._courier.learn()),
                         ("deadlines", self._courier.expire()),
                         ("verdicts", self._announcer.publish_verdicts()),
                         ("figures", self._announcer.publish_figures()),
                         ("housekeeping", self._keep_house()),
+                        ("states", self._keep_states()),
                     )
                 ]
                 await intake()
@@ -187,9 +198,13 @@ class Link:
     async def _leave(self) -> None:
         """Note what is published, then say goodbye; a full disk only means that some verdicts will come again."""
         with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_S + self._config.settle_s):
+                await self._announcer.settle_rest()
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_S):
-                await self._announcer.settle()
                 await self.troubles.patiently(self._outbox.keep_time, self.clock.mark())
+                await self._courier.learn_rest()
+                await self._write_states()
                 await self._durability.leave()
         await self._announcer.take_leave()
 
@@ -211,6 +226,17 @@ class Link:
                 await self.troubles.patiently(self._outbox.forget, self.clock.now_us())
                 await self.troubles.patiently(self._outbox.keep_time, self.clock.mark())
             await asyncio.sleep(HOUSE_S)
+
+    async def _keep_states(self) -> None:
+        """For ever: write the states that have changed."""
+        while True:
+            await asyncio.sleep(STATES_S)
+            await self._write_states()
+
+    async def _write_states(self) -> None:
+        for state in self._states:
+            if (data := state.take()) is not None:
+                await on_disk(functools.partial(state.write, data))
 
     async def _introduce(self, connections: asyncio.Event) -> None:
         while True:

@@ -74,6 +74,7 @@ class Gateway:
             guard=self._guard,
             clock=clock,
             learned=self._learned,
+            states=[self._guard.kept] if budget is None else [self._guard.kept, budget.kept],
             seal=seal,
         )
         self.counters = self._link.counters

@@ -21,9 +21,9 @@ from edge.watch.audit import LabelState, RiskAudit
 from edge.watch.drift import DriftWatch, watched_figures
 from edge.watch.features import frame_features
 from edge.watch.reference import Reference
-from shared.atomic_file import replace_file
 from shared.errors import BadInputError
 from shared.json_text import NOT_JSON
+from shared.kept_state import KeptState
 from shared.messages import Classification, Decision
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,10 @@ class _Kept(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Guard:
-    """One camera's guard. Not thread-safe."""
+    """One camera's guard. Not thread-safe.
+
+    Attributes: `kept`, its state, to be written by whoever runs the guard.
+    """
 
     def __init__(
         self,
@@ -74,12 +77,12 @@ class Guard:
         self._reference, self._logit_scale, self._promised = reference, logit_scale, promised
         self._share, self._today, self._rng = audit_share, today, rng or random.Random()
         self._drift = None if reference is None else DriftWatch(reference.figures)
-        self._path = state
         kept = _read(state) if state is not None and state.exists() else _Kept({})
         self._ended = kept.ended
         self._audit = (
             RiskAudit(promised.alphas, promised.delta, audit_share, kept.audit) if promised and audit_share else None
         )
+        self.kept = KeptState(state, self._encoded)
         self.alarms: list[str] = [self._ended] if self._ended else []
 
     @property
@@ -111,7 +114,7 @@ class Guard:
         finding = self._audit.observe(truth, edge.label if decision == "audit" else None)
         if finding is not None:
             self._end(f"the audit found the promise broken: {finding}")
-        self._keep()
+        self.kept.changed()
 
     def _look_for_drift(self, edge: Classification, features: NDArray[np.float64]) -> None:
         if self._drift is None:
@@ -126,16 +129,10 @@ class Guard:
         self.alarms.append(reason)
         if self.certificate == "valid":
             self._ended = reason
-            self._keep()
+            self.kept.changed()
 
-    def _keep(self) -> None:
-        if self._path is None:
-            return
-        state = self._audit.state if self._audit else {}
-        try:
-            replace_file(self._path, msgspec.json.encode(_Kept(state, self._ended)))
-        except OSError as error:  # it goes on in memory; the next finding is written with this one
-            log.warning("%s: cannot be written: %s", self._path, error.strerror)
+    def _encoded(self) -> bytes:
+        return msgspec.json.encode(_Kept(self._audit.state if self._audit else {}, self._ended))
 
 
 def _read(path: Path) -> _Kept:

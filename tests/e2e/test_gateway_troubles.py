@@ -178,3 +178,21 @@ def test_verdicts_that_nobody_takes_hold_the_source_up(broker: EmbeddedBroker, d
                     await seen.until(lambda: seen.verdicts("final"))
 
     asyncio.run(scenario())
+
+
+def test_a_broker_killed_right_after_its_last_acknowledgement_is_told_again(
+    broker: EmbeddedBroker, device: Device, tmp_path: Path
+) -> None:
+    """At the end too, a verdict leaves the outbox only when the link has outlived its acknowledgement."""
+
+    async def scenario() -> None:
+        async with worker(broker, RuleEngine()), gateway(broker, device, tmp_path, settle_s=60.0) as (line, outbox):
+            running = asyncio.create_task(line.run(bakes(2)))
+            while line.counters.finals < 2 or not await line._link._announcer.is_done():
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            broker.kill()
+            await running
+            assert outbox.unpublished() >= 2
+
+    asyncio.run(scenario())

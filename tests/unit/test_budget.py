@@ -111,6 +111,7 @@ def test_what_was_spent_survives_a_restart(tmp_path: Path) -> None:
     first = Governor(limits, path)
     assert [first.admit(1e6, COST, 1.0, True) for _ in range(7)] == [True] * 5 + [False] * 2
     assert first.refused == 2
+    first.kept.write_now()
     second = Governor(limits, path)
     assert not second.admit(1e6 + 1, COST, 1.0, True)
     second.correct(1e6 + 1, "escalations", -1)

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from edge.gateway import verdicts
 from edge.gateway.config import GatewayConfig
 from edge.gateway.counters import Counters
 from edge.gateway.courier import Courier
+from edge.gateway.durability import Durability
 from edge.gateway.outbox import Outbox
 from edge.gateway.troubles import Troubles
 from shared.clock import SteadyClock
-from shared.messages import Classification
+from shared.messages import BakeVerdict, Classification, Response, encode
+from shared.mqtt import Incoming, Properties
 from shared.task import load_task
 from shared.topics import Line
 
@@ -53,17 +59,9 @@ def test_a_request_that_expired_while_others_were_handed_over_is_not_sent(tmp_pa
             outbox.accept_unsure("belt", verdict, b"clip", "normal", DEADLINE_US, 0)
         clock = SteadyClock(wall=lambda: client.now_us, boot=lambda: client.now_us, boot_name="")
         config = GatewayConfig(Line.of("plant", "oven-1"), TASK)
-        courier = Courier(
-            config,
-            outbox,
-            client,
-            "model",
-            Counters(),
-            clock,
-            Troubles(nothing),
-            nothing,
-            nothing,  # type: ignore[arg-type]
-        )
+        troubles = Troubles(nothing)
+        durability = Durability(outbox.store, troubles)
+        courier = Courier(config, outbox, client, "model", Counters(), clock, troubles, nothing, nothing, durability)  # type: ignore[arg-type]
         sending = asyncio.create_task(courier.send())
         await asyncio.sleep(0)  # nothing in there waits before everything due is handed over
         sending.cancel()
@@ -71,3 +69,61 @@ def test_a_request_that_expired_while_others_were_handed_over_is_not_sent(tmp_pa
     with contextlib.closing(Outbox(tmp_path / "outbox.db", TASK)) as outbox:
         asyncio.run(scenario(outbox))
     assert client.sent == [bytes(16)]
+
+
+class AnsweringClient(SlowClient):
+    """Brings one answer."""
+
+    def __init__(self, answer: Incoming) -> None:
+        super().__init__()
+        self.answer = answer
+
+    async def messages(self) -> AsyncIterator[Incoming]:
+        yield self.answer
+
+    def acknowledge(self, message: Incoming) -> None:
+        pass
+
+
+def test_an_answer_is_learned_from_once_it_has_reached_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut before that lets the next start apply it again: the audit would count it twice."""
+    config = GatewayConfig(Line.of("plant", "oven-1"), TASK)
+    bake_id = bytes(16)
+    answer = encode(Response(bake_id.hex(), 1, "w-1", BakeVerdict("dark", 0.9, False, "")))
+    client = AnsweringClient(Incoming(config.line.response, answer, False, Properties()))
+    order: list[str] = []
+    fdatasync = os.fdatasync
+
+    def sync(file: int) -> None:
+        order.append("disk")
+        fdatasync(file)
+
+    async def scenario(outbox: Outbox) -> None:
+        verdict = verdicts.from_edge(TASK, bake_id, "0", EDGE, 0, 0, "unsure")
+        outbox.accept_unsure("belt", verdict, b"clip", "normal", DEADLINE_US, 0)
+        outbox.sync()
+        monkeypatch.setattr(os, "fdatasync", sync)
+        clock = SteadyClock(wall=lambda: 0, boot=lambda: 0, boot_name="")
+        troubles = Troubles(lambda: None)
+        courier = Courier(
+            config,
+            outbox,
+            client,  # type: ignore[arg-type]
+            "model",
+            Counters(),
+            clock,
+            troubles,
+            lambda: None,
+            lambda earlier, cloud: order.append(f"learned {cloud.doneness}"),
+            Durability(outbox.store, troubles),
+        )
+        await courier.receive()
+        assert order == []
+        await courier.learn_rest()
+        await courier.learn_rest()
+
+    with contextlib.closing(Outbox(tmp_path / "outbox.db", TASK)) as outbox:
+        asyncio.run(scenario(outbox))
+    assert order == ["disk", "learned dark"]

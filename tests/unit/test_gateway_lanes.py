@@ -122,3 +122,30 @@ def test_a_backlog_drains_in_order_of_priority_and_deadline(outbox: Outbox) -> N
             outbox.apply(request.id, CLOUD, 1000)
     assert seen == sorted(seen)
     assert len(seen) == 200
+
+
+def test_what_the_broker_refuses_is_set_aside_and_stays_in_the_outbox(outbox: Outbox) -> None:
+    for number in range(1, 6):
+        accept(outbox, number, number)
+    lanes = Lanes(outbox)
+    accept(outbox, 6, 1000)
+    while (batch := lanes.next()) is not None:
+        for waiting, _ in batch.waiting:
+            (lanes.refused if waiting.number in (2, 3, 6) else lanes.acknowledged)(waiting.number)
+    lanes.settle([1, 4, 5])
+    assert outbox.unpublished() == 3
+    again = lanes.refused_batch().waiting
+    assert [waiting.number for waiting, _ in again] == [6, 2, 3], "live ones were tried first"
+    assert [said.retain for _, publications in again for said in publications] == [True, False, False]
+    lanes.acknowledged(3)
+    lanes.refused(2)
+    lanes.acknowledged(6)
+    assert [waiting.number for waiting, _ in lanes.refused_batch().waiting] == [2]
+    lanes.settle([6])
+    assert outbox.unpublished() == 2, "a settled verdict takes along one that was taken late"
+    lanes.settle([3])
+    assert outbox.unpublished() == 1
+    lanes.acknowledged(2)
+    lanes.settle([2])
+    assert outbox.unpublished() == 0
+    assert not lanes.has_refused()

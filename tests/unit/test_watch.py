@@ -189,6 +189,7 @@ def test_the_guard_audits_a_share_of_the_sure_and_ends_a_broken_promise(tmp_path
         one.learned(classified(sure=True, label="golden"), "audit", "burnt")
     assert one.certificate == "withdrawn"
     assert "burnt" in one.alarms[0]
+    one.kept.write_now()
     assert guard().certificate == "withdrawn"  # after a restart as well
     assert guard().alarms == one.alarms
     state.write_text("not a state")

@@ -1,0 +1,78 @@
+"""The announcer: a verdict that the broker refuses does not keep the others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.gateway import announcer, verdicts
+from edge.gateway.announcer import Announcer
+from edge.gateway.config import GatewayConfig
+from edge.gateway.durability import Durability
+from edge.gateway.outbox import Outbox, OutboxConfig
+from edge.gateway.troubles import Troubles
+from shared.messages import Classification
+from shared.mqtt import RefusedError
+from shared.task import load_task
+from shared.topics import Line
+
+TASK = load_task("pizza")
+LINE = Line.of("plant", "oven-1")
+EDGE = Classification("golden", (0, 0, 9, 0, 0), 0.6, True, "sure", 1.0, "emulated")
+
+
+class Guarded:
+    """A broker whose access rules forbid some topics."""
+
+    def __init__(self, forbidden: set[str]) -> None:
+        self.forbidden = forbidden
+        self.taken: list[str] = []
+
+    async def wait_connected(self) -> None:
+        pass
+
+    async def publish(self, topic: str, payload: bytes, **_: Any) -> bool:
+        if topic in self.forbidden:
+            raise RefusedError(f"{topic}: not authorised")
+        self.taken.append(topic)
+        return True
+
+
+def test_a_topic_that_is_refused_is_named_and_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(announcer, "REFUSED_S", 0.05)
+    config = GatewayConfig(LINE, TASK, settle_s=0.0, outbox=OutboxConfig(synchronous="NORMAL"))
+    client: Any = Guarded({LINE.event("old")})
+
+    async def until(done: Any) -> None:
+        async with asyncio.timeout(20):
+            while not done():
+                await asyncio.sleep(0.01)
+
+    async def scenario(outbox: Outbox) -> None:
+        for number, camera in enumerate(("old", "belt", "old", "belt")):
+            outbox.accept_final(camera, verdicts.from_edge(TASK, bytes([number] * 16), "b", EDGE, 0, 0, "sure"), 0)
+        troubles = Troubles(lambda: None)
+        durability = Durability(outbox.store, troubles)
+        stats: Any = None
+        own = Announcer(config, outbox, client, "emulated", stats, troubles, durability, lambda: None)
+        publishing = asyncio.create_task(own.publish_verdicts())
+        await until(lambda: client.taken.count(LINE.event("belt")) == 2)
+        await own.settle(asyncio.get_running_loop().time())
+        assert outbox.unpublished() == 2
+        assert not await own.is_done()
+        assert troubles.lines() == (f"verdicts: old: {LINE.event('old')}: not authorised; the others go on",)
+        client.forbidden.clear()
+        await until(lambda: client.taken.count(LINE.event("old")) == 2)
+        await until(lambda: not troubles.lines())
+        await own.settle_rest()
+        assert outbox.unpublished() == 0
+        assert await own.is_done()
+        assert client.taken.count(LINE.event("belt")) == 2
+        publishing.cancel()
+
+    with contextlib.closing(Outbox(tmp_path / "outbox.db", TASK, config.outbox)) as outbox:
+        asyncio.run(scenario(outbox))
