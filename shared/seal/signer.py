@@ -39,8 +39,9 @@ class Signer:
     @classmethod
     def load(cls, credentials: Credentials) -> Signer:
         """From the files that `crustwatch pki issue` wrote. Raises BadInputError."""
+        mtime_ns = _mtime_ns(credentials.certificate)  # first: what is renewed while it is read is seen later
         signer = cls(load_key(credentials.key), files.read_certificate(credentials.certificate), credentials)
-        signer._mtime_ns = _mtime_ns(credentials.certificate)
+        signer._mtime_ns = mtime_ns
         return signer
 
     def _take(self, key: Ed25519PrivateKey, certificate: x509.Certificate) -> None:
