@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 PARTIAL = ".partial"
 """Ends the name of what is being written; a power cut may leave such a file behind."""
+
+_WRITER = re.compile(r"(\.[0-9]+)?\.partial$", re.IGNORECASE)
+
+
+def name_when_whole(name: str) -> str:
+    """The name that the file called `name` has or is to have: of a half, that of the whole."""
+    return _WRITER.sub("", name)
 
 
 def replace_file(path: Path, data: bytes, mode: int = 0o644, *, durable: bool = True, racing: bool = False) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from shared.atomic_file import PARTIAL
+from shared.atomic_file import name_when_whole
 from shared.errors import BadInputError
 
 DAY_S = 86_400.0
@@ -81,7 +81,7 @@ def _files(folder: str, suffixes: tuple[str, ...]) -> Iterator[_File]:
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             yield from _files(entry.path, suffixes)
-        elif entry.is_file(follow_symlinks=False) and entry.name.lower().removesuffix(PARTIAL).endswith(suffixes):
+        elif entry.is_file(follow_symlinks=False) and name_when_whole(entry.name.lower()).endswith(suffixes):
             try:
                 found = entry.stat(follow_symlinks=False)
             except FileNotFoundError:

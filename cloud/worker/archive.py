@@ -62,10 +62,10 @@ class Archive:
         if path.exists():
             os.utime(path)  # used again
         else:
-            replace_file(path, clip, 0o600)
+            replace_file(path, clip, 0o600, racing=True)
         properties = decision.answer.properties
         name = f"{(properties.correlation or b'').hex()}-{int(properties.user.get('attempt', '0'))}{RECORD}"
-        replace_file(self.folder / "decisions" / name, msgspec.json.encode(decision), 0o600)
+        replace_file(self.folder / "decisions" / name, msgspec.json.encode(decision), 0o600, racing=True)
 
     def purge(self, now_s: float) -> Purged:
         """Delete what has expired; returns the clips' figures."""

@@ -49,9 +49,10 @@ def test_the_oldest_go_first_when_there_are_too_many(tmp_path: Path) -> None:
 
 
 def test_halves_that_a_power_cut_left_expire_too(tmp_path: Path) -> None:
-    fill(tmp_path, [31, 0], suffix=".clip.partial")
-    assert purge(tmp_path, (".clip",), Limits(30 * DAY_S), NOW).files == 1
-    assert left(tmp_path) == ["1.clip.partial"]
+    for suffix in (".clip.partial", ".clip.4711.partial", ".txt.4711.partial"):
+        fill(tmp_path, [31, 0], suffix=suffix)
+    assert purge(tmp_path, (".clip",), Limits(30 * DAY_S), NOW).files == 2
+    assert left(tmp_path) == ["0.txt.4711.partial", "1.clip.4711.partial", "1.clip.partial", "1.txt.4711.partial"]
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
