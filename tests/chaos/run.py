@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 import typer
@@ -25,6 +25,8 @@ from firmware_sim.firmware.build import model_c
 from firmware_sim.firmware.host import build_host_library
 from shared.broker import mosquitto
 
+DECODER = "shared.decoder_child"
+NOTICE_S = 10.0  # for a decoder to end after its parent; it may be at work on a picture
 PATIENCE_S = 1800.0  # before a campaign is given up
 
 app = typer.Typer(add_completion=False)
@@ -45,17 +47,53 @@ def prepare(folder: Path, bakes: int) -> Path | None:
     return folder / "board" / "firmware.so"
 
 
-def in_session(session: int) -> list[str]:
-    """Command lines of the processes that are left of a session, from /proc."""
-    left = []
+class Process(NamedTuple):
+    """One line of the table of processes."""
+
+    parent: int
+    session: int
+    command: str
+
+
+def processes() -> dict[int, Process]:
+    """All that run, by their number, from /proc."""
+    found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
-            if int(fields[3]) == session and fields[0] != "Z":
-                left.append(stat.with_name("cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+            command = stat.with_name("cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             continue  # it ended meanwhile
-    return left
+        if fields[0] != "Z":
+            found[int(stat.parent.name)] = Process(int(fields[1]), int(fields[3]), command)
+    return found
+
+
+def left_of(session: int, running: dict[int, Process]) -> set[int]:
+    """Which of the running processes belong to a session that has ended.
+
+    A decoder of pictures has a session of its own: it belongs here when its parent does, and when it has lost its
+    parent, of whichever campaign.
+    """
+    own = {number for number, process in running.items() if process.session == session}
+    for number, process in running.items():
+        if DECODER in process.command:
+            parent = running.get(process.parent)
+            if process.parent in own or process.parent == 1 or parent is None or "python" not in parent.command:
+                own.add(number)
+    return own
+
+
+def in_session(session: int) -> list[str]:
+    """Command lines of the processes that are left of a session; a decoder may first notice that its parent ended."""
+    running = processes()
+    left = left_of(session, running)
+    patience_s = time.monotonic() + NOTICE_S
+    while left and all(DECODER in running[number].command for number in left) and time.monotonic() < patience_s:
+        time.sleep(0.1)
+        running = processes()
+        left &= left_of(session, running)
+    return [running[number].command for number in sorted(left)]
 
 
 def run_one(seed: int, bakes: int, folder: Path, keep: bool) -> Report:

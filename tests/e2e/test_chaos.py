@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from faulty_broker import matches
+from run import Process, left_of
 from schedule import KINDS, plan
 from witness import Witness, violations
 
@@ -76,3 +77,19 @@ def test_the_witness_notices_what_is_lost_doubled_or_mixed_up(tmp_path: Path) ->
         "41 bakes in the outbox, at most 40 are allowed",
     ]
     outbox.close()
+
+
+def test_a_decoder_that_outlived_its_worker_is_left_over() -> None:
+    """It has a session of its own, so that the campaign's does not name it."""
+    decoder = "python -m shared.decoder_child "
+    running = {
+        1: Process(0, 1, "init "),
+        10: Process(1, 10, "python run.py "),
+        20: Process(10, 20, "python chaos_worker.py "),
+        21: Process(20, 21, decoder),  # of a worker of this session
+        30: Process(10, 30, "python chaos_worker.py "),
+        31: Process(30, 31, decoder),  # of another campaign, at work
+        41: Process(1, 41, decoder),  # of nobody
+    }
+    assert left_of(20, running) == {20, 21, 41}
+    assert left_of(99, running) == {41}
