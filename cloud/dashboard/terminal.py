@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cloud.dashboard.lines import FILTERS, CameraView, Overview
+from shared.clock import NowUs, system_now_us
 from shared.mqtt import BrokerAddress, MqttClient, MqttConfig
 from shared.pki.credentials import Credentials
 from shared.seal import Seal
@@ -68,8 +69,12 @@ async def _refresh(live: Live) -> None:
 class Screen:
     """Draws an Overview."""
 
-    def __init__(self, overview: Overview, client: MqttClient, address: BrokerAddress) -> None:
+    def __init__(
+        self, overview: Overview, client: MqttClient, address: BrokerAddress, now_us: NowUs = system_now_us
+    ) -> None:
+        """`now_us` is the wall clock that verdicts are dated by."""
         self._overview = overview
+        self._now_us = now_us
         self._client = client
         self._address = address
 
@@ -103,14 +108,15 @@ class Screen:
         return [f"[yellow]{plain(f'{name}: {line}')}[/]" for name, figures in stats for line in figures.problems]
 
     def _verdicts(self) -> Table:
-        table = _table("line", "camera", "item", "verdict", "by", "state", "reason", "seconds")
+        table = _table("line", "camera", "item", "verdict", "by", "state", "reason", "seconds", "age")
+        now_s = self._now_us() / 1e6
         for view in self._overview.latest:
             verdict = view.verdict
             label = f"{verdict.label} {verdict.confidence:.2f}"
             style = "bold red" if verdict.problem else None
             seconds = f"{verdict.decided_at - verdict.captured_at:.2f}"
             cells = (view.line, view.camera, verdict.bake, label, verdict.source, verdict.state, verdict.reason)
-            table.add_row(*map(plain, cells), seconds, style=style)
+            table.add_row(*map(plain, cells), seconds, age(now_s - verdict.decided_at), style=style)
         return table
 
     def _workers(self) -> Table:
@@ -125,6 +131,19 @@ def _table(*headings: str) -> Table:
     for heading in headings:
         table.add_column(heading, overflow="ellipsis", no_wrap=True)
     return table
+
+
+def age(seconds: float) -> str:
+    """How long ago something was, in the largest unit that it has two of. What lies ahead is a clock's error: `ahead`.
+
+    A broker may show an old verdict again, and its gateway's seal still holds: only its age tells.
+    """
+    if seconds < -2:
+        return "ahead"
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
 
 
 def plain(text: str) -> str:

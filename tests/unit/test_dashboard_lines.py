@@ -96,3 +96,15 @@ def test_what_is_wrong_stands_on_the_screen_and_commands_no_terminal() -> None:
     text = out.export_text()
     assert "plant/oven-1: device: the serial port is gone" in text
     assert "outbox: \ufffd[2Jfull [red]disk" in text
+
+
+def test_an_old_verdict_shows_its_age() -> None:
+    """Its seal holds for ever, and a broker may publish it again."""
+    overview = Overview()
+    overview.note(message("cw/1/plant/oven/belt/verdict", VERDICT))  # decided 2 s after the epoch
+    for now_s, words in ((2, "0 s"), (61, "59 s"), (602, "10 min"), (7202, "2 h"), (400_000, "5 d"), (-9, "ahead")):
+        out = Console(width=160, file=io.StringIO(), record=True)
+        client: Any = SimpleNamespace(connected=True)
+        out.print(Screen(overview, client, BrokerAddress(), now_us=lambda now_s=now_s: now_s * 1_000_000))
+        [row] = [line for line in out.export_text().splitlines() if "b-1" in line]
+        assert row.split("\u2502")[-2].strip() == words
