@@ -23,7 +23,13 @@ def test_a_stuck_worker_holds_requests_back_in_the_outbox(
         patient = OutboxConfig(retry_s=60.0, synchronous="NORMAL")  # no request is sent twice within this test
         at_gateway = gateway(broker, device, tmp_path, outbox=patient)
         async with outsider(broker) as seen, worker(broker, engine), at_gateway as (line, outbox):
-            running = asyncio.create_task(line.run(bakes(BAKES)))
+
+            async def worker_known() -> None:
+                """A worker that is first heard of has everything sent again that is in flight."""
+                while not line.stats().cloud_link:
+                    await asyncio.sleep(0.01)
+
+            running = asyncio.create_task(line.run(bakes(BAKES, pause=worker_known)))
 
             def sent() -> int:
                 return sum(message.topic.startswith("cw/1/req/") for message in seen.messages)
