@@ -22,6 +22,7 @@ from shared.mqtt import BrokerAddress, Incoming, MqttClient, MqttConfig, Will
 from shared.seal import ReplayGuard, Seal, SealError
 from shared.seal.checker import is_stale
 from shared.task import Task
+from shared.task_errors import own_error_alone
 from shared.topics import shared_requests, worker_status
 
 log = logging.getLogger(__name__)
@@ -90,15 +91,16 @@ class Worker:
             connections.set()
         await self._client.subscribe(shared_requests(self._config.task.name))
         try:
-            async with asyncio.TaskGroup() as tasks:
-                showing = tasks.create_task(self._show_status(connections), name="worker status")
-                serving = tasks.create_task(self._serve(stop), name="worker requests")
-                tidying = tasks.create_task(self._tidy(), name="worker archive")
-                await stop.wait()
-                showing.cancel()
-                tidying.cancel()
-                if not self._in_hand:
-                    serving.cancel()
+            with own_error_alone():
+                async with asyncio.TaskGroup() as tasks:
+                    showing = tasks.create_task(self._show_status(connections), name="worker status")
+                    serving = tasks.create_task(self._serve(stop), name="worker requests")
+                    tidying = tasks.create_task(self._tidy(), name="worker archive")
+                    await stop.wait()
+                    showing.cancel()
+                    tidying.cancel()
+                    if not self._in_hand:
+                        serving.cancel()
         finally:
             if self._client.connected:  # else the will has said so
                 with contextlib.suppress(TimeoutError):

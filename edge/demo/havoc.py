@@ -16,8 +16,8 @@ from edge.demo.observer import Observer
 from edge.demo.worker_process import WorkerProcess
 from edge.gateway.sources import SourceItem
 from shared.broker import EmbeddedBroker
-from shared.errors import CrustwatchError
 from shared.messages import LineVerdict, decode
+from shared.task_errors import own_error_alone
 
 KILLS = 6  # each part twice
 BROKER_AWAY_S = 0.3
@@ -49,13 +49,11 @@ class Havoc:
 
         A verdict that a dying broker had acknowledged and not delivered is read from the gateway's database.
         """
-        try:
+        with own_error_alone():
             async with asyncio.TaskGroup() as tasks:  # a broker that does not come back ends the demo
                 wreaking = tasks.create_task(self._wreak(), name="demo chaos")
                 await self._gateway.pass_bakes(items, self._observer.has_seen)
                 wreaking.cancel()
-        except* CrustwatchError as group:
-            raise group.exceptions[0] from None
         await asyncio.sleep(CATCH_UP_S)
         with contextlib.closing(sqlite3.connect(f"file:{outbox}?mode=ro", uri=True)) as database:
             for (payload,) in database.execute("SELECT verdict FROM decided"):

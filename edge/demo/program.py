@@ -49,6 +49,7 @@ from shared.pki.identity import Identity
 from shared.seal import Seal
 from shared.seal.seal import load_seal
 from shared.task import load_task
+from shared.task_errors import own_error_alone
 from shared.topics import Line
 
 DEFAULT_BAKES = 60
@@ -140,7 +141,7 @@ async def _demo(options: DemoOptions, folder: Path) -> Report:
         parts.callback(screen.stop)
         killed: dict[str, int] = {}
         passing = _taking(items, taken, folder / "pictures", options.bakes)
-        try:
+        with own_error_alone():
             async with (
                 MqttClient(MqttConfig(broker.address, "cw-demo-observer", backoff=OBSERVER_BACKOFF)) as client,
                 asyncio.TaskGroup() as tasks,
@@ -167,8 +168,6 @@ async def _demo(options: DemoOptions, folder: Path) -> Report:
                 await _catch_up(observer, taken)
                 for task in watchers:
                     task.cancel()
-        except* CrustwatchError as group:
-            raise group.exceptions[0] from None
         screen.stop()
         report = make_report(observer, taken.truths, "user" if options.path else "rendered", killed)
         screen.summary(report)

@@ -29,6 +29,7 @@ from shared.messages import BakeVerdict, GatewayStats, GatewayStatus, LineVerdic
 from shared.mqtt import BrokerAddress, MqttClient, MqttConfig, Will
 from shared.seal import Seal
 from shared.task import Priority
+from shared.task_errors import own_error_alone
 
 log = logging.getLogger(__name__)
 
@@ -169,29 +170,28 @@ class Link:
             connections.set()
         await self._courier.subscribe()
         try:
-            async with asyncio.TaskGroup() as tasks:
-                running = [
-                    tasks.create_task(work, name=f"gateway {name}")
-                    for name, work in (
-                        ("introduction", self._introduce(connections)),
-                        ("sending", self._courier.send()),
-                        ("receiving", self._courier.receive()),
-                        ("learning", self._courier.learn()),
-                        ("deadlines", self._courier.expire()),
-                        ("verdicts", self._announcer.publish_verdicts()),
-                        ("figures", self._announcer.publish_figures()),
-                        ("housekeeping", self._keep_house()),
-                        ("states", self._keep_states()),
-                    )
-                ]
-                await intake()
-                while self._outbox.backlog() or not await self._announcer.is_done():
-                    self._progress.clear()
-                    await self._progress.wait()
-                for task in running:
-                    task.cancel()
-        except* CrustwatchError as group:
-            raise group.exceptions[0] from None
+            with own_error_alone():
+                async with asyncio.TaskGroup() as tasks:
+                    running = [
+                        tasks.create_task(work, name=f"gateway {name}")
+                        for name, work in (
+                            ("introduction", self._introduce(connections)),
+                            ("sending", self._courier.send()),
+                            ("receiving", self._courier.receive()),
+                            ("learning", self._courier.learn()),
+                            ("deadlines", self._courier.expire()),
+                            ("verdicts", self._announcer.publish_verdicts()),
+                            ("figures", self._announcer.publish_figures()),
+                            ("housekeeping", self._keep_house()),
+                            ("states", self._keep_states()),
+                        )
+                    ]
+                    await intake()
+                    while self._outbox.backlog() or not await self._announcer.is_done():
+                        self._progress.clear()
+                        await self._progress.wait()
+                    for task in running:
+                        task.cancel()
         finally:
             await self._leave()
 

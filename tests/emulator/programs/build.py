@@ -6,6 +6,7 @@ They are committed, so that the tests run without the cross compiler (arm-none-e
 from __future__ import annotations
 
 import argparse
+import os
 import struct
 import subprocess
 from pathlib import Path
@@ -68,7 +69,10 @@ def build(out: Path) -> None:
     for name, (source, script, options) in PROGRAMS.items():
         target = out / f"{name}.elf"
         command = ["arm-none-eabi-gcc", *FLAGS, source, "-T", script, "-o", str(target), *options]
-        subprocess.run([*command, "-Wl,--build-id=none,--no-warn-rwx-segments"], cwd=HERE, check=True)
+        environment = os.environ | {
+            "LC_ALL": "C.UTF-8"
+        }  # without a locale the linker reads the fill of sram.ld otherwise
+        subprocess.run([*command, "-Wl,--build-id=none,--no-warn-rwx-segments"], cwd=HERE, env=environment, check=True)
         elf = bytearray(target.read_bytes())
         insert_crc(elf)
         target.write_bytes(elf)
