@@ -36,6 +36,9 @@ class Part:
     ends: list[int] = field(default_factory=list)  # exit statuses that nobody caused
 
     def start(self) -> None:
+        """Start it, unless it runs: of two outages at once the first to end has brought it back."""
+        if self.child is not None and self.child.poll() is None:
+            return
         with self.log.open("ab") as log:
             self.begins = log.tell()
             self.child = children.spawn(self.command, stdout=log, stderr=log, environment=ENVIRONMENT)
@@ -89,7 +92,7 @@ class BoardPart:
     child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        if self.library is not None:
+        if self.library is not None and (self.child is None or self.child.poll() is not None):
             command = [sys.executable, str(HERE / "board_process.py"), str(self.library), str(self.folder / "board")]
             with (self.folder / "board.log").open("ab") as log:
                 self.child = subprocess.Popen(
