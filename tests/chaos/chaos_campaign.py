@@ -23,7 +23,7 @@ from faulty_broker import FaultyBroker
 from parts import HERE, BoardPart, Part
 from power_cut import cut_power, synced_frames
 from schedule import Fault, Plan
-from witness import Witness, violations
+from witness import Witness, unpublished, violations
 
 from shared.broker.embedded import EmbeddedBroker, free_port
 from shared.errors import BadInputError
@@ -242,14 +242,17 @@ class Campaign:
         return self.report(found, time.monotonic() - started_s)
 
     async def keep_gateway(self) -> None:
-        """What a service manager does: start the gateway again while it ends with an error, until it is done."""
+        """What a service manager does: start the gateway again until it is done and has nothing left to repeat."""
         while True:
             await asyncio.sleep(0.05)
             child = self.gateway.child
             if child is None or not self._gateway_wanted or child.poll() is None:
                 continue
             if child.returncode == 0:
-                return
+                if not unpublished(self.outbox):
+                    return
+                self.gateway.start()
+                continue
             said = self.gateway.log.read_text(errors="replace").strip().splitlines() or [""]
             # A crash, or one of its own checks failed: a bake taken twice is bad input too, and no fault of the disk.
             if "ends: " not in said[-1] or child.returncode == BadInputError.exit_code:

@@ -64,17 +64,25 @@ class Witness:
         self.problems |= {line.split(":")[0] for line in stats.problems}
 
 
+def unpublished(database: Path) -> int:
+    """Verdicts that the gateway keeps, as no link outlived their acknowledgement yet; its next start repeats them."""
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as outsider:
+        count: int = outsider.execute("SELECT count(*) FROM announcement").fetchone()[0]
+    outsider.close()
+    return count
+
+
 def violations(seen: Witness, database: Path, names: Iterable[str], max_backlog: int, max_bytes: int) -> list[str]:
     """Every promise that does not hold, one line each."""
     found: list[str] = []
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as outsider:
         count = "SELECT count(*) FROM {}"
         pending = outsider.execute(count.format("pending")).fetchone()[0]
-        unpublished = outsider.execute(count.format("announcement")).fetchone()[0]
         decided = {bytes(i).hex(): bytes(verdict) for i, verdict in outsider.execute("SELECT id, verdict FROM decided")}
     outsider.close()
-    if pending or unpublished:
-        found.append(f"{pending} bakes pending and {unpublished} verdicts unpublished after the end")
+    kept = unpublished(database)
+    if pending or kept:
+        found.append(f"{pending} bakes pending and {kept} verdicts unpublished after the end")
     stored: dict[str, list[str]] = {}
     for bake_id, payload in decided.items():
         stored.setdefault(msgspec.json.decode(payload, type=LineVerdict).bake, []).append(bake_id)
