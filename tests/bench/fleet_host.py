@@ -26,6 +26,7 @@ from edge.gateway import verdicts
 from edge.gateway.config import GatewayConfig
 from edge.gateway.link import Link, client_config
 from edge.gateway.outbox import Outbox, OutboxConfig
+from edge.gateway.storage import Synchronous
 from shared.clock import system_now_us
 from shared.messages import BakeVerdict, LineVerdict
 from shared.mqtt import BrokerAddress, MqttClient
@@ -46,7 +47,7 @@ class FleetOrder(msgspec.Struct, frozen=True):
     escalated: float  # share of the bakes that the cloud is asked about
     clip_bytes: int
     snapshot_bytes: int
-    synchronous: str
+    synchronous: Synchronous
 
 
 class FleetReport(msgspec.Struct, frozen=True):
@@ -75,7 +76,7 @@ async def host(order: FleetOrder) -> FleetReport:
     tally = Tally()
     clip, snapshot = padded_clip(order.clip_bytes, 1), bytes(order.snapshot_bytes)
     start, dialling = asyncio.Event(), asyncio.Semaphore(AT_ONCE)
-    limits = OutboxConfig(synchronous=order.synchronous)  # type: ignore[arg-type]
+    limits = OutboxConfig(synchronous=order.synchronous)
     numbers = range(order.first, order.first + order.gateways)
     outboxes = [Outbox(Path(order.folder) / f"oven-{number}.db", TASK, limits) for number in numbers]
     async with asyncio.TaskGroup() as tasks:
