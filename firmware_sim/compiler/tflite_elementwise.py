@@ -49,18 +49,18 @@ def _sum(source: Source, table: str, sign: int) -> Operator:
 
 def add(source: Source) -> Operator:
     """ADD of two tensors, either of which may be a constant."""
-    return _sum(source, "AddOptionsT", 1)
+    return _sum(source, "AddOptions", 1)
 
 
 def sub(source: Source) -> Operator:
     """SUB of two tensors, either of which may be a constant."""
-    return _sum(source, "SubOptionsT", -1)
+    return _sum(source, "SubOptions", -1)
 
 
 def mul(source: Source) -> Operator:
     """MUL of two tensors, either of which may be a constant. LiteRT computes the factor in float32."""
     source.expect_arity((2,))
-    options = source.expect_options("MulOptionsT")
+    options = source.expect_options("MulOptions")
     (index, one), (index2, two), (target, out) = source.operand(0), source.operand(1), source.output()
     _repeats(source, one, two, out)
     with np.errstate(over="ignore", under="ignore"):
@@ -135,7 +135,7 @@ def logistic(source: Source) -> Operator:
 def softmax(source: Source) -> Operator:
     """SOFTMAX over the last axis."""
     source.expect_arity((1,))
-    options = source.expect_options("SoftmaxOptionsT")
+    options = source.expect_options("SoftmaxOptions")
     (index, into), (target, out) = source.activation(0), source.output()
     _same_shape(source, into, out)
     _probability(source, out)

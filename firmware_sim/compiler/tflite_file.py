@@ -7,7 +7,6 @@ otherwise: every index, shape and buffer is checked here, before any arithmetic 
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_sim.compiler.graph import Tensor
+from firmware_sim.compiler.tflite_tables import read_tables
 from shared.errors import BadInputError, MissingPartError
 
 MAX_FILE_BYTES = 2**21  # the RP2040's usual flash
-MAX_TENSORS = 4096
-MAX_OPERATORS = 1024
+MAX_CONSTANT_BYTES = 2 * MAX_FILE_BYTES  # of all operators; tensors may share a buffer
 MAX_SIDE = 65_535  # nn.h holds sides as uint16
 MAX_TENSOR_BYTES = 2**20
 INNER = ("int8",)
@@ -46,7 +45,8 @@ class Source:
     kind: str  # "CONV_2D"
     inputs: tuple[int, ...]  # tensor indices; -1 for an optional one left out
     outputs: tuple[int, ...]
-    options: Any  # the schema's options table, or None
+    options_kind: str  # "Conv2DOptions"
+    options: Any  # the schema's object of it
 
     def error(self, what: str, tensor: int | None = None) -> BadInputError:
         """The error to raise: names the file, the operator and, when given, the tensor."""
@@ -61,9 +61,9 @@ class Source:
             raise self.error(f"has {len(self.inputs)} inputs and {len(self.outputs)} outputs")
 
     def expect_options(self, table: str) -> Any:
-        """The options table, which must be of that type."""
-        if type(self.options).__name__ != table:
-            raise self.error(f"needs {table}, not {type(self.options).__name__}")
+        """The options table, which must be of that type, one of tflite_tables.OPTIONS."""
+        if self.options_kind != table:
+            raise self.error(f"needs {table}, not {self.options_kind}")
         return self.options
 
     def activation(self, position: int) -> tuple[int, Tensor]:
@@ -117,29 +117,19 @@ class TfliteFile:
             import ai_edge_litert.schema_py_generated as schema
         except ImportError:
             raise MissingPartError("reading .tflite files needs LiteRT: pip install 'crustwatch[litert]'") from None
-        try:
-            model = schema.ModelT.InitFromPackedBuf(data)
-        except (struct.error, IndexError, ValueError, TypeError, AttributeError, OverflowError, MemoryError) as error:
-            raise BadInputError(f"{origin}: damaged .tflite file: {error}") from None
         self._schema = schema
-        self._codes = model.operatorCodes or []
-        self._buffers = model.buffers or []
-        if len(model.subgraphs or []) != 1:
-            raise BadInputError(f"{origin}: has {len(model.subgraphs or [])} subgraphs; one is supported")
-        graph = model.subgraphs[0]
-        self._tensors = graph.tensors if graph.tensors is not None else []
-        self._operators = graph.operators if graph.operators is not None else []
-        if len(self._tensors) > MAX_TENSORS or len(self._operators) > MAX_OPERATORS:
-            raise BadInputError(f"{origin}: more than {MAX_TENSORS} tensors or {MAX_OPERATORS} operators")
-        self.input = self._single(graph.inputs, "input")
-        self.output = self._single(graph.outputs, "output")
+        tables = read_tables(schema, data, origin)
+        self._codes, self._buffers, self._tensors = tables.codes, tables.buffers, tables.tensors
+        self._operators = tables.operators
+        self._constants: dict[int, NDArray[Any]] = {}
+        self._constant_bytes = 0
+        self.input = self._single(tables.inputs, "input")
+        self.output = self._single(tables.outputs, "output")
 
-    def _single(self, indices: Any, what: str) -> int:
-        if indices is None or len(indices) != 1:
-            raise BadInputError(
-                f"{self.origin}: a classifier has one {what}, not {0 if indices is None else len(indices)}"
-            )
-        return self._checked(int(indices[0]), what)
+    def _single(self, indices: tuple[int, ...], what: str) -> int:
+        if len(indices) != 1:
+            raise BadInputError(f"{self.origin}: a classifier has one {what}, not {len(indices)}")
+        return self._checked(indices[0], what)
 
     def _checked(self, index: int, where: str) -> int:
         if not 0 <= index < len(self._tensors):
@@ -150,41 +140,40 @@ class TfliteFile:
         """`index 'name'` for messages; hostile names are cut and escaped."""
         if not 0 <= index < len(self._tensors):
             return str(index)
-        raw = self._tensors[index].name or b""
-        text = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else str(raw)
-        return f"{index} {text[:60]!r}"
+        return f"{index} {self._tensors[index].name.decode('utf-8', 'replace')[:60]!r}"
 
     def operators(self) -> Iterator[Source]:
         """The operators in order of execution."""
         kinds = {value: key for key, value in vars(self._schema.BuiltinOperator).items() if isinstance(value, int)}
         for position, operator in enumerate(self._operators):
             where = f"operator {position}"
-            if not 0 <= operator.opcodeIndex < len(self._codes):
-                raise BadInputError(f"{self.origin}: {where} has code {operator.opcodeIndex} of {len(self._codes)}")
-            code = self._codes[operator.opcodeIndex]
-            number = max(int(code.builtinCode), int(code.deprecatedBuiltinCode))  # schema.fbs, OperatorCode
-            inputs = tuple(int(i) for i in (operator.inputs if operator.inputs is not None else ()))
-            outputs = tuple(int(i) for i in (operator.outputs if operator.outputs is not None else ()))
-            for index in (*(i for i in inputs if i != -1), *outputs):
+            if not 0 <= operator.code < len(self._codes):
+                raise BadInputError(f"{self.origin}: {where} has code {operator.code} of {len(self._codes)}")
+            number = self._codes[operator.code]
+            for index in (*(i for i in operator.inputs if i != -1), *operator.outputs):
                 self._checked(index, where)
-            yield Source(self, position, kinds.get(number, f"code {number}"), inputs, outputs, operator.builtinOptions)
+            yield Source(
+                self,
+                position,
+                kinds.get(number, f"code {number}"),
+                operator.inputs,
+                operator.outputs,
+                operator.options_kind,
+                operator.options,
+            )
 
-    def _shape(self, index: int) -> tuple[int, ...]:
-        shape = self._tensors[index].shape
-        return () if shape is None else tuple(int(side) for side in shape)
-
-    def _buffer(self, index: int) -> bytes:
+    def _buffer(self, index: int) -> NDArray[np.uint8]:
+        """The bytes of tensor `index`, a view of the file; none for an activation."""
         number = self._tensors[index].buffer
         if not 0 <= number < len(self._buffers):
             raise BadInputError(
                 f"{self.origin}: tensor {self.name(index)} names buffer {number} of {len(self._buffers)}"
             )
-        data = self._buffers[number].data
-        return b"" if data is None else np.asarray(data, np.uint8).tobytes()
+        return self._buffers[number]
 
     def rank(self, index: int) -> int:
         """Number of axes of tensor `index`."""
-        return len(self._shape(index)) if index >= 0 else 0
+        return len(self._tensors[index].shape) if index >= 0 else 0
 
     def activation(
         self,
@@ -208,13 +197,13 @@ class TfliteFile:
 
         if index < 0:
             raise bad("is left out but needed")
-        tensor, shape = self._tensors[index], self._shape(index)
+        tensor, shape = self._tensors[index], self._tensors[index].shape
         numbers = {"int8": self._schema.TensorType.INT8, "uint8": self._schema.TensorType.UINT8}
         numbers["float32"] = self._schema.TensorType.FLOAT32
         dtype = next((name for name in dtypes if numbers[name] == tensor.type), None)
         if dtype is None:
             raise bad("is not int8: quantise the whole network to int8 (QUANTIZE and DEQUANTIZE only at its ends)")
-        if self._buffer(index) and not constant:
+        if len(self._buffer(index)) and not constant:
             raise bad("is a constant where an activation belongs")
         sides = [side for at, side in enumerate(shape) if side != 1 or at >= len(shape) - 3]
         if len(sides) > 3 or not all(1 <= side <= MAX_SIDE for side in sides):
@@ -222,7 +211,7 @@ class TfliteFile:
         if math.prod(sides) > MAX_TENSOR_BYTES:
             raise bad(f"has {math.prod(sides)} elements; at most {MAX_TENSOR_BYTES} are supported")
         height, width, channels = (1,) * (3 - len(sides)) + tuple(sides)
-        name = (tensor.name or b"").decode("utf-8", "replace") if isinstance(tensor.name, bytes) else str(tensor.name)
+        name = tensor.name.decode("utf-8", "replace")
         if dtype == "float32":
             return Tensor(name, (height, width, channels), 1.0, 0, dtype)
         scales, zero_points = self._quantisation(index)
@@ -234,29 +223,28 @@ class TfliteFile:
     def operand_values(self, index: int, source: Source) -> NDArray[np.int8] | None:
         """Values int8 [H, W, C] of a constant operand; None for an activation."""
         data = self._buffer(index)
-        if not data:
+        if not len(data):
             return None
         tensor = self.activation(index, source, constant=True)
         if len(data) != tensor.elements:
             raise source.error(f"shape {list(tensor.shape)} needs {tensor.elements} bytes, not {len(data)}", index)
-        return np.frombuffer(data, np.int8).reshape(tensor.shape)
+        return data.view(np.int8).reshape(tensor.shape)
 
     def _quantisation(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        table = self._tensors[index].quantization
-        if table is None or table.scale is None or table.zeroPoint is None:
+        table = self._tensors[index].quantisation
+        if table is None:
             return np.zeros(0, np.float32), np.zeros(0, np.int64)
-        scales = np.asarray(table.scale, np.float32)  # [n]
-        if not (np.isfinite(scales).all() and (scales > 0).all()):
+        if not (np.isfinite(table.scales).all() and (table.scales > 0).all()):
             raise BadInputError(f"{self.origin}: tensor {self.name(index)}: scales must be positive numbers")
-        return scales, np.asarray(table.zeroPoint, np.int64)
+        return table.scales, table.zero_points
 
     def constant(self, index: int, dtype: type[np.generic], rank: int, source: Source) -> Constant:
         """The constant `index` of int8 or int32 and that rank; int8 constants need symmetric scales."""
         if index < 0:
             raise source.error("a constant that is needed is left out")
         types = {np.int8: self._schema.TensorType.INT8, np.int32: self._schema.TensorType.INT32}
-        tensor, shape = self._tensors[index], self._shape(index)
-        if tensor.type != types[dtype] or tensor.sparsity is not None:
+        tensor, shape = self._tensors[index], self._tensors[index].shape
+        if tensor.type != types[dtype] or tensor.sparse:
             raise source.error(f"must be a dense {dtype.__name__} constant", index)
         if len(shape) != rank or not all(1 <= side <= MAX_SIDE for side in shape):
             raise source.error(f"has shape {list(shape)}; rank {rank} is supported", index)
@@ -264,9 +252,21 @@ class TfliteFile:
         expected = math.prod(shape) * np.dtype(dtype).itemsize
         if len(data) != expected:
             raise source.error(f"shape {list(shape)} needs {expected} bytes, its buffer has {len(data)}", index)
-        values = np.frombuffer(data, np.dtype(dtype).newbyteorder("<")).astype(dtype).reshape(shape)
+        values = self._values(index, dtype, data, source).reshape(shape)
         scales, zero_points = self._quantisation(index)
         if dtype is np.int8 and (len(scales) == 0 or len(zero_points) != len(scales) or zero_points.any()):
             raise source.error("int8 weights need scales, and zero points of 0", index)
-        table = tensor.quantization
-        return Constant(self.name(index), values, scales, 0 if table is None else int(table.quantizedDimension))
+        axis = 0 if tensor.quantisation is None else tensor.quantisation.axis
+        return Constant(self.name(index), values, scales, axis)
+
+    def _values(
+        self, index: int, dtype: type[np.generic], data: NDArray[np.uint8], source: Source
+    ) -> NDArray[np.generic]:
+        """A copy of a constant's bytes as numbers, made once; a tensor has one type."""
+        if index not in self._constants:
+            self._constant_bytes += len(data)
+            if self._constant_bytes > MAX_CONSTANT_BYTES:
+                raise source.error(f"brings the constants above {MAX_CONSTANT_BYTES} bytes", index)
+            little = np.frombuffer(data.tobytes(), np.dtype(dtype).newbyteorder("<"))
+            self._constants[index] = little.astype(dtype)
+        return self._constants[index]

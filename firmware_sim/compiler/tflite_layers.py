@@ -95,7 +95,7 @@ def _prove_int32(
 def conv_2d(source: Source) -> Operator:
     """CONV_2D: weights OHWI, no groups, no dilation."""
     source.expect_arity((2, 3))
-    options = source.expect_options("Conv2DOptionsT")
+    options = source.expect_options("Conv2DOptions")
     (index, into), (target, out) = source.activation(0), source.output()
     weights = source.constant(1, np.int8, 4)
     channels, height, width, depth = weights.values.shape
@@ -114,7 +114,7 @@ def conv_2d(source: Source) -> Operator:
 def depthwise_conv_2d(source: Source) -> Operator:
     """DEPTHWISE_CONV_2D: weights 1HWO, any depth multiplier, no dilation."""
     source.expect_arity((2, 3))
-    options = source.expect_options("DepthwiseConv2DOptionsT")
+    options = source.expect_options("DepthwiseConv2DOptions")
     (index, into), (target, out) = source.activation(0), source.output()
     weights = source.constant(1, np.int8, 4)
     ones, height, width, channels = weights.values.shape
@@ -140,7 +140,7 @@ def fully_connected(source: Source) -> Operator:
     LiteRT's reference kernel rounds its results once and tflite-micro's twice: here it is LiteRT's.
     """
     source.expect_arity((2, 3))
-    options = source.expect_options("FullyConnectedOptionsT")
+    options = source.expect_options("FullyConnectedOptions")
     (index, into), (target, out) = source.activation(0), source.output()
     weights = source.constant(1, np.int8, 2)
     channels, depth = weights.values.shape

@@ -41,7 +41,7 @@ def read_graph(data: bytes, origin: str = "model") -> Graph:
         operators.append(operator)
     if not operators:
         raise BadInputError(f"{origin}: has no operators")
-    if file.output not in tensors:
+    if file.output not in {operator.output for operator in operators}:  # it may be the input, or a constant
         raise BadInputError(f"{origin}: no operator writes output tensor {file.name(file.output)}")
     return Graph(tensors, tuple(operators), file.input, file.output, constants)
 

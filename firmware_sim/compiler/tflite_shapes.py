@@ -29,7 +29,7 @@ def _same_quantisation(source: Source, into: Tensor, out: Tensor) -> None:
 
 def _pool(source: Source, form: type[AveragePool2D] | type[MaxPool2D]) -> Operator:
     source.expect_arity((1,))
-    options = source.expect_options("Pool2DOptionsT")
+    options = source.expect_options("Pool2DOptions")
     (index, into), (target, out) = source.activation(0), source.output()
     _same_quantisation(source, into, out)
     if into.shape[2] != out.shape[2]:
@@ -58,7 +58,7 @@ def _spatial_axis(source: Source, axis: int, rank: int) -> int:
 def mean(source: Source) -> Operator:
     """MEAN over constant axes (EvalIntegerMean of tensorflow/lite/kernels/reduce.cc)."""
     source.expect_arity((2,))
-    options = source.expect_options("ReducerOptionsT")
+    options = source.expect_options("ReducerOptions")
     (index, into), (target, out) = source.activation(0), source.output()
     rank = source.rank(0)
     axes = {_spatial_axis(source, int(axis), rank) for axis in source.axes(1)}
@@ -110,7 +110,7 @@ def reshape(source: Source) -> Operator:
 
 def concatenation(source: Source) -> Operator:
     """CONCATENATION of activations along height, width or channels."""
-    options = source.expect_options("ConcatenationOptionsT")
+    options = source.expect_options("ConcatenationOptions")
     if not source.inputs or len(source.outputs) != 1:
         raise source.error(f"has {len(source.inputs)} inputs and {len(source.outputs)} outputs")
     target, out = source.output()
