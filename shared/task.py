@@ -110,6 +110,14 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         except ValueError:
             raise BadInputError(f"task {self.name} has no label {label!r}: one of {', '.join(self.labels)}") from None
 
+    def with_size(self, size_px: int) -> Task:
+        """The task for a classifier of another input size; 0 leaves it. Raises BadInputError for one out of range."""
+        if not size_px:
+            return self
+        sized = msgspec.structs.replace(self, input=msgspec.structs.replace(self.input, size_px=size_px))
+        _check(sized, f"task {self.name}")
+        return sized
+
 
 def parse_task(text: str, origin: str) -> Task:
     """Read a task from TOML text; `origin` names the file in errors. Raises BadInputError."""

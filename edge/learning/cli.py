@@ -31,21 +31,53 @@ def train(
     task: TaskName = "pizza",
     data: Data = None,
     split_seed: SplitSeed = None,
-    shape: Annotated[str | None, typer.Option(help="Network: small or large; default: the task's.")] = None,
+    shape: Annotated[
+        str | None, typer.Option(help="Network: small, large, or channels such as 8,8,16/2,16; default: the task's.")
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the input in px; default: the task's.", min=8)] = None,
+    checks: Annotated[
+        int | None, typer.Option(help="Rendered bakes for the gate, and for the test; default: 1,000 each.", min=10)
+    ] = None,
+    fine_tune_epochs: Annotated[
+        int | None, typer.Option(help="Epochs on the int8 grids (quantisation-aware); default: the task's.", min=0)
+    ] = None,
+    multiplier_bits: Annotated[
+        int | None, typer.Option(help="Lever: bits of requantisation multipliers, 8 for the cheap form; 0: any.")
+    ] = None,
+    weight_bound: Annotated[int | None, typer.Option(help="Lever: largest weight, 31 for fewer drains.")] = None,
+    pair_zeros: Annotated[
+        float | None, typer.Option(help="Lever: share of weights that are zero for both channels of a pair.")
+    ] = None,
     cache: Cache = None,
     processes: Processes = 1,
     json: AsJson = False,
 ) -> None:
     """Train the on-device classifier on rendered bakes or photographs, quantise it to int8 and fit its gate.
 
+    The levers make the firmware quicker for some accuracy: `crustwatch edge levers` measures both.
+
     Example: crustwatch edge train --out build/pizza --resume
+
+    Example: crustwatch edge train --out build/quick --multiplier-bits 8 --pair-zeros 0.5 --fine-tune-epochs 4
     """
     import dataclasses
 
     from edge.learning.commands import run_training
     from edge.learning.settings import settings_for
 
-    changes: dict[str, Any] = {"train_bakes": bakes, "epochs": epochs, "shape": shape, "split_seed": split_seed}
+    changes: dict[str, Any] = {
+        "train_bakes": bakes,
+        "held_out_bakes": checks,
+        "test_bakes": checks,
+        "epochs": epochs,
+        "shape": shape,
+        "size_px": size,
+        "split_seed": split_seed,
+        "fine_tune_epochs": fine_tune_epochs,
+        "multiplier_bits": multiplier_bits,
+        "weight_bound": weight_bound,
+        "pair_zeros": pair_zeros,
+    }
     settings = dataclasses.replace(
         settings_for(task), **{key: value for key, value in changes.items() if value is not None}
     )

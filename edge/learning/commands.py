@@ -46,7 +46,7 @@ def run_training(
     except ImportError as error:
         raise MissingPartError(f"training needs {error.name}: pip install 'crustwatch[learn]'") from None
     torch.set_num_threads(1)  # the same sums in the same order on every machine, and the model is too small for more
-    task = load_task(task_name)
+    task = load_task(task_name).with_size(settings.size_px)
     with TerminalReporter() as reporter:
         source = data_of(task, data)
         if source is None:
@@ -86,6 +86,7 @@ def run_evaluation(
     task = load_task(task_name)
     place = model or shipped_model(task.name)
     folder = read_model(place)
+    task = task.with_size(folder.graph.input_tensor.shape[0])
     if folder.graph.labels != len(task.labels):
         raise BadInputError(f"the model has {folder.graph.labels} labels, task {task.name} has {len(task.labels)}")
     source = data_of(task, data)

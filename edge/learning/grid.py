@@ -33,9 +33,8 @@ class Grid:
         return clamped + (on_grid - clamped).detach()
 
 
-def rounded_weights(weight: Tensor) -> Tensor:
-    """Weights [O, ...] on their symmetric per-channel grid of 127 steps a side, straight-through gradient."""
-    largest = weight.detach().abs().flatten(1).amax(dim=1).clamp_min(1e-9)  # [O]
-    scale = (largest / 127.0).reshape(-1, *[1] * (weight.dim() - 1))
-    on_grid = torch.round(weight / scale) * scale
+def rounded_weights(weight: Tensor, scales: Tensor, bound: int) -> Tensor:
+    """Weights [O, ...] on grids of `scales` float32 [O], `bound` steps a side, with straight-through gradient."""
+    shaped = scales.reshape(-1, *[1] * (weight.dim() - 1))
+    on_grid = torch.round(weight / shaped).clamp(-bound, bound) * shaped
     return weight + (on_grid - weight).detach()

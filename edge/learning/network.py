@@ -6,6 +6,7 @@ MobileNet v1 blocks (Howard et al. 2017, arXiv:1704.04861) after a strided stem;
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import torch
@@ -24,20 +25,38 @@ class Topology:
     labels: int
 
 
-SHAPES: dict[str, tuple[int, tuple[tuple[int, int], ...]]] = {
+SHAPES = {
     # The shipped pizza model: 3,800 parameters and 0.36 M multiply-accumulates at 48 px (decision 0064).
-    "small": (8, ((1, 8), (2, 16), (1, 16), (2, 32), (1, 32))),
+    "small": "8,8,16/2,16,32/2,32",
     # For fine detail: 38,000 parameters, 3.9 M multiply-accumulates at 96 px.
-    "large": (16, ((1, 16), (2, 32), (1, 32), (2, 64), (1, 64), (2, 128), (1, 128))),
+    "large": "16,16,32/2,32,64/2,64,128/2,128",
 }
-"""Stem channels and blocks by name."""
+"""By name: channels of the stem and of each block, /2 behind a block of stride 2."""
+MOST_CHANNELS, MOST_BLOCKS = 512, 24
 
 
 def topology_of(shape: str, labels: int, input_px: int) -> Topology:
-    """The named sizes. Raises BadInputError for an unknown name."""
-    if shape not in SHAPES:
-        raise BadInputError(f"no network shape {shape!r}: one of {', '.join(SHAPES)}")
-    return Topology(input_px, *SHAPES[shape], labels)
+    """Sizes by name, or as SHAPES has them. Raises BadInputError for what is neither."""
+    text = SHAPES.get(shape, shape)
+    stem, *blocks = (_block(item, shape) for item in text.split(","))
+    if stem[0] != 1 or not 1 <= len(blocks) <= MOST_BLOCKS:
+        raise _unknown(shape)
+    return Topology(input_px, stem[1], tuple(blocks), labels)
+
+
+def _block(item: str, shape: str) -> tuple[int, int]:
+    """Stride and channels of "16" or "16/2"."""
+    found = re.fullmatch(r"([0-9]{1,3})(/2)?", item.strip())
+    if found is None or not 1 <= int(found[1]) <= MOST_CHANNELS:
+        raise _unknown(shape)
+    return (2 if found[2] else 1, int(found[1]))
+
+
+def _unknown(shape: str) -> BadInputError:
+    return BadInputError(
+        f"no network shape {shape!r}: one of {', '.join(SHAPES)}, or channels of the stem and of 1 to {MOST_BLOCKS} "
+        f"blocks (1 to {MOST_CHANNELS}, /2 for stride 2), such as {SHAPES['small']}"
+    )
 
 
 class Unit(nn.Module):

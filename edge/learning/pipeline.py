@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,13 +15,14 @@ from edge.gate.fitting import fit_gate
 from edge.learning.calibration import calibrate
 from edge.learning.epoch import EpochReport
 from edge.learning.evaluation import evaluate, integer_logits
-from edge.learning.folding import fold
+from edge.learning.folding import FoldedNetwork, fold
 from edge.learning.frames import FrameSet
 from edge.learning.grid import Grid
 from edge.learning.model_folder import sizes, write_gate_and_card, write_model
-from edge.learning.network import EdgeNetwork, topology_of
+from edge.learning.network import EdgeNetwork, Topology, topology_of
 from edge.learning.onnx_writer import write_onnx
 from edge.learning.parts import Parts
+from edge.learning.pruning import ramped
 from edge.learning.rounded import RoundedNetwork, to_integers
 from edge.learning.settings import Settings
 from edge.learning.tflite_writer import write_tflite
@@ -44,13 +45,33 @@ class Reporter(Protocol):
 
 
 def train_model(
-    settings: Settings, task: Task, parts: Parts, out: Path, *, resume: bool, reporter: Reporter
+    settings: Settings,
+    task: Task,
+    parts: Parts,
+    out: Path,
+    *,
+    resume: bool,
+    reporter: Reporter,
+    floats: Path | None = None,
 ) -> dict[str, Any]:
-    """Train, quantise, fit the gate, evaluate on the test part; writes `out` and returns the card."""
+    """Train, quantise, fit the gate, evaluate on the test part; writes `out` and returns the card.
+
+    `floats`: folder of the float phase's checkpoints, which runs with other levers may share; default: as the int8
+    phase's. A finished float phase there is taken as it is.
+    """
     train, held_out, test = parts
-    rounded = _train_networks(settings, task, train, held_out, out / "checkpoints", resume, reporter)
-    input_grid = Grid(float(np.float32(task.input.scale)), task.input.zero_point)
-    network = to_integers(rounded, input_grid, f"crustwatch {task.name}: {', '.join(task.labels)}")
+    checkpoints = out / "checkpoints"
+    folded = train_float(
+        settings,
+        task,
+        train,
+        held_out,
+        floats or checkpoints,
+        resume=resume or floats is not None,
+        reporter=reporter,
+    )
+    rounded = fine_tune(folded, settings, task, train, held_out, checkpoints, resume=resume, reporter=reporter)
+    network = to_integers(rounded, f"crustwatch {task.name}: {', '.join(task.labels)}")
     tflite = write_tflite(network)
     write_model(out, tflite, write_onnx(network))
     graph = read_graph(tflite, "model.tflite")
@@ -73,7 +94,7 @@ def finish(
         "task": task.name,
         "labels": list(task.labels),
         **sizes(graph, tflite),
-        "topology": asdict(topology_of(settings.shape, len(task.labels), task.input.size_px)),
+        "topology": asdict(_topology(settings, task)),
         "settings": settings.as_json(),
         "evaluation": evaluate(graph, gate, test, task, all_frames=test.frames.shape[1] > 1),
     }
@@ -84,19 +105,58 @@ def finish(
     return card
 
 
-def _train_networks(
+def _topology(settings: Settings, task: Task) -> Topology:
+    return topology_of(settings.shape, len(task.labels), task.input.size_px)
+
+
+def _identity(settings: Settings, task: Task, *, fine: bool) -> dict[str, Any]:
+    """What a checkpoint belongs to. Through JSON, so that it compares equal after one: tuples become lists."""
+    named = {"task": task.name, "topology": asdict(_topology(settings, task))}
+    found: dict[str, Any] = json.loads(json.dumps({**settings.of_weights(fine=fine), **named}))
+    return found
+
+
+def _run(
+    network: torch.nn.Module,
+    schedule: Schedule,
+    train: FrameSet,
+    held_out: FrameSet,
+    reporter: Reporter,
+    *,
+    folder: Path,
+    resume: bool,
+    identity: dict[str, Any],
+    before_epoch: Callable[[int], None] = lambda epoch: None,
+) -> None:
+    """One phase on all frames of the training part."""
+    frames_a_bake, size = train.frames.shape[1:3]
+    frames = train.frames.reshape(-1, size, size, 3)  # [N * F, S, S, 3]
+    fit(
+        network,
+        frames,
+        np.repeat(train.labels, frames_a_bake),  # [N * F]
+        (held_out.key_frames, held_out.labels),
+        schedule,
+        folder=folder,
+        resume=resume,
+        identity=identity,
+        after_batch=reporter.stage(f"training ({schedule.phase})", schedule.epochs * -(-len(frames) // schedule.batch)),
+        after_epoch=reporter.epoch,
+        before_epoch=before_epoch,
+    )
+
+
+def train_float(
     settings: Settings,
     task: Task,
     train: FrameSet,
     held_out: FrameSet,
-    checkpoints: Path,
+    folder: Path,
+    *,
     resume: bool,
     reporter: Reporter,
-) -> RoundedNetwork:
-    """Float training, then fine-tuning on the int8 grids."""
-    frames_a_bake, size = train.frames.shape[1:3]
-    frames = train.frames.reshape(-1, size, size, 3)  # [N * F, S, S, 3]
-    labels = np.repeat(train.labels, frames_a_bake)  # [N * F]
+) -> FoldedNetwork:
+    """The float phase, its checkpoints in `folder`; batch norms folded."""
     schedule = Schedule(
         phase="float",
         epochs=settings.epochs,
@@ -107,41 +167,52 @@ def _train_networks(
         warm_up=min(0.2, 1 / settings.epochs),
         seed=settings.seed,
     )
-    fine = replace(
-        schedule,
-        phase="int8",
-        epochs=settings.fine_tune_epochs,
-        learning_rate=settings.fine_tune_learning_rate,
-        weight_decay=0.0,
-        seed=settings.seed + 1,
-    )
-
-    topology = topology_of(settings.shape, len(task.labels), task.input.size_px)
-    # Through JSON, so that it compares equal after a checkpoint: tuples become lists.
-    identity = json.loads(json.dumps({**settings.of_weights(), "task": task.name, "topology": asdict(topology)}))
-
-    def run(network: torch.nn.Module, plan: Schedule) -> None:
-        steps = plan.epochs * -(-len(frames) // plan.batch)
-        fit(
-            network,
-            frames,
-            labels,
-            (held_out.key_frames, held_out.labels),
-            plan,
-            folder=checkpoints,
-            resume=resume,
-            identity=identity,
-            after_batch=reporter.stage(f"training ({plan.phase})", steps),
-            after_epoch=reporter.epoch,
-        )
-
     torch.manual_seed(settings.seed)
-    network = EdgeNetwork(topology)
-    run(network, schedule)
+    network = EdgeNetwork(_topology(settings, task))
+    identity = _identity(settings, task, fine=False)
+    _run(network, schedule, train, held_out, reporter, folder=folder, resume=resume, identity=identity)
     network.eval()
-    folded = fold(network)
+    return fold(network)
+
+
+def fine_tune(
+    folded: FoldedNetwork,
+    settings: Settings,
+    task: Task,
+    train: FrameSet,
+    held_out: FrameSet,
+    folder: Path,
+    *,
+    resume: bool,
+    reporter: Reporter,
+) -> RoundedNetwork:
+    """Grids for the activations, then the int8 phase under the settings' levers, its checkpoints in `folder`."""
+    levers, epochs, size = settings.levers, settings.fine_tune_epochs, task.input.size_px
     calibration = train.frames[: settings.calibration_bakes].reshape(-1, size, size, 3)  # [n, S, S, 3]
-    rounded = RoundedNetwork(folded, calibrate(folded, to_tensor(calibration), settings.seed))
-    if settings.fine_tune_epochs:
-        run(rounded, fine)
-    return rounded
+    grids = calibrate(folded, to_tensor(calibration), settings.seed)
+    input_grid = Grid(float(np.float32(task.input.scale)), task.input.zero_point)
+    network = RoundedNetwork(folded, grids, input_grid, levers)
+    if epochs:
+        schedule = Schedule(
+            phase="int8",
+            epochs=epochs,
+            batch=settings.batch,
+            learning_rate=settings.fine_tune_learning_rate,
+            weight_decay=0.0,
+            label_smoothing=settings.label_smoothing,
+            warm_up=min(0.2, 1 / settings.epochs),
+            seed=settings.seed + 1,
+        )
+        _run(
+            network,
+            schedule,
+            train,
+            held_out,
+            reporter,
+            folder=folder,
+            resume=resume,
+            identity=_identity(settings, task, fine=True),
+            before_epoch=lambda epoch: network.prune(ramped(levers.pair_zeros, epoch, epochs)),
+        )
+    network.prune(levers.pair_zeros)  # the whole share, when there were no epochs to reach it
+    return network

@@ -11,6 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.learning.levers import PLAIN, Levers
+
 Fused = Literal["NONE", "RELU", "RELU6"]
 Padding = Literal["SAME", "VALID"]
 
@@ -86,17 +88,15 @@ class QuantisedNetwork:
 
 
 def quantise_weights(
-    weights: NDArray[np.float32], input_scale: float, bias: NDArray[np.float32]
+    weights: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    input_scale: float,
+    output_scale: float,
+    levers: Levers = PLAIN,
 ) -> tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.int32]]:
-    """Symmetric per-channel integers (int8 weights, float32 scales [O], int32 bias [O]) of [O, ...] float weights.
-
-    A channel whose weights vanish gets a scale that still holds its bias; scales are widened where the bias would
-    leave 2^30 (the rest of int32 is headroom for the sums).
-    """
-    flat = np.abs(weights.reshape(len(weights), -1)).max(axis=1)  # [O]
-    smallest = np.abs(bias) / (input_scale * 2.0**30)  # [O]: below this the bias would overflow
-    scales = np.maximum(np.maximum(flat / 127.0, smallest), 1e-9).astype(np.float32)  # [O]
+    """Symmetric per-channel integers (int8 weights, float32 scales [O], int32 bias [O]) of [O, ...] float weights."""
+    scales = levers.scales(weights, bias, input_scale, output_scale)  # [O]
     shaped = scales.reshape(-1, *[1] * (weights.ndim - 1))
-    integers = np.clip(np.rint(weights / shaped), -127, 127).astype(np.int8)
+    integers = np.clip(np.rint(weights / shaped), -levers.weight_bound, levers.weight_bound).astype(np.int8)
     bias_integers = np.rint(bias / (input_scale * scales.astype(np.float64))).astype(np.int32)  # [O]
     return integers, scales, bias_integers

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edge.learning.levers import Levers
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Seeds name splits of the rendered bakery, and counts are bakes; photographs are split by `split_seed`."""
 
-    shape: str = "small"  # of the network: network.SHAPES
+    shape: str = "small"  # of the network: a name of network.SHAPES, or its channels
+    size_px: int = 0  # of the input; 0: the task's
     split_seed: int = 1
 
     train_seed: int = 1000
@@ -27,6 +30,9 @@ class Settings:
     label_smoothing: float = 0.05
     fine_tune_epochs: int = 0  # on the int8 grids (quantisation-aware); it gained nothing here: decision 0063
     fine_tune_learning_rate: float = 2e-4
+    multiplier_bits: int = 0  # these three: levers.py
+    weight_bound: int = 127
+    pair_zeros: float = 0.0
     calibration_bakes: int = 200  # of the training part: all their frames set the activations' ranges
     target_selective_error: float = 0.04  # of the bakes that the edge answers alone, on the held-out bakes
 
@@ -34,11 +40,26 @@ class Settings:
         """For the model's card."""
         return asdict(self)
 
-    def of_weights(self) -> dict[str, Any]:
-        """The part that decides the weights: a checkpoint belongs to it. The gate is fitted without them."""
-        gate_only = ("held_out_seed", "held_out_bakes", "test_seed", "test_bakes", "target_selective_error")
-        return {name: value for name, value in asdict(self).items() if name not in gate_only}
+    @property
+    def levers(self) -> Levers:
+        """What the weights are held to. Raises BadInputError for values out of range."""
+        return Levers(self.multiplier_bits, self.weight_bound, self.pair_zeros)
 
+    def of_weights(self, *, fine: bool) -> dict[str, Any]:
+        """The part that decides the weights of the float phase, or `fine` of both: a checkpoint belongs to it."""
+        others = GATE_ONLY if fine else GATE_ONLY + FINE_ONLY
+        return {name: value for name, value in asdict(self).items() if name not in others}
+
+
+GATE_ONLY = ("held_out_seed", "held_out_bakes", "test_seed", "test_bakes", "target_selective_error")
+FINE_ONLY = (
+    "fine_tune_epochs",
+    "fine_tune_learning_rate",
+    "calibration_bakes",
+    "multiplier_bits",
+    "weight_bound",
+    "pair_zeros",
+)
 
 RECIPES = {
     "elpv": Settings(shape="large", epochs=60, batch=64, calibration_bakes=400, target_selective_error=0.1),

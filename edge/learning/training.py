@@ -64,12 +64,13 @@ def fit(
     identity: dict[str, Any],
     after_batch: Callable[[int], None],
     after_epoch: Callable[[EpochReport], None],
+    before_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> None:
     """Train `network` in place on frames uint8 [N, S, S, 3] with label indices int64 [N].
 
     After every epoch `folder/<phase>.pt` holds all that the next one needs; with `resume` the run goes on from there.
-    Randomness is drawn anew from (seed, epoch), so an interrupted run gives the same weights. Raises BadInputError when
-    the checkpoint belongs to other settings.
+    Randomness is drawn anew from (seed, epoch), so an interrupted run gives the same weights. `before_epoch` is called
+    with the epoch, 0-based. Raises BadInputError when the checkpoint belongs to other settings.
     """
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, betas=(0.9, 0.99)
@@ -83,6 +84,7 @@ def fit(
         generator = torch.Generator().manual_seed(schedule.seed * 10_007 + epoch)
         torch.manual_seed(schedule.seed * 10_007 + epoch)  # dropout
         network.train()
+        before_epoch(epoch)
         total = 0.0
         order = torch.randperm(len(frames), generator=generator)  # [N]
         for step in range(steps_an_epoch):

@@ -25,6 +25,7 @@ from firmware_sim.compiler.tflite_reader import read_graph
 from shared.errors import BadInputError
 
 SMALL = Topology(16, 4, ((1, 6), (2, 8)), 3)
+INPUT_GRID = Grid(float(np.float32(1 / 255)), -128)
 SCHEDULE = Schedule("float", 3, 16, 5e-3, 0.01, 0.0, 0.3, seed=4)
 
 
@@ -92,8 +93,8 @@ def test_the_integers_follow_the_rounded_network(tmp_path: Path) -> None:
     network = train(tmp_path, 3).eval()
     frames = coloured_frames(64)[0]
     folded = fold(network)
-    rounded = RoundedNetwork(folded, calibrate(folded, to_tensor(frames), seed=1)).eval()
-    integers = to_integers(rounded, Grid(float(np.float32(1 / 255)), -128), "test")
+    rounded = RoundedNetwork(folded, calibrate(folded, to_tensor(frames), seed=1), INPUT_GRID).eval()
+    integers = to_integers(rounded, "test")
     graph = read_graph(write_tflite(integers))
     logits = run_batch(graph, (frames.astype(np.int16) - 128).astype(np.int8))
     out = graph.output_tensor
@@ -107,8 +108,8 @@ def test_the_default_topology_fits_the_chip() -> None:
     network = EdgeNetwork(topology_of("small", 5, 48)).eval()
     folded = fold(network)
     frames = torch.rand(4, 3, 48, 48, generator=torch.Generator().manual_seed(1))
-    rounded = RoundedNetwork(folded, calibrate(folded, frames, seed=1))
-    tflite = write_tflite(to_integers(rounded, Grid(float(np.float32(1 / 255)), -128), "test"))
+    rounded = RoundedNetwork(folded, calibrate(folded, frames, seed=1), INPUT_GRID)
+    tflite = write_tflite(to_integers(rounded, "test"))
     graph = read_graph(tflite)
     assert len(tflite) <= 180 * 1024
     assert plan(graph).bytes <= 100 * 1024
@@ -136,6 +137,6 @@ def test_the_gradient_passes_inside_and_stops_outside() -> None:
 def test_a_channel_without_weights_keeps_its_bias() -> None:
     weights = np.zeros((2, 1, 1, 1), np.float32)
     weights[1] = 0.5
-    integers, scales, bias = quantise_weights(weights, 0.01, np.array([3.0, -2.0], np.float32))
+    integers, scales, bias = quantise_weights(weights, np.array([3.0, -2.0], np.float32), 0.01, 0.1)
     assert integers[1] == 127
     assert bias * (0.01 * scales.astype(np.float64)) == pytest.approx([3.0, -2.0], rel=1e-3)
