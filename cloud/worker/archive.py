@@ -17,6 +17,7 @@ import msgspec
 
 from shared.atomic_file import replace_file
 from shared.errors import BadInputError
+from shared.json_text import NOT_JSON
 from shared.mqtt import Properties
 from shared.retention import DAY_S, Limits, Purged, purge
 
@@ -84,12 +85,23 @@ def read_decisions(folder: Path, bake_id: str) -> list[Decision]:
     paths = list((folder / "decisions").glob(f"{bake_id}-*{RECORD}"))
     if not paths:
         raise BadInputError(f"{folder}: no decision on bake {bake_id} is kept here")
-    found = []
-    for path in paths:
-        if path.stat().st_size > MAX_RECORD_BYTES:
-            raise BadInputError(f"{path}: more than {MAX_RECORD_BYTES} bytes")
-        try:
-            found.append(msgspec.json.decode(path.read_bytes(), type=Decision))
-        except (msgspec.MsgspecError, OSError) as error:
-            raise BadInputError(f"{path}: not a decision: {error}") from None
-    return sorted(found, key=lambda decision: decision.decided_us)
+    return sorted(map(_read_decision, paths), key=lambda decision: decision.decided_us)
+
+
+def _read_decision(path: Path) -> Decision:
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_RECORD_BYTES + 1)
+    except OSError as error:
+        raise BadInputError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(text) > MAX_RECORD_BYTES:
+        raise BadInputError(f"{path}: more than {MAX_RECORD_BYTES} bytes")
+    return parse_decision(text, str(path))
+
+
+def parse_decision(text: bytes, origin: str) -> Decision:
+    """One record of the archive. Raises BadInputError when it is none."""
+    try:
+        return msgspec.json.decode(text, type=Decision)
+    except NOT_JSON as error:
+        raise BadInputError(f"{origin}: not a decision: {error}") from None

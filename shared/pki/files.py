@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from shared import atomic_file
 from shared.errors import BadInputError
@@ -15,6 +16,14 @@ CRL = "crl.pem"
 CERTIFICATE = "cert.pem"
 KEY = "key.pem"
 REQUEST = "request.pem"
+MALFORMED = (  # what the library raises at damage: some of it when a file is read, some when a field is asked for
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 MAX_PEM_BYTES = 4 * 1024 * 1024  # a revocation list of 50,000 entries
 
 
@@ -33,17 +42,21 @@ def read_file(path: Path) -> bytes:
 def read_certificate(path: Path) -> x509.Certificate:
     """One certificate in PEM. Raises BadInputError."""
     try:
-        return x509.load_pem_x509_certificate(read_file(path))
-    except ValueError as error:
+        certificate = x509.load_pem_x509_certificate(read_file(path))
+        _ = certificate.subject, certificate.issuer, certificate.public_key(), certificate.extensions
+    except MALFORMED as error:
         raise BadInputError(f"{path}: not a certificate in PEM: {str(error)[:120]}") from None
+    return certificate
 
 
 def read_crl(path: Path) -> x509.CertificateRevocationList:
     """A revocation list in PEM. Raises BadInputError."""
     try:
-        return x509.load_pem_x509_crl(read_file(path))
-    except ValueError as error:
+        crl = x509.load_pem_x509_crl(read_file(path))
+        _ = crl.issuer, crl.extensions
+    except MALFORMED as error:
         raise BadInputError(f"{path}: not a revocation list in PEM: {str(error)[:120]}") from None
+    return crl
 
 
 def replace_file(path: Path, text: bytes, mode: int = 0o644) -> None:

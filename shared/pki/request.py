@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
@@ -33,7 +32,7 @@ def read_request(path: Path, identity: Identity) -> Ed25519PublicKey:
         genuine = request.is_signature_valid
         key = request.public_key()
         names = request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+    except files.MALFORMED as error:
         raise BadInputError(f"{path}: not a certificate request in PEM: {str(error)[:120]}") from None
     if not genuine or not isinstance(key, Ed25519PublicKey):
         raise BadInputError(f"{path}: not signed by the Ed25519 key that it is for")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -85,7 +85,11 @@ class Trust:
     def _read_crl(self, path: Path) -> None:
         mtime_ns = path.stat().st_mtime_ns
         crl = files.read_crl(path)
-        if crl.issuer != self._ca.subject or not crl.is_signature_valid(self._public):
+        try:
+            genuine = crl.issuer == self._ca.subject and crl.is_signature_valid(self._public)
+        except files.MALFORMED:
+            genuine = False
+        if not genuine:
             raise BadInputError(f"{path}: not signed by the authority of {files.CA_CERTIFICATE}")
         self._revoked = {entry.serial_number: int(entry.revocation_date_utc.timestamp() * 1e6) for entry in crl}
         self._crl_mtime_ns = mtime_ns
@@ -123,7 +127,7 @@ class Trust:
             raise DistrustError("the certificate is not signed by this site's authority") from None
         except DistrustError:
             raise
-        except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.ExtensionNotFound) as error:
+        except (*files.MALFORMED, x509.ExtensionNotFound) as error:
             raise DistrustError(f"not a certificate: {str(error)[:120]}") from None
         if basic.ca or ExtendedKeyUsageOID.CLIENT_AUTH not in uses or not isinstance(key, Ed25519PublicKey):
             raise DistrustError("the certificate is for another purpose")

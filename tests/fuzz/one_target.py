@@ -11,8 +11,9 @@ import sys
 
 import atheris
 
+OURS = ("fuzz_targets", "file_targets", "message_targets", "wire_targets")
 # Our packages are instrumented as they are imported, and the pure Python libraries that parse for them.
-with atheris.instrument_imports(include=["shared", "edge", "firmware_sim", "paho", "elftools", "fuzz_targets"]):
+with atheris.instrument_imports(include=["shared", "cloud", "edge", "firmware_sim", "paho", "elftools", *OURS]):
     import fuzz_targets
 
 
