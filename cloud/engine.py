@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +61,33 @@ class Taken:
     def in_time(self) -> list[int]:
         """Indices of the frames from first to last; equal times stay in their order."""
         return sorted(range(len(self.frames)), key=lambda index: (self.times_s[index], index))
+
+
+class VerdictEngine(Protocol):
+    """What a worker, a command or an evaluation asks for verdicts."""
+
+    @property
+    def engine(self) -> str:
+        """One of `ENGINES`."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Of the checkpoint."""
+        ...
+
+    @property
+    def weights_sha256(self) -> str:
+        """Of everything that was learnt."""
+        ...
+
+    def verdict(self, frames: Sequence[NDArray[np.uint8]], times_s: Sequence[float], task: Task) -> BakeVerdict:
+        """See `Engine.verdict`."""
+        ...
+
+    def verdicts(self, clips: Sequence[Taken], task: Task) -> list[BakeVerdict]:
+        """See `Engine.verdicts`."""
+        ...
 
 
 def load_engine(

@@ -5,57 +5,44 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from cloud.asking.cli import Sight
 from cloud.asking.depth_report import write_depth
-from cloud.asking.model_choice import ModelChoice
 from cloud.asking.sampling_report import sample, write
-from cloud.chat import Chat, Question, Shown
+from cloud.chat import Question
 from cloud.engine import Taken
 from cloud.media import Footage, read_pictures, read_video
+from cloud.model_choice import EngineChoice, ModelChoice
 from cloud.spatial_mllm.sampling import MAX_CANDIDATES
 from shared.errors import BadInputError
 from shared.task import load_task
 
 
-@dataclass(frozen=True, slots=True)
-class Sight:
-    """What is shown, as typed."""
-
-    videos: list[Path]
-    pictures: list[Path]
-    apart: bool = False
-    frames: int = 16
-    sampling: str = "even"
-    reader: str = "av"
-
-    def footage(self) -> list[Footage]:
-        """Videos first, then pictures, read. Raises BadInputError for what cannot be read."""
-        if self.sampling not in ("even", "space"):
-            raise BadInputError(f"sampling {self.sampling!r}: choose even or space")
-        count = max(self.frames, MAX_CANDIDATES) if self.sampling == "space" else self.frames
-        found = [read_video(path, count, self.reader) for path in self.videos]
-        if self.pictures:
-            found += read_pictures(self.pictures, apart=self.apart)
-        return found
-
-    def shown(self, chat: Chat, footage: list[Footage]) -> list[Shown]:
-        """The footage as the model sees it; pictures are all shown."""
-        return [
-            chat.show(one, len(one.frames) if one.still else self.frames, space_aware=self.sampling == "space")
-            for one in footage
-        ]
+def footage_of(sight: Sight, *, apart: bool = False, sampling: str = "even") -> list[Footage]:
+    """Videos first, then pictures, read. Raises BadInputError for what cannot be read."""
+    if sampling not in ("even", "space"):
+        raise BadInputError(f"sampling {sampling!r}: choose even or space")
+    count = max(sight.frames, MAX_CANDIDATES) if sampling == "space" else sight.frames
+    found = [read_video(path, count, sight.reader) for path in sight.video or ()]
+    if pictures := [*(sight.images or ()), *(sight.pictures or ())]:
+        found += read_pictures(pictures, apart=apart)
+    return found
 
 
-def run_ask(choice: ModelChoice, sight: Sight, prompt: str, max_tokens: int, as_json: bool) -> None:
+def run_ask(
+    choice: EngineChoice, sight: Sight, prompt: str, apart: bool, sampling: str, max_tokens: int, as_json: bool
+) -> None:
     """Print the answer while it is made, or one JSON object."""
-    footage = sight.footage()
+    footage = footage_of(sight, apart=apart, sampling=sampling)
     chat = choice.chat()
     started = time.perf_counter()
-    shown = sight.shown(chat, footage)
+    shown = [  # pictures are all shown
+        chat.show(one, len(one.frames) if one.still else sight.frames, space_aware=sampling == "space")
+        for one in footage
+    ]
     pieces: list[str] = []
     first_s = None
     for piece in chat.stream(Question(prompt, tuple(shown)), max_tokens):
@@ -83,10 +70,10 @@ def run_ask(choice: ModelChoice, sight: Sight, prompt: str, max_tokens: int, as_
     print(json.dumps(answer))  # noqa: T201 - the command's output
 
 
-def run_verdict(choice: ModelChoice, sight: Sight, task_name: str, as_json: bool) -> None:
+def run_verdict(choice: EngineChoice, sight: Sight, task_name: str, as_json: bool) -> None:
     """Print the verdict on each video, and on the pictures as one bake."""
     task = load_task(task_name)
-    footage = sight.footage()
+    footage = footage_of(sight)
     if not footage:
         raise BadInputError("a verdict needs frames: name a video with --video or pictures with --images")
     engine = choice.load()
@@ -104,8 +91,8 @@ def run_sample(
 ) -> None:
     """Choose frames of one video, write them, and say what they cover."""
     footage = read_video(video, max(frames, candidates), reader)
-    chat = choice.chat()
-    found = sample(chat.model, chat.processor, footage, frames)
+    loaded = choice.loaded()
+    found = sample(loaded.model, loaded.processor, footage, frames)
     report = write(found, footage, out)
     if as_json:
         print(json.dumps(report))  # noqa: T201 - the command's output
@@ -114,7 +101,7 @@ def run_sample(
     by = (
         f"chosen by the space that they show; {covered}{report['voxels_evenly']:.0f}"
         if found.cover
-        else f"spread evenly: {chat.loaded.name} has no point head to choose by"
+        else f"spread evenly: {loaded.name} has no point head to choose by"
     )
     print(f"{len(found.places)} of {report['candidates']} frames, {by}")  # noqa: T201 - the command's output
     print(f"frames {', '.join(map(str, found.places))} in {out}")  # noqa: T201 - the command's output
@@ -122,11 +109,11 @@ def run_sample(
 
 def run_depth(choice: ModelChoice, sight: Sight, out: Path, keep: float, as_json: bool) -> None:
     """Write depth pictures and the point cloud of a video or of pictures."""
-    footage = sight.footage()
+    footage = footage_of(sight)
     if len(footage) != 1:
         raise BadInputError("depth looks at one scene: name one --video, or pictures with --images")
-    chat = choice.chat()
-    report = write_depth(chat.model, chat.processor, footage[0], out, keep)
+    loaded = choice.loaded()
+    report = write_depth(loaded.model, loaded.processor, footage[0], out, keep)
     if as_json:
         print(json.dumps(report))  # noqa: T201 - the command's output
         return

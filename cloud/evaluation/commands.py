@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from cloud.asking.model_choice import ModelChoice
 from cloud.charts import Bar, bar_chart
 from cloud.chat import Chat, Question
+from cloud.evaluation.cli import Bench
 from cloud.evaluation.ledger import Ledger
 from cloud.evaluation.questions import BenchQuestion, scanqa_questions, vsibench_questions
 from cloud.evaluation.tables import (
@@ -27,51 +26,37 @@ from cloud.evaluation.tables import (
     vsibench_report,
 )
 from cloud.media import read_video
+from cloud.model_choice import EngineChoice
 from cloud.training.evaluation import BakesReport, Judged, ShareReport, judge_batch, report
 from shared.bakery.bake import render_bake
 from shared.errors import BadInputError
 from shared.task import load_task
 
 
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """Options of `eval vsibench` and `eval scanqa`, as typed."""
-
-    file: Path
-    videos: Path
-    out: Path
-    frames: int
-    sampling: str
-    candidates: int
-    max_tokens: int
-    batch: int
-    limit: int  # questions; 0: all
-    reader: str
-
-
-def run_vsibench(choice: ModelChoice, bench: Bench, as_json: bool) -> None:
+def run_vsibench(choice: EngineChoice, bench: Bench, max_tokens: int, as_json: bool) -> None:
     """Ask VSI-Bench's questions, score them in both dialects."""
-    questions = vsibench_questions(bench.file, bench.videos, bench.frames)
+    questions = vsibench_questions(bench.questions, bench.videos, bench.frames)
     rows = _answered(
         choice,
         bench,
+        max_tokens,
         "vsibench",
         questions,
         lambda item: {"question_type": item["question_type"], "ground_truth": str(item["ground_truth"])},
     )
     found = vsibench_report(list(rows.values()))
-    _publish(bench.out, found, vsibench_lines(found), vsibench_chart(found, choice.checkpoint), as_json)
+    _publish(bench.out, found, vsibench_lines(found), vsibench_chart(found, choice.model), as_json)
 
 
-def run_scanqa(choice: ModelChoice, bench: Bench, as_json: bool) -> None:
+def run_scanqa(choice: EngineChoice, bench: Bench, max_tokens: int, as_json: bool) -> None:
     """Ask ScanQA's questions and score them."""
-    questions = scanqa_questions(bench.file, bench.videos)
-    rows = _answered(choice, bench, "scanqa", questions, lambda item: {"answers": item["answers"]})
+    questions = scanqa_questions(bench.questions, bench.videos)
+    rows = _answered(choice, bench, max_tokens, "scanqa", questions, lambda item: {"answers": item["answers"]})
     found = scanqa_report(rows)
-    _publish(bench.out, found, scanqa_lines(found), scanqa_chart(found, choice.checkpoint), as_json)
+    _publish(bench.out, found, scanqa_lines(found), scanqa_chart(found, choice.model), as_json)
 
 
-def run_bakes(choice: ModelChoice, count: int, seed: int, batch: int, out: Path | None, as_json: bool) -> None:
+def run_bakes(choice: EngineChoice, count: int, seed: int, batch: int, out: Path | None, as_json: bool) -> None:
     """Judge bakes 0 to `count` - 1 of `seed`, each as a clip and as one frame; with `out`, resumable."""
     if 1000 <= seed <= 1999:
         raise BadInputError(f"seed {seed} is training data: choose one outside 1000 to 1999")
@@ -109,8 +94,9 @@ def run_bakes(choice: ModelChoice, count: int, seed: int, batch: int, out: Path 
 
 
 def _answered(
-    choice: ModelChoice,
+    choice: EngineChoice,
     bench: Bench,
+    max_tokens: int,
     name: str,
     questions: Sequence[BenchQuestion],
     truth: Callable[[dict[str, Any]], dict[str, Any]],
@@ -128,7 +114,7 @@ def _answered(
         "dtype": choice.dtype,
         "frames": bench.frames,
         "sampling": bench.sampling,
-        "max_tokens": bench.max_tokens,
+        "max_tokens": max_tokens,
         "reader": bench.reader,
     }
     with Ledger(bench.out, run) as ledger, _bar("asking", len(questions)) as advance:
@@ -137,20 +123,20 @@ def _answered(
         advance(len(questions) - len(pending))
         for first in range(0, len(pending), bench.batch):
             group = pending[first : first + bench.batch]
-            for one, text in zip(group, _ask(chat, group, bench), strict=True):
+            for one, text in zip(group, _ask(chat, group, bench, max_tokens), strict=True):
                 ledger.add(one.key, {"prediction": text, **truth(one.item)})
             advance(len(group))
         return {one.key: ledger.rows[one.key] for one in questions}
 
 
-def _ask(chat: Chat, group: Sequence[BenchQuestion], bench: Bench) -> list[str]:
+def _ask(chat: Chat, group: Sequence[BenchQuestion], bench: Bench, max_tokens: int) -> list[str]:
     space = bench.sampling == "space"
     shown = {}
     for video in {one.video for one in group}:
         footage = read_video(video, max(bench.frames, bench.candidates) if space else bench.frames, bench.reader)
         shown[video] = chat.show(footage, bench.frames, space_aware=space)
     asked = [Question(one.text, (shown[one.video],)) for one in group]
-    return [reply.text for reply in chat.answer(asked, bench.max_tokens)]
+    return [reply.text for reply in chat.answer(asked, max_tokens)]
 
 
 def _publish(out: Path, found: Mapping[str, Any], lines: Sequence[str], chart: str, as_json: bool) -> None:

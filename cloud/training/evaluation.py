@@ -8,7 +8,7 @@ from statistics import fmean
 import msgspec
 import numpy as np
 
-from cloud.engine import Engine, Taken
+from cloud.engine import Taken, VerdictEngine
 from shared.bakery import KEY_FRAME, BakeTruth
 from shared.bakery.bake import Bake
 from shared.images import decode_jpeg, encode_jpeg
@@ -67,7 +67,7 @@ class Judged(msgspec.Struct, frozen=True):
     one_frame: BakeVerdict
 
 
-def judge_batch(bakes: Sequence[Bake], engine: Engine, task: Task) -> list[Judged]:
+def judge_batch(bakes: Sequence[Bake], engine: VerdictEngine, task: Task) -> list[Judged]:
     """Ask `engine` about bakes together, their frames compressed as gateways do, and about each key frame alone."""
     clips = [Taken([decode_jpeg(encode_jpeg(frame)) for frame in bake.frames], bake.truth.times_s) for bake in bakes]
     stills = [Taken([clip.frames[KEY_FRAME]], [clip.times_s[KEY_FRAME]]) for clip in clips]
@@ -75,7 +75,7 @@ def judge_batch(bakes: Sequence[Bake], engine: Engine, task: Task) -> list[Judge
     return [Judged(bake.truth, clip, one_frame) for bake, clip, one_frame in zip(bakes, verdicts, alone, strict=True)]
 
 
-def report(judged: Sequence[Judged], engine: Engine, seed: int, task: Task, batch: int = 1) -> BakesReport:
+def report(judged: Sequence[Judged], engine: VerdictEngine, seed: int, task: Task, batch: int = 1) -> BakesReport:
     """Figures over `judged`, at least one, asked in batches of `batch`."""
     told = [item for item in judged if not item.clip.cannot_tell]
     sectored = [item for item in told if item.truth.char_sector is not None]

@@ -45,6 +45,7 @@ def record_type(height: int, width: int) -> np.dtype[np.void]:
             ("burnt_fraction", "f4"),
             ("char", "u1"),  # PLACES
             ("hour", "u1"),  # 1..12, 0 without char or with char all round
+            ("char_by_hour", "f4", (12,)),  # charred share of the top in each hour's 30 degrees, hour 1 first
             ("evenness", "f4"),
             ("crust_mm", "f4"),
             ("blister_mm", "f4"),
@@ -118,6 +119,7 @@ def render_record(seed: int, index: int, pixels: PixelRange, task: Task) -> Reco
     record["bake_index"], record["doneness"] = truth.bake_index, task.index(truth.doneness)
     record["burnt_fraction"], record["char"] = truth.burnt_fraction, PLACES.index(truth.char_where)
     record["hour"] = truth.char_sector or 0
+    record["char_by_hour"] = truth.char_fraction_by_hour
     record["evenness"], record["crust_mm"] = truth.evenness, truth.crust_height_mm
     record["blister_mm"] = truth.blister_height_mm
     return record

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from cloud.curve import Curve
 from cloud.training.batches import RoundSampler, choose_frames, make_batch
 from cloud.training.export import export_checkpoint
 from cloud.training.learner import Learner, random_of, read_state, write_state
@@ -110,11 +111,12 @@ class Run:
         early, late = self.training[:6], self.training[6:]  # something to learn from, then all to measure by
         order = (*self.validation[:1], *early, *self.validation[1:], *late)
         renderer = Renderer(self.store, order, self._processes)
+        curve = Curve(self.folder, self.step)
         try:
             self._await_first_shards(renderer, watch, started)
             saved = exported = self._clock()
             while (progress := self._progress(started)) < 1.0:
-                self._learn(progress, watch)
+                self._learn(progress, watch, curve)
                 now = self._clock()
                 if now - saved >= self._save_every_s:
                     renderer.check()
@@ -126,6 +128,7 @@ class Run:
                     exported = self._clock()
         finally:
             self.save()
+            curve.close()
             renderer.close()
         result = self._validate(self.store.ready(self.validation), watch)
         self._export()
@@ -143,7 +146,7 @@ class Run:
             self.seconds = self._clock() - started
             watch(self._report(0.0))
 
-    def _learn(self, progress: float, watch: Watcher) -> None:
+    def _learn(self, progress: float, watch: Watcher, curve: Curve) -> None:
         phase = self.plan.phase(progress)
         random = random_of(self.plan.seed, self.step)
         records = self.sampler.next(phase.batch_clips)
@@ -153,6 +156,7 @@ class Run:
         losses = self.learner.step(batch, self.step, progress)
         if self.step % LOG_EVERY == 0:
             self.curve.append({"step": float(self.step), **losses})
+            curve.add(self.step, {f"loss/{name}": value for name, value in losses.items()})
         self.step += 1
         self.clips_seen += len(records)
         watch(self._report(progress, losses))

@@ -14,7 +14,8 @@ from cloud.answer import BLISTER_MAX_MM, CRUST_MAX_MM, EVENNESS_STEP, Answer
 from cloud.spatial_mllm.tokenizer import IM_END, token_id
 from cloud.training.records import PLACES, Record
 from cloud.vocabulary import FRAGMENTS
-from shared.bakery.truth import DONENESS_EDGES
+from shared.bakery.truth import DONENESS_EDGES, BakeTruth
+from shared.messages import CharPlace
 from shared.task import Task
 
 ANSWER_TOKENS = 16  # 8 fragments, 7 values, end mark
@@ -32,15 +33,47 @@ BLISTER_SIGMA = 0.6  # millimetres
 
 def answer_for(record: Record, task: Task) -> Answer:
     """The answer that `record` [] deserves."""
-    place = PLACES[int(record["char"])]
+    return _answer(
+        task.labels[int(record["doneness"])],
+        float(record["burnt_fraction"]),
+        PLACES[int(record["char"])],
+        int(record["hour"]) or None,
+        float(record["evenness"]),
+        float(record["crust_mm"]),
+        float(record["blister_mm"]),
+    )
+
+
+def answer_of(truth: BakeTruth) -> Answer:
+    """The answer that a rendered bake deserves."""
+    return _answer(
+        truth.doneness,
+        truth.burnt_fraction,
+        truth.char_where,
+        truth.char_sector,
+        truth.evenness,
+        truth.crust_height_mm,
+        truth.blister_height_mm,
+    )
+
+
+def _answer(
+    doneness: str,
+    burnt_fraction: float,
+    char: CharPlace,
+    hour: int | None,
+    evenness: float,
+    crust_mm: float,
+    blister_mm: float,
+) -> Answer:
     return Answer(
-        doneness=task.labels[int(record["doneness"])],
-        burnt_percent=_whole(100 * float(record["burnt_fraction"]), 100),
-        char=place,
-        hour=int(record["hour"]) or None,
-        evenness_percent=EVENNESS_STEP * _whole(100 / EVENNESS_STEP * float(record["evenness"]), 100 // EVENNESS_STEP),
-        crust_mm=_whole(float(record["crust_mm"]), CRUST_MAX_MM),
-        blister_mm=_whole(float(record["blister_mm"]), BLISTER_MAX_MM),
+        doneness=doneness,
+        burnt_percent=_whole(100 * burnt_fraction, 100),
+        char=char,
+        hour=hour,
+        evenness_percent=EVENNESS_STEP * _whole(100 / EVENNESS_STEP * evenness, 100 // EVENNESS_STEP),
+        crust_mm=_whole(crust_mm, CRUST_MAX_MM),
+        blister_mm=_whole(blister_mm, BLISTER_MAX_MM),
     )
 
 

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from cloud.answer import Answer, Findings, cannot_tell, verdict_of
-from cloud.asking.model_choice import ModelChoice
 from cloud.engine import Engine
 from cloud.evaluation.commands import run_bakes
+from cloud.model_choice import EngineChoice
 from cloud.training.evaluation import Judged, report
 from shared.bakery import BakeTruth, render_bake
 from shared.errors import BadInputError
@@ -82,7 +82,7 @@ def test_without_findings_errors_are_null(truth: BakeTruth) -> None:
 
 
 def test_the_command_prints_one_json_object_and_refuses_training_data(capsys: pytest.CaptureFixture[str]) -> None:
-    choice = ModelChoice("pizza-small", threads=1)
+    choice = EngineChoice("pizza-small", threads=1)
     run_bakes(choice, 2, 3051, 1, None, as_json=True)
     found = json.loads(capsys.readouterr().out)
     assert found["doneness"]["n"] == 2
