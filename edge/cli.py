@@ -8,6 +8,7 @@ from edge.certification.cli import app as certification
 from edge.comparison.cli import app as comparison
 from edge.gateway.cli import app as gateway
 from edge.learning.cli import app as learning
+from edge.loop.cli import app as loop
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Run the gateway beside the oven, and train its classifier."
@@ -16,3 +17,4 @@ app.add_typer(gateway)
 app.add_typer(learning)
 app.add_typer(certification)
 app.add_typer(comparison)
+app.add_typer(loop)

@@ -12,7 +12,10 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def purge(
-    folders: Annotated[list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="A worker's --archive.")] = None,
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[FOLDER]...", help="A worker's --archive, or a gateway's --store."),
+    ] = None,
     days: Annotated[float | None, typer.Option(min=0, help="Delete what is older.")] = None,
     max_bytes: Annotated[
         float | None, typer.Option(min=0, help="Delete the oldest until no more than this is left in each folder.")
@@ -31,11 +34,14 @@ def purge(
 
     Example: crustwatch purge archive --days 30 --max-bytes 10e9
 
+    Example: crustwatch purge bakes-store --days 90
+
     Example: crustwatch purge --outbox crustwatch-outbox.db
     """
     import json as json_module
     import time
 
+    from edge.loop.store import Store, is_store
     from shared.errors import BadInputError
     from shared.retention import limits
     from shared.retention import purge as run
@@ -48,7 +54,10 @@ def purge(
     kept = limits(days, max_bytes)
     told: dict[str, dict[str, int]] = {}
     for folder in folders or ():
-        told[str(folder)] = run(folder, suffixes, kept, time.time(), dry_run=dry_run)._asdict()
+        if is_store(folder):
+            told[str(folder)] = Store.open(folder).purge(kept, time.time(), dry_run=dry_run)._asdict()
+        else:
+            told[str(folder)] = run(folder, suffixes, kept, time.time(), dry_run=dry_run)._asdict()
     for path in outbox or ():
         before = path.stat().st_size if path.exists() else -1
         if before < 0:

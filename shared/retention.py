@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,23 +54,34 @@ def purge(folder: Path, suffixes: tuple[str, ...], limits: Limits, now_s: float,
     """
     if not folder.is_dir():
         raise BadInputError(f"{folder}: no such folder")
-    newest_first = sorted(_files(str(folder), suffixes), reverse=True)
-    kept_bytes = kept = gone_bytes = gone = 0
-    for file in newest_first:
-        too_old = limits.max_age_s is not None and now_s - file.modified_s > limits.max_age_s
-        too_many = limits.max_bytes is not None and kept_bytes + file.size > limits.max_bytes
-        if not (too_old or too_many):
-            kept, kept_bytes = kept + 1, kept_bytes + file.size
+    files = sorted(_files(str(folder), suffixes))
+    kept, purged = split_by_limits([(file.modified_s, file.size) for file in files], limits, now_s)
+    for file, stays in zip(files, kept, strict=True):
+        if stays or dry_run:
             continue
-        if not dry_run:
-            try:
-                os.unlink(file.path)
-            except FileNotFoundError:
-                pass  # another purge was quicker
-            except OSError as error:
-                raise BadInputError(f"{file.path}: cannot be deleted: {error.strerror}") from None
-        gone, gone_bytes = gone + 1, gone_bytes + file.size
-    return Purged(gone, gone_bytes, kept, kept_bytes)
+        try:
+            os.unlink(file.path)
+        except FileNotFoundError:
+            pass  # another purge was quicker
+        except OSError as error:
+            raise BadInputError(f"{file.path}: cannot be deleted: {error.strerror}") from None
+    return purged
+
+
+def split_by_limits(things: Sequence[tuple[float, int]], limits: Limits, now_s: float) -> tuple[list[bool], Purged]:
+    """Which of some things (time of origin in seconds, bytes) stay, and how many those are: the newest that fit."""
+    stays = [False] * len(things)
+    kept_bytes = kept = gone_bytes = gone = 0
+    for index in sorted(range(len(things)), key=lambda i: things[i][0], reverse=True):
+        made_s, size = things[index]
+        too_old = limits.max_age_s is not None and now_s - made_s > limits.max_age_s
+        too_many = limits.max_bytes is not None and kept_bytes + size > limits.max_bytes
+        if too_old or too_many:
+            gone, gone_bytes = gone + 1, gone_bytes + size
+        else:
+            stays[index] = True
+            kept, kept_bytes = kept + 1, kept_bytes + size
+    return stays, Purged(gone, gone_bytes, kept, kept_bytes)
 
 
 def _files(folder: str, suffixes: tuple[str, ...]) -> Iterator[_File]:

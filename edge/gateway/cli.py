@@ -66,6 +66,12 @@ def run(
     backlog: Annotated[
         int, typer.Option(min=1, help="Bakes waiting for the cloud before the source is held up.")
     ] = 1000,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps escalated bakes and the cloud's words, to learn from (Parquet and JPEG)."),
+    ] = None,
+    store_bytes: Annotated[float, typer.Option(min=0, help="Most bytes of it; the oldest bakes go first.")] = 5e9,
+    store_days: Annotated[float, typer.Option(min=0, help="Days that a bake stays in it.")] = 90.0,
 ) -> None:
     """Classify bakes on a device, escalate the unsure ones, and publish every verdict until the source ends.
 
@@ -75,10 +81,13 @@ def run(
     Example: crustwatch edge run --device serial:/dev/ttyACM0 --broker mqtt://127.0.0.1:1883 --source photos/
 
     Example: crustwatch edge run --broker mqtts://mqtt.plant.example --identity pki/gateway/plant/oven-1
+
+    Example: crustwatch edge run --certificate certificate.json --store bakes-store
     """
     from edge.budget import Limits
     from edge.gateway.program import Options, serve
     from shared.pki.credentials import Credentials
+    from shared.retention import limits
 
     serve(
         Options(
@@ -102,5 +111,7 @@ def run(
             backlog=backlog,
             credentials=Credentials.of(identity, ca, cert, key),
             unsigned=unsigned,
+            store=store,
+            store_limits=limits(store_days, store_bytes),
         )
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from edge.gateway.config import GatewayConfig
 from edge.gateway.counters import Counters
@@ -22,6 +22,9 @@ from shared.seal import Seal, SealError
 from shared.topics import worker_status_filter
 
 log = logging.getLogger(__name__)
+
+Answered = Callable[[bytes, BakeVerdict, str, int], Awaitable[None]]
+"""Of a bake's id, the cloud's verdict, the digest of the clip that it judged, and the wall clock's time in us."""
 
 NOBODY_LISTENS_US = 1_000_000  # when the broker says that no worker subscribes, the next look
 REFUSED_US = 10_000_000  # when the broker refuses a request (quota, access rules)
@@ -43,6 +46,7 @@ class Courier:
         learned: Callable[[LineVerdict, BakeVerdict], None],
         durability: Durability,
         seal: Seal | None = None,
+        answered: Answered | None = None,
     ) -> None:
         self._config = config
         self._outbox = outbox
@@ -58,6 +62,7 @@ class Courier:
         self._lessons: list[tuple[LineVerdict, BakeVerdict]] = []  # not told to `learned` yet
         self._taught = asyncio.Event()  # there are some
         self._seal = seal
+        self._answered = answered  # awaited with each answer before it is applied
         self._more = asyncio.Event()  # something may be due
         self._earlier = asyncio.Event()  # a deadline may have come that is earlier than the one waited for
         self._workers: set[str] = set()
@@ -170,6 +175,8 @@ class Courier:
         except ValueError:
             raise BadInputError(f"{message.topic}: the id is not hexadecimal") from None
         now_us, wall_us = self._now_us(), self._clock.wall_us()
+        if self._answered is not None:
+            await self._answered(bake_id, verdict, clip_sha256, wall_us)
         apply = self._outbox.apply
         applied = await self._troubles.patiently(apply, bake_id, verdict, now_us, wall_us, clip_sha256)
         match applied.outcome:

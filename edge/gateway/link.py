@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from edge.gateway.announcer import Announcer
 from edge.gateway.config import GatewayConfig
 from edge.gateway.counters import Counters
-from edge.gateway.courier import Courier
+from edge.gateway.courier import Answered, Courier
 from edge.gateway.durability import Durability, on_disk
 from edge.gateway.outbox import Outbox
 from edge.gateway.troubles import Troubles
@@ -69,8 +69,9 @@ class Link:
         learned: Callable[[LineVerdict, BakeVerdict], None] | None = None,
         states: Sequence[KeptState] = (),
         seal: Seal | None = None,
+        answered: Answered | None = None,
     ) -> None:
-        """`states` are kept in their files while the link serves.
+        """`states` are kept in their files while the link serves; `answered` is awaited before an answer is applied.
 
         Without a `seal` nothing is signed and anybody's answers count: for programs told to do so.
         """
@@ -99,6 +100,7 @@ class Link:
             learned or (lambda earlier, cloud: None),
             self._durability,
             seal,
+            answered,
         )
 
     def stats(self) -> GatewayStats:

@@ -24,6 +24,7 @@ from edge.gateway.service import Gateway
 from edge.gateway.sources import SourceItem, open_path
 from edge.gateway.sources.rendered import RenderedBakes
 from edge.gateway.threads import in_thread
+from edge.loop.store import Store
 from edge.watch.guard import Guard
 from edge.watch.opening import open_guard
 from shared.clock import SteadyClock
@@ -31,6 +32,8 @@ from shared.errors import BadInputError
 from shared.mqtt import MqttClient, MqttConfig, parse_address
 from shared.pki.credentials import Credentials
 from shared.pki.identity import Identity
+from shared.retention import NO_LIMITS
+from shared.retention import Limits as RetentionLimits
 from shared.seal import Seal
 from shared.seal.choose import choose
 from shared.task import load_task
@@ -79,6 +82,8 @@ class Options:
     backlog: int
     credentials: Credentials | None = None
     unsigned: bool = False
+    store: Path | None = None
+    store_limits: RetentionLimits = NO_LIMITS
 
     def line(self) -> Line:
         """As told, as the certificate says, or the first of a site. Raises BadInputError."""
@@ -123,7 +128,19 @@ def serve(options: Options) -> None:
             gate = load_gate((options.model or DEFAULT_MODEL) / "gate.json", len(config.task.labels))
             budget = Budget(governor, Valuer(gate, config.task))
         mqtt = dataclasses.replace(client_config(address, config, device.kind), tls_context=security.tls_context)
-        work = run_gateway(mqtt, config, device, outbox, items, guard=guard, budget=budget, seal=security.seal)
+        store = None if options.store is None else Store.begin(options.store, config.task)
+        work = run_gateway(
+            mqtt,
+            config,
+            device,
+            outbox,
+            items,
+            guard=guard,
+            budget=budget,
+            seal=security.seal,
+            store=store,
+            store_limits=options.store_limits,
+        )
         asyncio.run(work)
 
 
@@ -138,6 +155,8 @@ async def run_gateway(
     budget: Budget | None = None,
     clock: SteadyClock | None = None,
     seal: Seal | None = None,
+    store: Store | None = None,
+    store_limits: RetentionLimits = NO_LIMITS,
 ) -> None:
     """Inspect `items` until they end, or until SIGTERM or Ctrl-C. Raises what the device or the source raises."""
     loop, this = asyncio.get_running_loop(), asyncio.current_task()
@@ -145,7 +164,18 @@ async def run_gateway(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, this.cancel)
     async with MqttClient(mqtt, patient=True) as client:
-        gateway = Gateway(config, device, outbox, client, clock=clock, guard=guard, budget=budget, seal=seal)
+        gateway = Gateway(
+            config,
+            device,
+            outbox,
+            client,
+            clock=clock,
+            guard=guard,
+            budget=budget,
+            seal=seal,
+            store=store,
+            store_limits=store_limits,
+        )
         log.info("%s inspects for %s on %s", device.name, config.line.prefix, mqtt.address)
         try:
             await gateway.run(items)

@@ -21,6 +21,8 @@ from edge.gateway.config import GatewayConfig
 from edge.gateway.link import Link
 from edge.gateway.outbox import Outbox
 from edge.gateway.sources import Skipped, SourceBake, SourceItem
+from edge.loop.collector import Collector
+from edge.loop.store import Store
 from edge.watch.guard import Guard
 from shared.clip import ClipFrame, encode_clip
 from shared.clock import SteadyClock
@@ -29,6 +31,7 @@ from shared.images import encode_jpeg, encode_snapshot
 from shared.messages import BakeVerdict, Classification, GatewayStats, LineVerdict
 from shared.mqtt import MqttClient
 from shared.resize import square_resize
+from shared.retention import NO_LIMITS, Limits
 from shared.seal import Seal
 
 log = logging.getLogger(__name__)
@@ -57,8 +60,13 @@ class Gateway:
         guard: Guard | None = None,
         budget: Budget | None = None,
         seal: Seal | None = None,
+        store: Store | None = None,
+        store_limits: Limits = NO_LIMITS,
     ) -> None:
-        """Without a `seal` nothing is signed and anybody's answers count: for programs told to do so."""
+        """What is escalated goes to the `store`, with the cloud's answers to it, under `store_limits`.
+
+        Without a `seal` nothing is signed and anybody's answers count: for programs told to do so.
+        """
         self._config = config
         self._device = device
         self._rng = random.Random()
@@ -76,7 +84,12 @@ class Gateway:
             learned=self._learned,
             states=[self._guard.kept] if budget is None else [self._guard.kept, budget.kept],
             seal=seal,
+            answered=None if store is None else self._answered,
         )
+        self._collector: Collector | None = None
+        if store is not None:
+            sha256, troubles = device.hello().model_sha256, self._link.troubles
+            self._collector = Collector(store, config.line, config.camera, sha256, troubles, store_limits)
         self.counters = self._link.counters
         self._clock = self._link.clock
 
@@ -89,8 +102,16 @@ class Gateway:
 
         Bakes that an earlier run left in the outbox are carried on with. Raises what the device or source raises.
         """
-        await self._link.serve(lambda: self._take_in(source))
+        try:
+            await self._link.serve(lambda: self._take_in(source))
+        finally:
+            if self._collector is not None:
+                await self._collector.close()
         return self.stats()
+
+    async def _answered(self, bake_id: bytes, cloud: BakeVerdict, clip_sha256: str, wall_us: int) -> None:
+        if self._collector is not None:
+            await self._collector.answered(bake_id, cloud, clip_sha256, wall_us)
 
     def _learned(self, earlier: LineVerdict, cloud: BakeVerdict) -> None:
         if self._budget is not None and cloud.provenance is not None:
@@ -135,6 +156,9 @@ class Gateway:
             clip = await asyncio.to_thread(pack, bake, captured_us, config.jpeg_quality)
             clip_sha256 = await asyncio.to_thread(lambda: hashlib.sha256(clip).hexdigest())
             verdict = msgspec.structs.replace(verdict, clip_sha256=clip_sha256)
+            if self._collector is not None:
+                share = self._guard.sure_share
+                await self._collector.keep(verdict, ruling.decision, clip, bake.key, seen, share)
             if self._budget is not None and not self._budget.admits(edge, len(clip), now_us):
                 await self._link.decide(verdicts.edge_final(verdict, "budget", wall_us))
                 self.counters.over_budget += 1

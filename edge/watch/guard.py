@@ -94,6 +94,11 @@ class Guard:
             return "withdrawn"
         return "expired" if self._today() > self._promised.expires else "valid"
 
+    @property
+    def sure_share(self) -> float:
+        """The probability with which a bake that the gate is sure of is escalated all the same, now."""
+        return self._share
+
     def rule(self, edge: Classification, frame: NDArray[np.uint8]) -> Ruling:
         """Decide on one classified frame, uint8 [S, S, 3] as the classifier saw it."""
         if self._reference is not None:
