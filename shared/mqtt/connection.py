@@ -9,7 +9,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
@@ -20,10 +20,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 from shared.errors import BadInputError
 from shared.mqtt.config import MqttConfig
 from shared.mqtt.errors import LinkDownError, RefusedError
-from shared.mqtt.guarded import MAX_PACKET_BYTES, GuardedClient
+from shared.mqtt.guarded import MAX_IN_FLIGHT, MAX_PACKET_BYTES, GuardedClient
 from shared.mqtt.message import Incoming, Properties
 
-MAX_IN_FLIGHT = 64  # our unacknowledged QoS 1 publications; paho queues the rest
 NO_MATCHING_SUBSCRIBERS = 0x10
 _FAILURE = 0x80  # reason codes from here on are errors (MQTT 5, 2.4)
 WRITE_AT_ONCE_BYTES = 16 * 1024  # a large message does not wait for the loop's next turn; small ones gather for it
@@ -64,7 +63,7 @@ class Connection:
         self._housekeeper: asyncio.Task[None] | None = None
         self._client = self._new_client()
 
-    def _new_client(self) -> paho.Client:
+    def _new_client(self) -> GuardedClient:
         address = self._config.address
         client = GuardedClient(
             CallbackAPIVersion.VERSION2,
@@ -74,7 +73,6 @@ class Connection:
             reconnect_on_failure=False,
         )
         client.connect_timeout = self._config.connect_timeout_s
-        client.max_inflight_messages_set(MAX_IN_FLIGHT)
         if address.username is not None:
             client.username_pw_set(address.username, address.password)
         if address.tls:
@@ -88,7 +86,7 @@ class Connection:
             client.will_set(self._config.will.topic, self._config.will.payload, qos=1, retain=True)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        client.on_message = self._on_message
+        client.received = self._on_message
         client.acknowledged = self._answer
         client.on_subscribe = self._on_subscribed
         client.on_socket_open = self._on_socket_open
@@ -161,21 +159,19 @@ class Connection:
     async def publish(self, topic: str, payload: bytes, qos: int, retain: bool, properties: Properties | None) -> bool:
         """Publish; at QoS 1 wait for PUBACK. False: no subscriber matches. Raises as `MqttClient.publish`."""
         self.check()
-        info = self._client.publish(topic, payload, qos=qos, retain=retain, properties=cast(Any, properties))
-        if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_QUEUE_SIZE):
-            raise LinkDownError(f"cannot publish to {topic}: {paho.error_string(info.rc)}")
+        packet = self._client.send_publish(topic, payload, qos, retain, properties)
         if len(payload) > WRITE_AT_ONCE_BYTES:
             self._write()
         if qos == 0:
             return True
-        code = await self._reply(info.mid)
+        code = await self._reply(packet)
         if code >= _FAILURE:
             raise RefusedError(f"the broker refuses a message to {topic}: {_reason(code)}")
         return code != NO_MATCHING_SUBSCRIBERS
 
     def acknowledge(self, packet: int) -> None:
         """Send PUBACK for a received QoS 1 message."""
-        self._client.ack(packet, 1)
+        self._client.send_puback(packet)
 
     def pause_reading(self) -> None:
         """Stop reading from the socket. Longer than the keep-alive it costs the connection, which is meant.
@@ -299,6 +295,7 @@ class Connection:
     ) -> None:
         if self._accepted.done():
             return
+        self._client.window = min(MAX_IN_FLIGHT, getattr(properties, "ReceiveMaximum", MAX_IN_FLIGHT))
         if code.is_failure:
             address = self._config.address
             self._accepted.set_exception(RefusedError(f"the broker at {address} refuses the connection: {code}"))
@@ -310,17 +307,11 @@ class Connection:
     ) -> None:
         self._end(str(code))
 
-    def _on_message(self, client: paho.Client, data: object, message: paho.MQTTMessage) -> None:
-        self._receive(
-            Incoming(
-                topic=message.topic,
-                payload=bytes(message.payload),
-                retain=message.retain,
-                properties=Properties.from_paho(message.properties),
-                ack_key=(self.serial, message.mid) if message.qos else None,
-                received_s=self._loop.time(),
-            )
-        )
+    def _on_message(
+        self, topic: str, payload: bytes, packet: int | None, retain: bool, properties: Properties
+    ) -> None:
+        ack_key = None if packet is None else (self.serial, packet)
+        self._receive(Incoming(topic, payload, retain, properties, ack_key, self._loop.time()))
 
     def _on_subscribed(
         self, client: paho.Client, data: object, packet: int, codes: list[ReasonCode], properties: object

@@ -307,9 +307,10 @@ def test_a_packet_beyond_the_announced_maximum_ends_the_connection() -> None:
 
         async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
             port = server.sockets[0].getsockname()[1]
-            async with MqttClient(MqttConfig(BrokerAddress(port=port), "victim")) as client:
-                while client.connected:
-                    await asyncio.sleep(0.01)
+            with contextlib.suppress(LinkDownError):  # its first bytes may come together with the CONNACK
+                async with MqttClient(MqttConfig(BrokerAddress(port=port), "victim")) as client:
+                    while client.connected:
+                        await asyncio.sleep(0.01)
         return sent
 
     assert asyncio.run(scenario()) < 64_000_000

@@ -8,8 +8,7 @@ import zlib
 
 import numpy as np
 import paho.mqtt.client as paho
-from paho.mqtt import _packet
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.exception import MalformedPacket
 
 from firmware_sim.rp2040.gdb_packets import PacketReader
@@ -70,14 +69,18 @@ class _Wire:
     def __init__(self, data: bytes) -> None:
         self._data = data
 
-    def recv(self, size: int) -> bytes:
+    def recv_into(self, room: memoryview) -> int:
         if not self._data:
             raise BlockingIOError
-        part, self._data = self._data[:size], self._data[size:]
-        return part
+        count = min(len(room), len(self._data))
+        room[:count], self._data = self._data[:count], self._data[count:]
+        return count
 
     def send(self, data: bytes) -> int:
         return len(data)
+
+    def sendmsg(self, parts: list[bytes]) -> int:
+        return sum(map(len, parts))
 
     def fileno(self) -> int:
         return -1
@@ -89,7 +92,8 @@ class _Wire:
 def packet(data: bytes) -> None:
     """What a broker sends: MQTT 5 packets, read until one is refused."""
     client = GuardedClient(CallbackAPIVersion.VERSION2, client_id="fuzz", protocol=paho.MQTTv5, manual_ack=True)
-    client.on_message = lambda c, d, message: Properties.from_paho(message.properties)
+    client.received = lambda *message: None
+    client.acknowledged = lambda *reply: None
     client._sock = _Wire(data)  # type: ignore[assignment]
     for _ in range(64):
         if client._sock is None or client._packet_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
@@ -141,12 +145,12 @@ def debugger(data: bytes) -> None:
 
 
 def publish(data: bytes) -> None:
-    """Heads of PUBLISH packets, with the library's parser behind ours."""
+    """Heads of PUBLISH packets and the properties in them."""
     how, rest = how_and_rest(data)
     qos = how & 1
     try:
-        at, _ = head_length(rest, qos)
-        _packet.decode_publish(0x30 | qos << 1, rest[:at], MQTTProtocolVersion.MQTTv5)
+        at, size = head_length(rest, qos)
+        Properties.unpack(rest[at - size : at])
     except MalformedPacket as error:
         raise BadInputError(str(error)) from None
 

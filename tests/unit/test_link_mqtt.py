@@ -7,6 +7,7 @@ import random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties as PahoProperties
 
@@ -14,6 +15,7 @@ from shared.broker.probe import connect_packet
 from shared.errors import BadInputError
 from shared.mqtt import Properties, parse_address
 from shared.mqtt.backoff import Backoff
+from shared.mqtt.message import MAX_USER_PROPERTIES, variable_byte_integer
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # machines may be busy
 
@@ -69,11 +71,47 @@ def test_backoff_spreads_a_fleet() -> None:
         user=st.dictionaries(st.text("abc", min_size=1), st.text("xyz"), max_size=4),
     )
 )
-def test_properties_survive_paho(properties: Properties) -> None:
+def test_properties_are_those_that_paho_reads(properties: Properties) -> None:
     packed = properties.pack()
-    unpacked = PahoProperties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    unpacked.unpack(packed)  # type: ignore[no-untyped-call]
-    assert Properties.from_paho(unpacked) == properties
+    paho = PahoProperties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    _, length = paho.unpack(packed)  # type: ignore[no-untyped-call]
+    read = {key: getattr(paho, key, None) for key in ("ResponseTopic", "CorrelationData", "ContentType")}
+    assert read == {
+        "ResponseTopic": properties.response_topic,
+        "CorrelationData": properties.correlation,
+        "ContentType": properties.content_type,
+    }
+    assert getattr(paho, "MessageExpiryInterval", None) == properties.expiry_s
+    assert dict(getattr(paho, "UserProperty", [])) == properties.user
+    assert length == len(packed)
+    _, start = variable_byte_integer(packed, 0)
+    assert Properties.unpack(packed[start:]) == properties
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x23\x00\x01",  # a topic alias, which was not announced
+        b"\x11\x00\x00\x00\x01",  # of CONNECT
+        b"\x02\x00\x00\x00",  # cut
+        b"\x03\x00\x09x",
+        b"\x26\x00\x01a\x00",
+        b"\x02\x00\x00\x00\x01" * 2,  # twice
+        b"\x03\x00\x01\xff",
+        b"\x26\x00\x01\x00\x00\x01b",  # U+0000
+        b"\x26\x00\x03\xef\xbb\xbf\x00\x01b",  # U+FEFF
+    ],
+)
+def test_properties_that_no_publish_has_are_malformed(data: bytes) -> None:
+    with pytest.raises(MalformedPacket):
+        Properties.unpack(data)
+
+
+def test_of_repeated_user_properties_the_first_counts_and_few_are_kept() -> None:
+    pairs = [("a", "1"), ("a", "2"), *((f"k{number}", "") for number in range(200))]
+    packed = b"".join(Properties(user={key: value}).pack()[1:] for key, value in pairs)
+    user = Properties.unpack(packed + b"\x0b\x81\x01" + b"\x01\x01").user
+    assert (user["a"], len(user)) == ("1", MAX_USER_PROPERTIES - 1)
 
 
 def test_the_probe_speaks_mqtt_5() -> None:
