@@ -307,9 +307,7 @@ class Connection:
     ) -> None:
         self._end(str(code))
 
-    def _on_message(
-        self, topic: str, payload: bytes, packet: int | None, retain: bool, properties: Properties
-    ) -> None:
+    def _on_message(self, topic: str, payload: bytes, packet: int | None, retain: bool, properties: Properties) -> None:
         ack_key = None if packet is None else (self.serial, packet)
         self._receive(Incoming(topic, payload, retain, properties, ack_key, self._loop.time()))
 

@@ -30,7 +30,9 @@ log = logging.getLogger(__name__)
 
 MAX_PROPERTY_BYTES = 16 * 1024  # ours have about 1 KB
 MAX_IN_FLIGHT = 64  # our unacknowledged QoS 1 publications, unless the broker allows fewer; the rest waits here
-JOINED_BYTES = 16 * 1024  # a payload up to this is copied behind its head, a larger one is handed to the kernel in place
+JOINED_BYTES = (
+    16 * 1024
+)  # a payload up to this is copied behind its head, a larger one is handed to the kernel in place
 GATHERED_BYTES = 1024 * 1024  # of waiting packets go to the kernel in one call ...
 GATHERED_PACKETS = 64  # ... and so many (IOV_MAX is 1024)
 _PUBLISH, _PUBACK, _DISCONNECT = 0x30, 0x40, 0xE0  # packet types (2.1.2)
@@ -152,7 +154,8 @@ class GuardedClient(paho.Client):
 
     def _send_some(self) -> int:
         """Hand waiting bytes to the kernel, from as many packets as one call takes; how many it took."""
-        if self._sock is None:
+        opened: Any = self._sock
+        if opened is None:
             raise ConnectionError("no socket")
         parts, size = [], 0
         for packet in self._out_packet:
@@ -161,9 +164,9 @@ class GuardedClient(paho.Client):
             part = memoryview(packet["packet"])[packet["pos"] :]
             parts.append(part)
             size += len(part)
-            if len(parts) == GATHERED_PACKETS or size > GATHERED_BYTES or isinstance(self._sock, ssl.SSLSocket):
+            if len(parts) == GATHERED_PACKETS or size > GATHERED_BYTES or isinstance(opened, ssl.SSLSocket):
                 break
-        return self._sock.send(parts[0]) if len(parts) == 1 else self._sock.sendmsg(parts)
+        return int(opened.send(parts[0]) if len(parts) == 1 else opened.sendmsg(parts))
 
     # What is received.
 
@@ -177,9 +180,9 @@ class GuardedClient(paho.Client):
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _packet_read(self) -> MQTTErrorCode:
-        assert self._sock is not None  # noqa: S101
+        opened: Any = self._sock
         try:
-            count = self._sock.recv_into(self._buffer.room())
+            count = opened.recv_into(self._buffer.room())
         except (BlockingIOError, ssl.SSLWantReadError):
             return MQTTErrorCode.MQTT_ERR_AGAIN
         except ssl.SSLWantWriteError:
@@ -196,7 +199,15 @@ class GuardedClient(paho.Client):
             for command, body in self._buffer.packets():
                 if (result := self._handle(command, body)) > 0:
                     return result
-        except (ValueError, LookupError, TypeError, AttributeError, AssertionError, struct.error, MQTTException) as error:
+        except (
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            AssertionError,
+            struct.error,
+            MQTTException,
+        ) as error:
             # An exception in the loop's callback would leave half a packet behind, and the connection would hang.
             log.info("a packet that cannot be read: %s: %s", type(error).__name__, str(error))
             return MQTTErrorCode.MQTT_ERR_PROTOCOL

@@ -114,7 +114,10 @@ def _utf8(data: bytes) -> str:
 
 
 def variable_byte_integer(data: bytes | bytearray | memoryview, at: int) -> tuple[int, int]:
-    """The number at `at` (1.5.5), and where it ends. Raises MalformedPacket beyond four bytes, IndexError beyond `data`."""
+    """The number at `at` (1.5.5), and where it ends.
+
+    Raises MalformedPacket when it has more than four bytes, IndexError when `data` ends first.
+    """
     value = 0
     for shift in (0, 7, 14, 21):
         byte = data[at]

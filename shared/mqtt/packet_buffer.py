@@ -1,4 +1,4 @@
-"""From the bytes of a connection to whole MQTT packets: small ones by the bufferful, a large one straight into its place.
+"""From a connection's bytes to whole MQTT packets: small ones by the bufferful, a large one straight into its place.
 
 Knows no sockets: `room` says where the next bytes are to go, `took` how many came.
 """
