@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from shared.errors import BadInputError
-from shared.jpeg import check_jpeg
+from shared.jpeg import stripped
 
 MAX_PIXELS = 16_000_000  # of one frame; 48 MB as RGB
 MAX_FILE_PIXELS = 120_000_000  # of a photograph from a folder, which is made smaller at once
@@ -51,7 +51,7 @@ def decode_jpeg(data: bytes, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     Raises BadInputError for other formats, truncated, padded or damaged data, streams that would keep a decoder busy
     (`shared.jpeg`) and more than `max_pixels` pixels.
     """
-    shape = check_jpeg(data)
+    shape, data = stripped(data)
     if shape.width * shape.height > max_pixels:
         raise BadInputError(f"JPEG frame: {shape.width}x{shape.height} pixels are more than the {max_pixels} allowed")
     return _read(io.BytesIO(data), ("JPEG",), max_pixels, "JPEG frame")
@@ -82,7 +82,7 @@ def _read(
                 if max_side_px is not None:
                     image.draft("RGB", (max_side_px, max_side_px))  # a JPEG decodes at 1/2, 1/4 or 1/8 directly
                 image.load()
-                upright = ImageOps.exif_transpose(image)
+                upright = ImageOps.exif_transpose(image) if _may_be_turned(image) else image
                 rgb = _to_rgb(upright)
                 if max_side_px is not None:
                     rgb.thumbnail((max_side_px, max_side_px), Image.Resampling.BOX)
@@ -97,7 +97,14 @@ def _read(
         raise BadInputError(f"{name}: damaged or cut short: {error}") from None
 
 
+def _may_be_turned(image: Image.Image) -> bool:
+    """Whether the file says something about orientation: EXIF, or XMP (which may hold the same)."""
+    return image.format != "JPEG" or "exif" in image.info or "xmp" in image.info
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
     if image.mode.startswith(("I", "F")):  # 16- or 32-bit grey: stretched to its own range
         grey = np.asarray(image, np.float32)  # [H, W]
         low, high = float(grey.min()), float(grey.max())

@@ -21,6 +21,9 @@ _SOI, _EOI, _SOS, _COM = 0xD8, 0xD9, 0xDA, 0xFE
 _FRAMES = {0xC0, 0xC1, 0xC2}  # SOF0 baseline, SOF1 extended sequential, SOF2 progressive; all Huffman
 _OTHER_FRAMES = {*range(0xC3, 0xD0)} - {0xC4, 0xC8, 0xCC}  # lossless, hierarchical, arithmetic
 _APPLICATION = range(0xE0, 0xF0)
+_NEEDED = {0xE0: (b"JFIF\0",), 0xE1: (b"Exif\0", b"http://ns.adobe.com/xap/"), 0xEE: (b"Adobe",)}
+"""What says how pixels are to be read: JFIF and Adobe's segment their colours, EXIF and XMP how the camera was held."""
+
 _TABLES = {0xC4, 0xDB, 0xDD}  # DHT, DQT, DRI
 _IN_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7]")  # the end of entropy-coded data: no stuffed byte, no restart (B.1.1.5)
 
@@ -36,18 +39,28 @@ class JpegShape(NamedTuple):
 
 def check_jpeg(data: bytes) -> JpegShape:
     """The shape of a whole JPEG stream. Raises BadInputError for a truncated, padded, foreign or excessive one."""
+    return stripped(data)[0]
+
+
+def stripped(data: bytes) -> tuple[JpegShape, bytes]:
+    """As `check_jpeg`, with the stream as a decoder needs it: of its metadata only JFIF, EXIF, XMP and Adobe's segment.
+
+    The pixels are the same; profiles, thumbnails and whatever else stands there reach no decoder.
+    """
     if data[:2] != b"\xff\xd8":
         raise BadInputError("not a JPEG: no image that can be read begins without FF D8")
     at, metadata, scans = 2, 0, 0
     frame: tuple[int, int, int] | None = None
+    kept_from, kept = 0, []
     for _ in range(MAX_SEGMENTS):
+        before = at
         marker, at = _marker(data, at)
         if marker == _EOI:
             if frame is None or not scans:
                 raise BadInputError("a JPEG without a picture")
             if at != len(data):
                 raise BadInputError(f"{len(data) - at} bytes behind the end of the JPEG")
-            return JpegShape(*frame, scans)
+            return JpegShape(*frame, scans), b"".join((*kept, data[kept_from:])) if kept else data
         body = _segment(data, at)
         at += 2 + len(body)
         if marker in _FRAMES:
@@ -68,6 +81,9 @@ def check_jpeg(data: bytes) -> JpegShape:
             metadata += len(body)
             if metadata > MAX_METADATA_BYTES:
                 raise BadInputError(f"a JPEG with more than {MAX_METADATA_BYTES} bytes of metadata")
+            if not body.startswith(_NEEDED.get(marker, ())):
+                kept.append(data[kept_from:before])
+                kept_from = at
         elif marker not in _TABLES:
             kind = "of an unusual kind (lossless, arithmetic)" if marker in _OTHER_FRAMES else "damaged"
             raise BadInputError(f"JPEG {kind}: marker FF {marker:02X}")

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from shared.errors import BadInputError
 from shared.images import decode_jpeg, encode_jpeg
-from shared.jpeg import JpegShape, check_jpeg
+from shared.jpeg import JpegShape, check_jpeg, stripped
 
 NOISE = np.random.default_rng(7).integers(0, 256, (60, 80, 3), np.uint8)  # [H, W, 3]
 BASELINE = encode_jpeg(NOISE)
@@ -37,6 +37,28 @@ def test_ordinary_streams_pass() -> None:
     assert check_jpeg(jpeg(restart_marker_blocks=2, comment=b"fill", dpi=(72, 72), icc_profile=bytes(3000))).scans == 1
     filled = BASELINE.replace(b"\xff\xdb", b"\xff\xff\xff\xdb")
     assert check_jpeg(filled).width == 80
+
+
+def test_a_decoder_gets_the_pixels_and_no_metadata_that_it_does_not_need() -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6  # orientation: a quarter turn clockwise
+    hidden = b"#!/bin/sh" * 100
+    full = jpeg(comment=hidden, icc_profile=hidden, exif=turned.tobytes(), xmp=b"<x/>", progressive=True)
+    assert hidden[:20] in full
+    shape, lean = stripped(full)
+    assert b"#!" not in lean
+    assert b"Exif" in lean
+    assert check_jpeg(lean) == shape == check_jpeg(full)
+    assert stripped(lean)[1] is lean
+    with Image.open(io.BytesIO(full)) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    assert expected.shape == (80, 60, 3)
+    assert np.array_equal(decode_jpeg(full), expected)
+    cmyk = io.BytesIO()
+    Image.fromarray(NOISE).convert("CMYK").save(cmyk, "JPEG")
+    assert b"Adobe" in cmyk.getvalue()
+    with pytest.raises(BadInputError, match="4 components"):
+        stripped(cmyk.getvalue())
 
 
 @pytest.mark.parametrize("stream", [BASELINE, PROGRESSIVE])
