@@ -48,10 +48,10 @@ def main() -> None:
                 reason = str(error).encode()
                 link.sendall(REPLY.pack(1, len(reason), 0) + reason)
             else:
-                head, body = REPLY.pack(0, frame.shape[1], frame.shape[0]), frame.data.cast("B")
-                sent = link.sendmsg((head, body))  # one call for a small picture
-                link.sendall(head[sent:])
-                link.sendall(body[max(0, sent - len(head)) :])
+                reply, pixels = REPLY.pack(0, frame.shape[1], frame.shape[0]), frame.data.cast("B")
+                sent = link.sendmsg((reply, pixels))  # one call for a small picture
+                link.sendall(reply[sent:])
+                link.sendall(pixels[max(0, sent - len(reply)) :])
 
 
 def receive(link: socket.socket, length: int) -> bytearray | None:

@@ -51,7 +51,8 @@ def stripped(data: bytes) -> tuple[JpegShape, bytes]:
         raise BadInputError("not a JPEG: no image that can be read begins without FF D8")
     at, metadata, scans = 2, 0, 0
     frame: tuple[int, int, int] | None = None
-    kept_from, kept = 0, []
+    kept_from = 0
+    kept: list[bytes] = []  # the parts before it, without metadata
     for _ in range(MAX_SEGMENTS):
         before = at
         marker, at = _marker(data, at)
