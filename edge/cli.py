@@ -8,6 +8,7 @@ from edge.certification.cli import app as certification
 from edge.comparison.cli import app as comparison
 from edge.gateway.cli import app as gateway
 from edge.learning.cli import app as learning
+from edge.learning.search_cli import app as search
 from edge.loop.cli import app as loop
 
 app = typer.Typer(
@@ -15,6 +16,7 @@ app = typer.Typer(
 )
 app.add_typer(gateway)
 app.add_typer(learning)
+app.add_typer(search)
 app.add_typer(certification)
 app.add_typer(comparison)
 app.add_typer(loop)

@@ -11,7 +11,7 @@ from edge.datasets import open_dataset
 from edge.learning.evaluation import evaluate
 from edge.learning.frames import FrameStore
 from edge.learning.model_folder import read_model, sizes, trained_split_seed
-from edge.learning.parts import frame_set, photograph_parts, rendered_parts
+from edge.learning.parts import Parts, frame_set, photograph_parts, rendered_parts
 from edge.learning.progress import TerminalReporter
 from edge.learning.settings import Settings
 from shared.cache_folder import cache_folder
@@ -39,22 +39,35 @@ def run_training(
     as_json: bool,
 ) -> None:
     """Train into `out` and print its card. Raises MissingPartError without torch."""
+    require_torch()
+    from edge.learning.pipeline import train_model
+
+    task = load_task(task_name).with_size(settings.size_px)
+    with TerminalReporter() as reporter:
+        parts = parts_for(task, settings, data, cache, processes, reporter)
+        card = train_model(settings, task, parts, out, resume=resume, reporter=reporter)
+    _print(card, as_json)
+
+
+def require_torch() -> None:
+    """Set torch up for the same sums on every machine. Raises MissingPartError without it."""
     try:
         import torch
 
-        from edge.learning.pipeline import train_model
+        import edge.learning.pipeline  # noqa: F401
     except ImportError as error:
         raise MissingPartError(f"training needs {error.name}: pip install 'crustwatch[learn]'") from None
-    torch.set_num_threads(1)  # the same sums in the same order on every machine, and the model is too small for more
-    task = load_task(task_name).with_size(settings.size_px)
-    with TerminalReporter() as reporter:
-        source = data_of(task, data)
-        if source is None:
-            parts = rendered_parts(FrameStore(cache or cache_folder(), task, processes), settings, reporter.stage)
-        else:
-            parts = photograph_parts(open_dataset(source, task), settings.split_seed)
-        card = train_model(settings, task, parts, out, resume=resume, reporter=reporter)
-    _print(card, as_json)
+    torch.set_num_threads(1)  # the same order on every machine, and the models are too small for more
+
+
+def parts_for(
+    task: Task, settings: Settings, data: str | None, cache: Path | None, processes: int, reporter: TerminalReporter
+) -> Parts:
+    """The three parts of a run, rendered or from photographs."""
+    source = data_of(task, data)
+    if source is None:
+        return rendered_parts(FrameStore(cache or cache_folder(), task, processes), settings, reporter.stage)
+    return photograph_parts(open_dataset(source, task), settings.split_seed)
 
 
 def data_of(task: Task, data: str | None) -> str | None:

@@ -104,6 +104,16 @@ def test_the_weakest_weights_go() -> None:
     assert kept.tolist() == [[1, 0, 1, 1], [1, 0, 1, 1], [0, 0, 0, 1]]
 
 
+def test_what_is_zero_once_stays_zero() -> None:
+    network = untrained(Levers(pair_zeros=0.5))
+    before = [weight == 0 for _, weight, _ in network.layers()]
+    with torch.no_grad():
+        for weight, zero in zip(network.weights, before, strict=True):
+            weight[torch.from_numpy(zero)] = 100.0
+    network.prune(0.6)
+    assert all((weight == 0)[zero].all() for (_, weight, _), zero in zip(network.layers(), before, strict=True))
+
+
 def test_each_lever_takes_cycles_away() -> None:
     plain = predicted_cycles(graph_with(Levers()))
     alone = [predicted_cycles(graph_with(Levers(**one))) for one in ({"multiplier_bits": 8}, {"weight_bound": 31})]
