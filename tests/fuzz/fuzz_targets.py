@@ -29,17 +29,17 @@ class Target:
 
 
 TARGETS = (
-    Target("message", message_targets.message, message_targets.message_seeds, 0.15),
-    Target("clip", wire_targets.clip, wire_targets.clip_seeds, 0.12),
-    Target("uart", wire_targets.uart, wire_targets.uart_seeds, 0.10),
-    Target("request", message_targets.request, message_targets.request_seeds, 0.10),
-    Target("gate", file_targets.gate, file_targets.gate_seeds, 0.08, 8192),
-    Target("certificate", file_targets.certificate, file_targets.certificate_seeds, 0.08),
+    Target("message", message_targets.message, message_targets.message_seeds, 0.12),
+    Target("clip", wire_targets.clip, wire_targets.clip_seeds, 0.1),
+    Target("uart", wire_targets.uart, wire_targets.uart_seeds, 0.1),
+    Target("request", message_targets.request, message_targets.request_seeds, 0.1),
+    Target("gate", file_targets.gate, file_targets.gate_seeds, 0.06, 8192),
+    Target("certificate", file_targets.certificate, file_targets.certificate_seeds, 0.06),
     Target("decision", file_targets.decision, file_targets.decision_seeds, 0.06),
-    Target("answer", message_targets.answer, message_targets.answer_seeds, 0.05),
-    Target("dashboard", message_targets.dashboard, message_targets.dashboard_seeds, 0.05),
-    Target("seal", message_targets.seal, message_targets.seal_seeds, 0.04),
-    Target("publish", wire_targets.publish, wire_targets.publish_seeds, 0.04),
+    Target("answer", message_targets.answer, message_targets.answer_seeds, 0.06),
+    Target("dashboard", message_targets.dashboard, message_targets.dashboard_seeds, 0.06),
+    Target("seal", message_targets.seal, message_targets.seal_seeds, 0.05),
+    Target("publish", wire_targets.publish, wire_targets.publish_seeds, 0.05),
     Target("address", wire_targets.address, wire_targets.address_seeds, 0.03, 256),
     Target(
         "debugger",
@@ -48,13 +48,13 @@ TARGETS = (
         0.02,
         1024,
     ),
-    Target("words", message_targets.words, message_targets.word_seeds, 0.02),
-    Target("packet", wire_targets.packet, wire_targets.packet_seeds, 0.01),
+    Target("words", message_targets.words, message_targets.word_seeds, 0.03),
+    Target("packet", wire_targets.packet, wire_targets.packet_seeds, 0.02),
     Target("jpeg", wire_targets.jpeg, wire_targets.jpeg_seeds, 0.02),
     Target("pem", file_targets.pem, file_targets.pem_seeds, 0.02),
-    Target("task", file_targets.task, file_targets.task_seeds, 0.008, 8192),
+    Target("task", file_targets.task, file_targets.task_seeds, 0.02, 8192),
     Target("tflite", file_targets.tflite, file_targets.tflite_seeds, 0.004, 1 << 15),
-    Target("image", file_targets.image, file_targets.image_seeds, 0.002, 1 << 12),
+    Target("image", file_targets.image, file_targets.image_seeds, 0.006, 1 << 12),
 )
 
 
