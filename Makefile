@@ -49,8 +49,8 @@ format: setup ## Format the Python sources
 SEEDS ?= 20
 FIRST ?= 0
 BAKES ?= 500
-chaos: setup ## Break every part of the link by seed and count what is lost: SEEDS=200 campaigns, FIRST=0, BAKES=500 each
-	@$(BIN)/python tests/chaos/run.py campaigns --seeds $(SEEDS) --first $(FIRST) --bakes $(BAKES)
+chaos: setup ## Break every part of the link by seed and count what is lost: SEEDS=200 campaigns, RECORD=FILE to go on later
+	@$(BIN)/python tests/chaos/run.py campaigns --seeds $(SEEDS) --first $(FIRST) --bakes $(BAKES) $(if $(RECORD),--record $(RECORD))
 
 bench: setup ## Everything that takes long: figures of emulator, firmware and renderer, and 100,000,000 random instructions (half an hour)
 	@$(BIN)/crustwatch emu bench

@@ -39,6 +39,7 @@ class Report(msgspec.Struct):
     """What became of a campaign."""
 
     seed: int
+    bakes: int
     violations: list[str]
     seconds: float
     faults: dict[str, int]
@@ -305,6 +306,7 @@ class Campaign:
             faults |= self.faulty.done
         return Report(
             seed=self.plan.seed,
+            bakes=self.plan.bakes,
             violations=found,
             seconds=seconds,
             faults=faults,

@@ -115,7 +115,7 @@ def run_one(seed: int, bakes: int, folder: Path, keep: bool) -> Report:
     except msgspec.MsgspecError:
         words = (errors.decode(errors="replace").strip().splitlines() or ["it says nothing"])[-1]
         report = Report(
-            seed, [f"the campaign itself failed: {words}"], time.monotonic() - started_s, {}, 0, 0, 0, [], 0
+            seed, bakes, [f"the campaign itself failed: {words}"], time.monotonic() - started_s, {}, 0, 0, 0, [], 0
         )
         (own / "errors.log").write_bytes(errors)
     if left := in_session(child.pid):
@@ -135,6 +135,14 @@ def one(seed: int, bakes: int, folder: Path) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(report))
 
 
+def recorded(path: Path, wanted: range, bakes: int) -> list[Report]:
+    """The reports in a record of an earlier run that was interrupted; those that broke a promise are run again."""
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    reports = [msgspec.json.decode(line, type=Report) for line in lines if line.endswith(b"}")]  # the last may be cut
+    good = {r.seed: r for r in reports if r.seed in wanted and r.bakes == bakes and not r.violations}
+    return list(good.values())
+
+
 @app.command()
 def campaigns(
     seeds: Annotated[int, typer.Option(min=1, help="How many campaigns.")] = 20,
@@ -142,22 +150,32 @@ def campaigns(
     bakes: Annotated[int, typer.Option(min=30, max=4096, help="Bakes of each.")] = 500,
     jobs: Annotated[int, typer.Option(min=1, help="Campaigns at a time; they wait more than they work.")] = 4,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the folders with logs and databases.")] = False,
+    record: Annotated[
+        Path | None, typer.Option(help="Write each report there, a line of JSON, and do not run again what it holds.")
+    ] = None,
 ) -> None:
     """Run campaigns; exit with 1 when a promise was broken, and say how to see it again.
 
-    Example: make chaos SEEDS=200
+    Example: make chaos SEEDS=200 RECORD=chaos.jsonl
     """
     if mosquitto.find_mosquitto() is None:
         sys.exit("chaos: mosquitto is not installed: apt-get install mosquitto")
     folder = work_folder()
     if prepare(folder, bakes) is None:
         print("no C compiler: the gateway classifies by itself, and nothing happens to a board", flush=True)  # noqa: T201
-    reports: list[Report] = []
+    wanted = range(first, first + seeds)
+    reports = [] if record is None else recorded(record, wanted, bakes)
+    if reports:
+        print(f"{len(reports)} campaigns are recorded in {record}", flush=True)  # noqa: T201
+    known = {report.seed for report in reports}
     with ThreadPoolExecutor(jobs) as pool:
-        running = [pool.submit(run_one, seed, bakes, folder, keep) for seed in range(first, first + seeds)]
+        running = [pool.submit(run_one, seed, bakes, folder, keep) for seed in wanted if seed not in known]
         for finished in as_completed(running):
             report = finished.result()
             reports.append(report)
+            if record is not None:
+                with record.open("ab") as lines:
+                    lines.write(msgspec.json.encode(report) + b"\n")
             done = ", ".join(f"{kind} {count}" for kind, count in sorted(report.faults.items()))
             verdict = "; ".join(report.violations[:4]) or "0 lost, 0 double finals, all ended clean"
             print(f"seed {report.seed}: {verdict} ({report.seconds:.1f} s: {done})", flush=True)  # noqa: T201

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
+from chaos_campaign import Report
 from faulty_broker import matches
-from run import Process, left_of
+from run import Process, left_of, recorded
 from schedule import KINDS, plan
 from witness import Witness, violations
 
@@ -93,3 +95,13 @@ def test_a_decoder_that_outlived_its_worker_is_left_over() -> None:
     }
     assert left_of(20, running) == {20, 21, 41}
     assert left_of(99, running) == {41}
+
+
+def test_a_campaign_that_kept_its_promises_is_not_run_again(tmp_path: Path) -> None:
+    record = tmp_path / "record.jsonl"
+    assert recorded(record, range(9), 500) == []
+    good, bad = Report(3, 500, [], 1.0, {}, 0, 0, 0, [], 0), Report(4, 500, ["lost"], 1.0, {}, 0, 0, 0, [], 0)
+    lines = [msgspec.json.encode(report) for report in (good, bad, msgspec.structs.replace(good, seed=10))]
+    record.write_bytes(b"\n".join(lines) + b"\n" + lines[0][:20])  # the machine went down in mid line
+    assert recorded(record, range(9), 500) == [good]
+    assert recorded(record, range(9), 60) == []
