@@ -14,6 +14,10 @@ from typing import NamedTuple
 NowUs = Callable[[], int]
 """Gives microseconds: since the Unix epoch of a wall clock, of steady time else."""
 
+MAX_OFF_US = 86_400_000_000
+"""Counted of the time a machine was off: deadlines are minutes, and a wall clock that is years ahead at the start must
+not make what is known old."""
+
 JUMP_US = 1_000_000  # a wall clock that moved by more against the steady one since the last look was set
 
 
@@ -47,8 +51,8 @@ class SteadyClock:
     """Steady time that outlives the process, beside the wall clock.
 
     Within one boot it follows the kernel's clock since boot, so that wall clocks may be set at will, also while no
-    process runs. Over a reboot only the wall clock can tell how long the machine was off; one that went backwards (no
-    battery, no network yet) counts as no time at all. Steady time never runs backwards.
+    process runs. Over a reboot only the wall clock can tell how long the machine was off, at most MAX_OFF_US; one that
+    went backwards (no battery, no network yet) counts as no time at all. Steady time never runs backwards.
     """
 
     def __init__(
@@ -69,7 +73,7 @@ class SteadyClock:
         elif mark.boot and mark.boot == self._boot_name and self._began_us >= mark.boot_us:
             self._start_us = mark.steady_us + self._began_us - mark.boot_us
         else:
-            self._start_us = mark.steady_us + max(0, now_us - mark.wall_us)
+            self._start_us = mark.steady_us + min(max(0, now_us - mark.wall_us), MAX_OFF_US)
         self._offset_us = now_us - self._start_us  # wall minus steady
 
     def now_us(self) -> int:

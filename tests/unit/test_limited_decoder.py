@@ -107,6 +107,25 @@ def test_the_child_is_limited_and_knows_no_secrets(monkeypatch: pytest.MonkeyPat
         assert b"hunter2" not in Path(f"/proc/{decoder.pid}/environ").read_bytes()
 
 
+def may_unshare() -> bool:
+    """Whether this kernel and container let a process without rights make namespaces."""
+    script = "import ctypes, sys; sys.exit(ctypes.CDLL(None).unshare(0x50000000) != 0)"
+    return sys.platform == "linux" and subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has namespaces")
+def test_the_child_gains_no_rights_and_has_no_network_where_the_kernel_allows_it() -> None:
+    with LimitedDecoder() as decoder:
+        decoder.decode(SMALL)
+        status = Path(f"/proc/{decoder.pid}/status").read_text()
+        assert "NoNewPrivs:\t1" in status
+        if may_unshare():
+            for kind in ("net", "user"):
+                assert os.readlink(f"/proc/{decoder.pid}/ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}")
+            devices = Path(f"/proc/{decoder.pid}/net/dev").read_text().splitlines()[2:]
+            assert [line.split(":")[0].strip() for line in devices] == ["lo"]
+
+
 def test_the_child_ends_with_its_parent() -> None:
     script = (
         "from shared.limited_decoder import LimitedDecoder\n"

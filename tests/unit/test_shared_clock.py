@@ -48,8 +48,8 @@ def test_steady_time_goes_on_over_a_restart(jump: int) -> None:
     assert machine.clock(mark).now_us() == T0 + 70
 
 
-@pytest.mark.parametrize(("off", "counted"), [(HOUR, HOUR), (-50 * HOUR, 0)])
-def test_over_a_reboot_the_wall_clock_tells_but_never_backwards(off: int, counted: int) -> None:
+@pytest.mark.parametrize(("off", "counted"), [(HOUR, HOUR), (-50 * HOUR, 0), (90_000 * HOUR, 24 * HOUR)])
+def test_over_a_reboot_the_wall_clock_tells_but_never_backwards_and_never_years(off: int, counted: int) -> None:
     machine = Machine()
     mark = machine.clock().mark()
     machine.wall, machine.boot, machine.name = T0 + off, 100, "second"
