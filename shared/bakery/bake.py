@@ -14,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.bakery.capture import Capture, draw_capture
+from shared.bakery.field import RIM
 from shared.bakery.light import draw_light, light_surface
 from shared.bakery.noise import lattice, sensor_noise
 from shared.bakery.recipe import TOPPING_NAMES, Draws, Recipe, draw_recipe
 from shared.bakery.sensor import expose, tone_curve
-from shared.bakery.surface import RIM, Surface, make_surface
+from shared.bakery.shift import SALT, shifted_light, shifted_recipe
+from shared.bakery.surface import Surface, make_surface
 from shared.bakery.truth import (
     ALL_ROUND_SPREAD,
     CHAR_PRESENT_FRACTION,
@@ -28,6 +30,7 @@ from shared.bakery.truth import (
     FRAME_WIDTH,
     BakeTruth,
     CharWhere,
+    Shift,
     bake_id_of,
     doneness_of,
 )
@@ -74,10 +77,11 @@ class Bake(NamedTuple):
         return np.asarray(world - np.asarray(self.truth.item_centre_m), dtype=np.float32)
 
 
-def render_bake(seed: int, index: int) -> Bake:
+def render_bake(seed: int, index: int, shift: Shift | None = None) -> Bake:
     """Render bake `index` of `seed`; the same bytes on every run, in any process and order.
 
-    Raises BadInputError when either is negative.
+    With a `shift` it is the same pizza in a bakery that has changed (see shift.py). Raises BadInputError when seed or
+    index is negative.
     """
     if seed < 0 or index < 0:
         raise BadInputError(f"seed and index must be 0 or more, not {seed} and {index}")
@@ -85,6 +89,10 @@ def render_bake(seed: int, index: int) -> Bake:
     recipe = draw_recipe(draws)
     light = draw_light(draws)
     capture = draw_capture(draws, recipe.item)
+    if shift == "new-topping":
+        recipe = shifted_recipe(recipe, Draws(seed, index, SALT))
+    elif shift == "new-light":
+        light = shifted_light(light, Draws(seed, index, SALT))
     noise_starts = [draws.integer(0, len(sensor_noise()) - FRAME_HEIGHT * FRAME_WIDTH * 3 - 1) for _ in range(8)]
     surface = make_surface(recipe)
     lit = light_surface(surface, light)  # [TEXELS, TEXELS, 8]
@@ -138,7 +146,7 @@ def render_bake(seed: int, index: int) -> Bake:
     )  # [3, 3]
     poses = _poses(capture)  # [8, 3, 4]
     maps = BakeMaps(coverage=coverage, burn=burn, bake=bake)
-    truth = _truth(seed, index, recipe, capture, surface, maps, intrinsics, poses)
+    truth = _truth(seed, index, shift, recipe, capture, surface, maps, intrinsics, poses)
     return Bake(frames=frames, depth=depth, intrinsics=intrinsics, poses=poses, maps=maps, truth=truth)
 
 
@@ -166,6 +174,7 @@ def _poses(capture: Capture) -> Floats:
 def _truth(
     seed: int,
     index: int,
+    shift: Shift | None,
     recipe: Recipe,
     capture: Capture,
     surface: Surface,
@@ -185,7 +194,7 @@ def _truth(
     seen = _seen_area(maps, intrinsics, poses, capture)
     kinds = recipe.toppings[:, 0].astype(int).tolist()
     return BakeTruth(
-        bake_id=bake_id_of(seed, index),
+        bake_id=bake_id_of(seed, index, shift),
         seed=seed,
         index=index,
         shape=recipe.item.shape,
@@ -248,11 +257,11 @@ def _seen_area(maps: BakeMaps, intrinsics: Floats, poses: Floats, capture: Captu
     return [float(footprint[covered].sum()) for covered in maps.coverage]
 
 
-def _render_at(seed_and_index: tuple[int, int]) -> Bake:
-    return render_bake(*seed_and_index)
+def _render_at(job: tuple[int, int, Shift | None]) -> Bake:
+    return render_bake(*job)
 
 
-def iter_bakes(seed: int, count: int, processes: int = 1, start: int = 0) -> Iterator[Bake]:
+def iter_bakes(seed: int, count: int, processes: int = 1, start: int = 0, shift: Shift | None = None) -> Iterator[Bake]:
     """Render bakes `start` .. `start + count - 1` of `seed` in order, each yielded as it is made.
 
     With more processes than one, at most two bakes a process wait to be taken. Raises BadInputError on a negative
@@ -262,15 +271,15 @@ def iter_bakes(seed: int, count: int, processes: int = 1, start: int = 0) -> Ite
         raise BadInputError(f"seed, count and start must be 0 or more, not {seed}, {count} and {start}")
     if processes < 1:
         raise BadInputError(f"processes must be 1 or more, not {processes}")
-    return _iter_bakes(seed, count, processes, start)
+    return _iter_bakes(seed, count, processes, start, shift)
 
 
-def _iter_bakes(seed: int, count: int, processes: int, start: int) -> Iterator[Bake]:
+def _iter_bakes(seed: int, count: int, processes: int, start: int, shift: Shift | None) -> Iterator[Bake]:
     if processes == 1:
         for index in range(start, start + count):
-            yield render_bake(seed, index)
+            yield render_bake(seed, index, shift)
         return
-    jobs = ((seed, index) for index in range(start, start + count))
+    jobs = ((seed, index, shift) for index in range(start, start + count))
     pool = ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"), initializer=follow_parent)
     waiting: deque[Future[Bake]] = deque()
     try:

@@ -19,11 +19,16 @@ def render(
     ] = None,
     contact_sheet: Annotated[Path | None, typer.Option(help="Picture (.png, .jpg) that shows all bakes.")] = None,
     processes: Annotated[int, typer.Option(help="Bakes rendered at a time.")] = 1,
+    shift: Annotated[
+        str | None, typer.Option(help="The same pizzas in a bakery that has changed: new-topping or new-light.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
     """Render clips of pizzas on a belt: 8 frames, depth, and truth a bake.
 
     Example: crustwatch render --count 50 --seed 1 --out bakes
+
+    Example: crustwatch render --count 20 --seed 1 --shift new-topping --contact-sheet shifted.png
     """
     import sys
     import time
@@ -34,17 +39,19 @@ def render(
     from shared.bakery.bake import iter_bakes
     from shared.bakery.files import write_bake
     from shared.bakery.sheet import draw_strip, write_sheet
+    from shared.bakery.truth import parse_shift
     from shared.errors import BadInputError
 
     if count < 1:
         raise BadInputError(f"--count must be 1 or more, not {count}")
     if out is None and contact_sheet is None:
         raise BadInputError("give --out DIR, --contact-sheet FILE, or both")
+    changed = parse_shift(shift)
     labels: Counter[str] = Counter()
     strips = []
     started = time.perf_counter()
     # Shown on a terminal only, and on the error stream, so that --json stays clean.
-    stream = iter_bakes(seed, count, processes)
+    stream = iter_bakes(seed, count, processes, shift=changed)
     with typer.progressbar(stream, length=count, label="rendering", file=sys.stderr) as bakes:
         for bake in bakes:
             if out is not None:
@@ -59,6 +66,7 @@ def render(
         summary = {
             "bakes": count,
             "seed": seed,
+            "shift": changed,
             "out": None if out is None else str(out),
             "contact_sheet": None if contact_sheet is None else str(contact_sheet),
             "labels": dict(labels),
@@ -68,4 +76,5 @@ def render(
         }
         typer.echo(msgspec.json.encode(summary).decode())
         return
-    typer.echo(f"{count} rendered bakes of seed {seed} in {seconds:.1f} s ({count / seconds:.1f} a second)")
+    after = f" after {changed}" if changed else ""
+    typer.echo(f"{count} rendered bakes of seed {seed}{after} in {seconds:.1f} s ({count / seconds:.1f} a second)")

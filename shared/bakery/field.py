@@ -14,6 +14,8 @@ from shared.jit import jit
 CELLS = 64
 """The field is solved on CELLS x CELLS points over [-extent, extent]; texels interpolate between them."""
 _SOLVER_STEPS = 24
+OUTSIDE, TOP, RIM = 0, 1, 2
+"""Regions of the item's top."""
 
 
 @jit(nogil=True, error_model="numpy")

@@ -40,6 +40,12 @@ class Light(NamedTuple):
     glow_red: float
     glow_green: float
     glow_blue: float
+    second_x: float = 0.0
+    """Where a second lamp is, that only highlights show."""
+    second_y: float = 0.0
+    second_z: float = 1.0
+    second: float = 0.0
+    """Its strength as a share of the lamp's colours; 0 without one."""
 
 
 def draw_light(draws: Draws) -> Light:

@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from shared.bakery.truth import DONENESS_EDGES, LABEL_MARGIN, LABELS, Shape
 
-OLIVE, MUSHROOM, PEPPER, SALAMI, BASIL = range(5)
-TOPPING_NAMES = ("olive", "mushroom", "pepper", "salami", "basil")
+OLIVE, MUSHROOM, PEPPER, SALAMI, BASIL, BEETROOT = range(6)
+TOPPING_NAMES = ("olive", "mushroom", "pepper", "salami", "basil", "beetroot")
+"""On the menu are all but the last, which only a shift brings (shift.py)."""
 
 _SAMPLED_MARGIN = LABEL_MARGIN + 0.008
 """Drawn a little further from the edges, for the mean over texels differs slightly from the solved one."""
@@ -26,10 +27,10 @@ _LEVELS_OF_LABEL = tuple(
 
 
 class Draws:
-    """Uniform draws of one bake, in the order they are asked for."""
+    """Uniform draws of one bake, in the order they are asked for; `salt` names another stream of the same bake."""
 
-    def __init__(self, seed: int, index: int) -> None:
-        self._bits = np.random.PCG64(np.random.SeedSequence((seed, index)))
+    def __init__(self, seed: int, index: int, *salt: int) -> None:
+        self._bits = np.random.PCG64(np.random.SeedSequence((seed, index, *salt)))
 
     def unit(self) -> float:
         """A number in [0, 1)."""
@@ -188,7 +189,7 @@ def _draw_baking(draws: Draws, item: Item) -> Baking:
     mean = draws.between(*_LEVELS_OF_LABEL[label])
     spots = []
     for _ in range(draws.integer(0, 2)):
-        x, y = _point_on(draws, item, 0.0, 1.0)
+        x, y = point_on(draws, item, 0.0, 1.0)
         spots.append((x, y, draws.between(0.15, 0.45), item.extent * draws.between(0.12, 0.28)))
     return Baking(
         mean=mean,
@@ -202,7 +203,7 @@ def _draw_baking(draws: Draws, item: Item) -> Baking:
     )
 
 
-def _point_on(draws: Draws, item: Item, inner: float, outer: float) -> tuple[float, float]:
+def point_on(draws: Draws, item: Item, inner: float, outer: float) -> tuple[float, float]:
     """A point of the item between two shares of its radius, metres in the item's frame."""
     distance = item.radius * math.sqrt(draws.between(inner * inner, outer * outer))
     spread = item.slice_half_angle if item.is_slice else math.pi
@@ -220,7 +221,7 @@ def _draw_blisters(draws: Draws, item: Item) -> npt.NDArray[np.float32]:
     for _ in range(count):
         on_rim = draws.chance(0.6)
         inner, outer = (1.0 - item.rim_width / item.radius, 0.99) if on_rim else (0.0, 0.8)
-        x, y = _point_on(draws, item, inner, outer)
+        x, y = point_on(draws, item, inner, outer)
         radius = draws.between(0.004, 0.011)
         rows.append((x, y, radius, radius * draws.between(0.3, 0.6)))
     return np.array(rows, dtype=np.float32).reshape(-1, 4)
@@ -231,7 +232,7 @@ def _draw_leopard(draws: Draws, item: Item) -> npt.NDArray[np.float32]:
     rows = []
     for _ in range(count):
         inner, outer = (1.0 - item.rim_width / item.radius, 0.99) if draws.chance(0.6) else (0.0, 0.85)
-        x, y = _point_on(draws, item, inner, outer)
+        x, y = point_on(draws, item, inner, outer)
         rows.append((x, y, 0.0015 + 0.0045 * draws.unit() ** 2))
     return np.array(rows, dtype=np.float32).reshape(-1, 3)
 
@@ -286,7 +287,7 @@ def _free_point(draws: Draws, item: Item, rows: list[tuple[float, ...]], size: f
     outer = 1.0 - item.rim_width / item.radius - 0.3 * size / item.radius
     x = y = 0.0
     for _ in range(8):
-        x, y = _point_on(draws, item, 0.0, outer)
+        x, y = point_on(draws, item, 0.0, outer)
         if all(math.hypot(x - row[1], y - row[2]) > 0.75 * (size + row[4]) for row in rows):
             break
     return x, y

@@ -107,11 +107,16 @@ def belt_colour(
 
 
 @jit(nogil=True, error_model="numpy")
-def highlight(light: Light, nx: float, ny: float, dx: float, dy: float, dz: float, length: float) -> float:
-    """Blinn-Phong highlight, exponent 32: (nx, ny) of the unit normal, a ray (dx, dy, dz) and 1 over its length."""
-    hx = light.lamp_x - dx * length
-    hy = light.lamp_y - dy * length
-    hz = light.lamp_z - dz * length
+def highlight(
+    lx: float, ly: float, lz: float, nx: float, ny: float, dx: float, dy: float, dz: float, length: float
+) -> float:
+    """Blinn-Phong highlight, exponent 32, of a lamp in direction (lx, ly, lz).
+
+    (nx, ny) are of the unit normal; the ray is (dx, dy, dz) and `length` 1 over its length.
+    """
+    hx = lx - dx * length
+    hy = ly - dy * length
+    hz = lz - dz * length
     nz = math.sqrt(max(0.0, 1.0 - nx * nx - ny * ny))
     shine = nx * hx + ny * hy + nz * hz
     shine = shine * shine / (hx * hx + hy * hy + hz * hz)

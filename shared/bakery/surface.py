@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from shared.bakery.field import edge_distances, field_at, solve
+from shared.bakery.field import RIM, TOP, edge_distances, field_at, solve
 from shared.bakery.noise import fbm, lattice, smoothstep, value_noise
 from shared.bakery.recipe import Item, Recipe, Style
 from shared.bakery.toppings import lay_toppings
@@ -25,7 +25,6 @@ TILE = 8
 """Texels along a tile of `Surface.ceiling`."""
 TILES = TEXELS // TILE
 TILE_REACH = 3
-OUTSIDE, TOP, RIM = 0, 1, 2
 
 # Linear RGB at bake 0, .2, .4, .6, .8, 1.
 _DOUGH = np.array(

@@ -1,4 +1,4 @@
-"""Toppings laid on the textures: olive rings, mushroom slices, pepper strips, salami, basil leaves."""
+"""Toppings laid on the textures: olive rings, mushroom slices, pepper strips, salami, basil, beetroot."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from shared.bakery.field import OUTSIDE, RIM
 from shared.bakery.noise import fbm, smoothstep, value_noise
-from shared.bakery.recipe import BASIL, MUSHROOM, OLIVE, PEPPER, SALAMI
+from shared.bakery.recipe import BASIL, BEETROOT, MUSHROOM, OLIVE, PEPPER, SALAMI
 from shared.jit import jit
 
 if TYPE_CHECKING:
@@ -69,6 +70,14 @@ def _basil(p: float, q: float, variant: float) -> tuple[float, float, float]:
 
 
 @jit(nogil=True, error_model="numpy")
+def _beetroot(p: float, q: float, variant: float) -> tuple[float, float, float]:
+    # A slice across the root: pale and dark rings under a dark skin.
+    r = math.sqrt(p * p + (1.0 + 0.6 * variant) * q * q)
+    rings = 0.5 + 0.5 * math.cos(16.0 * r)
+    return 1.0 - smoothstep(0.93, 1.0, r), 0.7, 1.1 - 0.35 * rings - 0.5 * smoothstep(0.80, 0.92, r)
+
+
+@jit(nogil=True, error_model="numpy")
 def lay_toppings(surface: Surface, table: Floats, toppings: Floats) -> None:
     """Write every topping of float32 [T, 10] (see `Recipe.toppings`) into the textures, in order."""
     extent = surface.extent
@@ -87,7 +96,8 @@ def lay_toppings(surface: Surface, table: Floats, toppings: Floats) -> None:
             for column in range(
                 max(0, int((y - size + extent) / texel)), min(texels, int((y + size + extent) / texel) + 2)
             ):
-                if surface.region[row, column] == 0:
+                region = surface.region[row, column]
+                if region == OUTSIDE or (kind == BEETROOT and region == RIM):
                     continue
                 dy = column * texel - extent - y
                 warp = 0.10 * (value_noise(table, 90.0 * (x + dx) + 31.0 * topping, 90.0 * (y + dy)) - 0.5)
@@ -101,8 +111,10 @@ def lay_toppings(surface: Surface, table: Floats, toppings: Floats) -> None:
                     shape, profile, tone = _pepper(p, q, variant)
                 elif kind == SALAMI:
                     shape, profile, tone = _salami(p, q, variant)
-                else:
+                elif kind == BASIL:
                     shape, profile, tone = _basil(p, q, variant)
+                else:
+                    shape, profile, tone = _beetroot(p, q, variant)
                 if shape <= 0.0:
                     continue
                 bake = surface.bake[row, column]
@@ -125,6 +137,9 @@ def lay_toppings(surface: Surface, table: Floats, toppings: Floats) -> None:
                 green *= 1.0 - (0.80 if kind in (BASIL, PEPPER) else 0.70) * dried
                 blue *= 1.0 - 0.70 * dried
                 burn = smoothstep(_FIELD_TO_CHAR_LOW, _FIELD_TO_CHAR_HIGH, bake + 0.25 * fine)
+                if kind == BEETROOT:
+                    # It chars where what it lies on does, so that it changes nothing that is true of the bake.
+                    burn = float(surface.burn[row, column])
                 red += burn * (0.013 - red)
                 green += burn * (0.011 - green)
                 blue += burn * (0.010 - blue)

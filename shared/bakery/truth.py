@@ -10,9 +10,11 @@ Hours are those of a clock face seen from above whose 12 points in the direction
 from __future__ import annotations
 
 import bisect
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
+
+from shared.errors import BadInputError
 
 LABELS = ("raw", "underbaked", "golden", "dark", "burnt")
 DONENESS_EDGES = (0.2, 0.4, 0.6, 0.8)
@@ -32,6 +34,10 @@ CHAR_PRESENT_FRACTION = 0.01
 """Under this burnt share of the item's area, `char_where` is "none"."""
 ALL_ROUND_SPREAD = 0.15
 """Resultant length (0 all round, 1 one direction) of the char under which no one hour can be named."""
+
+Shift = Literal["new-topping", "new-light"]
+SHIFTS: tuple[Shift, ...] = get_args(Shift)
+"""How the bakery can change; shift.py says what each brings."""
 
 CharWhere = Literal["none", "rim", "centre"]
 Shape = Literal["whole", "slice"]
@@ -77,11 +83,21 @@ class BakeTruth(msgspec.Struct, frozen=True, kw_only=True):
     """World to camera, 3x4 a frame, OpenCV axes, metres; the world is the belt as it lies at frame 0."""
 
 
+def parse_shift(name: str | None) -> Shift | None:
+    """The shift of that name; None without one. Raises BadInputError for another name."""
+    for shift in SHIFTS:
+        if shift == name:
+            return shift
+    if name is not None:
+        raise BadInputError(f"there is no shift {name!r}: choose {' or '.join(SHIFTS)}")
+    return None
+
+
 def doneness_of(bake_index: float) -> str:
     """Label of a mean bake field."""
     return LABELS[bisect.bisect_right(DONENESS_EDGES, bake_index)]
 
 
-def bake_id_of(seed: int, index: int) -> str:
-    """Name of a bake, unique among all seeds."""
-    return f"s{seed}-b{index:06d}"
+def bake_id_of(seed: int, index: int, shift: str | None = None) -> str:
+    """Name of a bake, unique among all seeds and shifts."""
+    return f"s{seed}-b{index:06d}" + (f"-{shift}" if shift else "")

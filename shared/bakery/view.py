@@ -137,7 +137,15 @@ def draw_frame(
                 red, green, blue, gloss = belt_colour(table, belt, light, lamp, ambient, x - moved, y)
             if gloss * lamp > 0.01:
                 length = 1.0 / math.sqrt(1.0 + a * a + b * b)
-                glint = 0.55 * gloss * highlight(light, nx, ny, dx, dy, dz, length) * lamp
+                shine = highlight(light.lamp_x, light.lamp_y, light.lamp_z, nx, ny, dx, dy, dz, length)
+                glint = 0.55 * gloss * shine * lamp
+                red += glint * light.lamp_red
+                green += glint * light.lamp_green
+                blue += glint * light.lamp_blue
+            if light.second > 0.0 and gloss > 0.01:
+                length = 1.0 / math.sqrt(1.0 + a * a + b * b)
+                shine = highlight(light.second_x, light.second_y, light.second_z, nx, ny, dx, dy, dz, length)
+                glint = 0.55 * gloss * shine * light.second
                 red += glint * light.lamp_red
                 green += glint * light.lamp_green
                 blue += glint * light.lamp_blue

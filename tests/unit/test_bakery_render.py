@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from shared.bakery import FRAME_COUNT, FRAME_HEIGHT, FRAME_WIDTH, KEY_FRAME, iter_bakes, render_bake
+from shared.bakery.field import RIM
 from shared.bakery.recipe import Draws, draw_recipe
-from shared.bakery.surface import RIM, make_surface
+from shared.bakery.surface import make_surface
 from shared.bakery.truth import DONENESS_EDGES, LABEL_MARGIN, doneness_of
 from shared.errors import BadInputError
 
