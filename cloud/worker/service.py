@@ -1,4 +1,7 @@
-"""The worker's program: subscribe, answer one request after another, acknowledge each after the work."""
+"""The worker's program: subscribe, answer one request after another, acknowledge each after the work.
+
+The next request is begun while the broker has not acknowledged the last answer yet: `_finish` waits for that.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from cloud.worker.answers import AnswerCache, Decode, Engine, compute, response, traced, unable
 from cloud.worker.archive import Archive, Decision, Sent
@@ -55,6 +60,14 @@ def client_config(address: BrokerAddress, config: WorkerConfig) -> MqttConfig:
     )
 
 
+class _Answered(NamedTuple):
+    """A request whose answer is on its way; both None when there is none."""
+
+    request: Incoming
+    confirmed: Coroutine[None, None, bool] | None  # ends when the broker has acknowledged the answer
+    decision: Decision | None  # for the archive
+
+
 class Worker:
     """Answers requests until it is stopped; the engine runs in a thread, one request at a time."""
 
@@ -78,6 +91,8 @@ class Worker:
         self._replays = ReplayGuard()
         self._archive = archive
         self._in_hand = False  # a request is being worked on
+        self._unfinished: asyncio.Queue[_Answered] = asyncio.Queue(RECEIVE_MAXIMUM)  # in the order of the requests
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")  # neither engine nor decoder takes more
         self.answered = 0  # answers published
         self.expired = 0  # requests that came to their turn too late
         self.refused = 0  # requests that broke the protocol or were not sealed by their gateway
@@ -95,13 +110,18 @@ class Worker:
                 async with asyncio.TaskGroup() as tasks:
                     showing = tasks.create_task(self._show_status(connections), name="worker status")
                     serving = tasks.create_task(self._serve(stop), name="worker requests")
+                    finishing = tasks.create_task(self._finish(), name="worker answers")
                     tidying = tasks.create_task(self._tidy(), name="worker archive")
                     await stop.wait()
                     showing.cancel()
                     tidying.cancel()
                     if not self._in_hand:
                         serving.cancel()
+                    await asyncio.wait((serving,))
+                    await self._unfinished.join()
+                    finishing.cancel()
         finally:
+            self._thread.shutdown(wait=False)
             if self._client.connected:  # else the will has said so
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(LEAVE_S):
@@ -111,26 +131,43 @@ class Worker:
         async for message in self._client.messages():
             self._in_hand = True
             try:
-                await self._answer(message)
+                answered = await self._answer(message)
             except CrustwatchError as error:  # the link broke under the answer: the gateway asks again
                 log.warning("%s", error)
-            self._client.acknowledge(message)
+                answered = _Answered(message, None, None)
+            await self._unfinished.put(answered)
             self._in_hand = False
             if stop.is_set():
                 return
 
-    async def _answer(self, message: Incoming) -> None:
+    async def _finish(self) -> None:
+        """For ever: once the broker has an answer, keep the decision and acknowledge the request."""
+        while True:
+            request, confirmed, decision = await self._unfinished.get()
+            try:
+                if confirmed is not None:
+                    await confirmed
+                    self.answered += 1
+                if decision is not None:
+                    await self._keep(request.payload, decision)
+            except CrustwatchError as error:
+                log.warning("%s", error)
+            self._client.acknowledge(request)
+            self._unfinished.task_done()
+
+    async def _answer(self, message: Incoming) -> _Answered:
+        nothing = _Answered(message, None, None)
         try:
             sender = sender_of(message)
         except BadInputError as error:
             self.refused += 1
             log.warning("dropped: %s", error)
-            return
+            return nothing
         now, expiry_s = asyncio.get_running_loop().time, message.properties.expiry_s
         if expiry_s is not None and now() - message.received_s > expiry_s:
             self.expired += 1
             log.info("bake %s: expired before its turn, not computed", sender.id.hex())
-            return
+            return nothing
         sha256 = hashlib.sha256(message.payload).hexdigest()
         stale = False
         if self._seal is not None:
@@ -139,25 +176,25 @@ class Worker:
             except SealError as error:  # whoever sent it, it is not the gateway that an answer would go to
                 self.refused += 1
                 log.warning("dropped: %s", error)
-                return
+                return nothing
             stale = is_stale(sealed, self._seal.now_us())
             if not self._replays.admit(sender.line, sender.id, sender.attempt, sealed.sent_us):
                 self.replayed += 1
                 log.warning("dropped: attempt %d of bake %s came before", sender.attempt, sender.id.hex())
-                return
+                return nothing
         verdict = unable(STALE) if stale else await self._verdict(message, sender, sha256)
         payload = response(sender, self._config.name, verdict)
         properties = answer_properties(sender, self._config.name, sha256, payload, self._seal)
-        await self._client.publish(sender.line.response, payload, properties=properties)
-        self.answered += 1
-        if self._archive is not None:
-            request = Sent(message.topic, message.properties, sha256)
-            answer = Sent(sender.line.response, properties, hashlib.sha256(payload).hexdigest(), payload.decode())
-            await self._keep(message.payload, Decision(system_now_us(), request, answer))
+        confirmed = self._client.send(sender.line.response, payload, properties=properties)
         said = "cannot tell" if verdict.cannot_tell else verdict.doneness
         log.info(
             "bake %s of %s: %s after %.2f s", sender.id.hex(), sender.line.prefix, said, now() - message.received_s
         )
+        if self._archive is None:
+            return _Answered(message, confirmed, None)
+        request = Sent(message.topic, message.properties, sha256)
+        answer = Sent(sender.line.response, properties, hashlib.sha256(payload).hexdigest(), payload.decode())
+        return _Answered(message, confirmed, Decision(system_now_us(), request, answer))
 
     async def _keep(self, clip: bytes, decision: Decision) -> None:
         assert self._archive is not None  # noqa: S101
@@ -180,7 +217,8 @@ class Worker:
             request = read_request(message, sha256)
             verdict = self._cache.get(request)
             if verdict is None:
-                computed = await asyncio.to_thread(compute, self._engine, self._config.task, request, self._decode)
+                work = self._thread.submit(compute, self._engine, self._config.task, request, self._decode)
+                computed = await asyncio.wrap_future(work)
                 verdict = traced(computed, request, self._config.name)
                 self._cache.put(request, verdict)
         except BadInputError as error:

@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from types import TracebackType
 from typing import Self
 
@@ -97,10 +97,22 @@ class MqttClient:
         Raises LinkDownError when the connection is or goes down first, RefusedError when the broker refuses.
         """
         try:
-            return await self._live().publish(topic, payload, qos, retain, properties)
+            return await self.send(topic, payload, qos=qos, retain=retain, properties=properties)
         except LinkDownError:
             await asyncio.sleep(0)  # a caller that tries again must not keep the loop from repairing the link
             raise
+
+    def send(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 1,
+        retain: bool = False,
+        properties: Properties | None = None,
+    ) -> Coroutine[None, None, bool]:
+        """As `publish`, in two steps: it is published by this call, and acknowledged when what it returns has ended."""
+        return self._live().send(topic, payload, qos, retain, properties)
 
     async def messages(self) -> AsyncIterator[Incoming]:
         """Received messages, for ever, across reconnections."""

@@ -8,7 +8,7 @@ import math
 import socket
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -152,19 +152,25 @@ class Connection:
         result, packet = self._client.subscribe(topic_filter, qos=1)
         if result != MQTTErrorCode.MQTT_ERR_SUCCESS or packet is None:
             raise LinkDownError(f"cannot subscribe to {topic_filter}: {paho.error_string(result)}")
-        code = await self._reply(packet)
+        code = await self._reply(packet, self._ask(packet))
         if code >= _FAILURE:
             raise RefusedError(f"the broker refuses the subscription to {topic_filter}: {_reason(code)}")
 
-    async def publish(self, topic: str, payload: bytes, qos: int, retain: bool, properties: Properties | None) -> bool:
-        """Publish; at QoS 1 wait for PUBACK. False: no subscriber matches. Raises as `MqttClient.publish`."""
+    def send(
+        self, topic: str, payload: bytes, qos: int, retain: bool, properties: Properties | None
+    ) -> Coroutine[None, None, bool]:
+        """Publish now; what is returned waits for PUBACK at QoS 1. Both raise as `MqttClient.publish`."""
         self.check()
         packet = self._client.send_publish(topic, payload, qos, retain, properties)
         if len(payload) > WRITE_AT_ONCE_BYTES:
             self._write()
-        if qos == 0:
+        return self._confirmed(topic, self._ask(packet) if qos else None, packet)
+
+    async def _confirmed(self, topic: str, reply: asyncio.Future[int] | None, packet: int) -> bool:
+        """False: no subscriber matches."""
+        if reply is None:
             return True
-        code = await self._reply(packet)
+        code = await self._reply(packet, reply)
         if code >= _FAILURE:
             raise RefusedError(f"the broker refuses a message to {topic}: {_reason(code)}")
         return code != NO_MATCHING_SUBSCRIBERS
@@ -199,11 +205,15 @@ class Connection:
             if isinstance(self._reading, ssl.SSLSocket):  # the selector knows nothing of what is decrypted already
                 self._loop.call_soon(self._read)
 
-    async def _reply(self, packet: int) -> int:
+    def _ask(self, packet: int) -> asyncio.Future[int]:
+        """What the acknowledgement of a packet just sent will be found in."""
         self.check()  # writing the message may have found the connection gone: nobody would answer
         reply: asyncio.Future[int] = self._loop.create_future()
         self._waiting[packet] = (reply, self._loop.time())
         self._read_or_not()
+        return reply
+
+    async def _reply(self, packet: int, reply: asyncio.Future[int]) -> int:
         try:
             return await reply
         finally:

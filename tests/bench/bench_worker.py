@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.worker.service import Worker, WorkerConfig, client_config
+from shared.limited_decoder import LimitedDecoder
 from shared.messages import BakeVerdict
 from shared.mqtt import BrokerAddress, MqttClient
 from shared.pki.identity import Identity
@@ -41,7 +42,8 @@ async def serve(port: int, keys: str, name: str) -> None:
     stop, config = asyncio.Event(), WorkerConfig(name, TASK, MODEL)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with MqttClient(client_config(BrokerAddress("127.0.0.1", port), config)) as client:
-        await Worker(config, AtOnce(), client, seal=seal).run(stop)
+        with LimitedDecoder() as decoder:  # as `cloud.worker.program` does
+            await Worker(config, AtOnce(), client, seal=seal, decode=decoder.decode).run(stop)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from bench_worker import TASK
 from edge.gateway import verdicts
 from edge.gateway.config import GatewayConfig
 from edge.gateway.link import Link, client_config
-from edge.gateway.outbox import Outbox, OutboxConfig
+from edge.gateway.outbox import Applied, Outbox, OutboxConfig
 from shared.clock import system_now_us
-from shared.messages import BakeVerdict, Classification, LineVerdict
+from shared.messages import Classification, LineVerdict
 from shared.mqtt import BrokerAddress, MqttClient
 from shared.pki.identity import Identity
 from shared.seal import Seal
@@ -58,9 +58,10 @@ def filled(path: Path, priorities: Sequence[Priority], outage_s: int, clip: byte
 
 
 class TimedOutbox(Outbox):
-    """An outbox that tells when it has committed a bake."""
+    """An outbox that tells when it has committed a bake, and its verdict."""
 
     committed: Callable[[str], None]
+    decided: Callable[[str], None]
 
     def accept_unsure(self, camera: str, provisional: LineVerdict, *rest: Any) -> bool:
         """As `Outbox.accept_unsure`."""
@@ -68,18 +69,25 @@ class TimedOutbox(Outbox):
         self.committed(provisional.id)
         return held
 
+    def apply(self, bake_id: bytes, *rest: Any) -> Applied:
+        """As `Outbox.apply`."""
+        applied = super().apply(bake_id, *rest)
+        if applied.outcome == "final":
+            self.decided(bake_id.hex())
+        return applied
+
 
 class StackLine:
     """Escalates, and knows when each verdict was applied."""
 
     def __init__(self, config: GatewayConfig, outbox: TimedOutbox, client: MqttClient, seal: Seal | None) -> None:
-        self.link = Link(config, outbox, client, device=DEVICE, model="bench", learned=self._learned, seal=seal)
-        outbox.committed = self._committed
+        self.link = Link(config, outbox, client, device=DEVICE, model="bench", seal=seal)
+        outbox.committed, outbox.decided = self._committed, self._decided
         self._asked: dict[str, float] = {}
         self._count = 0
         self.commit_s: list[float] = []  # until the outbox has committed each bake
         self.durable_s: list[float] = []  # until each bake was on the disk; it travels meanwhile
-        self.took_s: list[float] = []  # from the commit, when the courier takes the bake, to its verdict applied
+        self.took_s: list[float] = []  # from handing the bake over to its verdict committed
         self.applied = asyncio.Event()
         self.order: list[str] = []  # ids as their verdicts came
         self.live_ids: list[str] = []  # of those asked for here, beside `took_s`
@@ -89,16 +97,14 @@ class StackLine:
         return bool(self._asked)
 
     def _committed(self, bake: str) -> None:
-        now_s = time.perf_counter()
-        self.commit_s.append(now_s - self._asked[bake])
-        self._asked[bake] = now_s
+        self.commit_s.append(time.perf_counter() - self._asked[bake])
 
-    def _learned(self, earlier: LineVerdict, cloud: BakeVerdict) -> None:
-        self.order.append(earlier.id)
-        asked_s = self._asked.pop(earlier.id, None)
+    def _decided(self, bake: str) -> None:
+        self.order.append(bake)
+        asked_s = self._asked.pop(bake, None)
         if asked_s is not None:  # else it waited in the outbox before this process began
             self.took_s.append(time.perf_counter() - asked_s)
-            self.live_ids.append(earlier.id)
+            self.live_ids.append(bake)
         self.applied.set()
 
     async def ask(self, clip: bytes, priority: Priority = "normal") -> None:
@@ -111,10 +117,12 @@ class StackLine:
         self.durable_s.append(time.perf_counter() - started_s)
 
     async def request(self, clip: bytes) -> float:
-        """Seconds from the commit of a bake to its verdict applied."""
+        """Seconds from handing a bake over to its verdict committed."""
         self.applied.clear()
-        await self.ask(clip)
-        await self.applied.wait()
+        await self.ask(clip)  # returns when the bake is on the disk; its verdict may have come before
+        while self._asked:
+            self.applied.clear()
+            await self.applied.wait()
         return self.took_s[-1]
 
     async def saturate(self, clip: bytes, count: int, window: int) -> float:
