@@ -59,12 +59,13 @@ def purge(
         else:
             told[str(folder)] = run(folder, suffixes, kept, time.time(), dry_run=dry_run)._asdict()
     for path in outbox or ():
-        before = path.stat().st_size if path.exists() else -1
-        if before < 0:
+        if not path.exists():
             raise BadInputError(f"{path}: no such file")
+        before = _outbox_bytes(path)
         if not dry_run:
             _vacuum(path)
-        told[str(path)] = {"bytes": before - path.stat().st_size, "kept_bytes": path.stat().st_size}
+        kept_bytes = _outbox_bytes(path)
+        told[str(path)] = {"bytes": before - kept_bytes, "kept_bytes": kept_bytes}
     if json:
         typer.echo(json_module.dumps({"dry_run": dry_run, "purged": told}))
         return
@@ -72,6 +73,12 @@ def purge(
     for name, figures in told.items():
         many = f"{figures['files']} files, " if "files" in figures else ""
         typer.echo(f"{name}: {verb} {many}{figures['bytes']} bytes; {figures['kept_bytes']} bytes stay")
+
+
+def _outbox_bytes(path: Path) -> int:
+    """Of the database and its clips."""
+    files = (path, path.with_name(f"{path.name}-clips"))
+    return sum(file.stat().st_size for file in files if file.exists())
 
 
 def _vacuum(path: Path) -> None:

@@ -102,10 +102,22 @@ class Courier:
         while True:
             await self._client.wait_connected()
             self._more.clear()
-            for due in await self._troubles.patiently(self._outbox.take_due, self._now_us(), self._up_us):
+            for due in await self._take_due():
                 await self._hand_over(due)
             wake_us = await self._troubles.patiently(self._outbox.next_send_us, self._now_us())
             await _wait(self._more, wake_us, self._now_us)
+
+    async def _take_due(self) -> list[Due]:
+        before, now_us, wall_us = self._outbox.spoiled, self._now_us(), self._clock.wall_us()
+        found = await self._troubles.patiently(self._outbox.take_due, now_us, self._up_us, wall_us)
+        if spoiled := self._outbox.spoiled - before:
+            self._counters.finals += spoiled
+            self._troubles.begin(
+                "clips", f"{self._outbox.spoiled} could not be read back: the edge decided these bakes"
+            )
+            self._more.set()
+            self._changed()
+        return found
 
     async def _hand_over(self, due: Due) -> None:
         now_us = self._now_us()

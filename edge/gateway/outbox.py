@@ -1,7 +1,7 @@
 """The outbox: every accepted bake and what became of it, in SQLite, so that neither kill -9 nor power loss loses any.
 
 ```
-pending, clip  unsure bakes, until a VERDICT (not a PUBACK) or their deadline deletes them
+pending        unsure bakes, until a VERDICT (not a PUBACK) or their deadline deletes them; clips in a file beside it
 decided        one row an id once its final verdict is known: the primary key makes a second final impossible
 announcement   verdicts to be published, in order; deleted once published for good
 ```
@@ -15,6 +15,7 @@ A bake for which there is no room pushes out less valuable ones, or is decided b
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,8 @@ from shared.task import PRIORITIES, Priority, Task
 _NEWEST = 2**63 - 1  # SQLite's largest number
 VERDICT_BYTES = 2048  # more than a verdict and its indexes take in the file
 _SELECT_DUE = (
-    "SELECT id, camera, priority, attempt + 1, deadline_us, verdict FROM pending WHERE next_us <= ? AND deadline_us > ?"
+    "SELECT id, camera, priority, attempt + 1, deadline_us, sha256, place, clip_bytes FROM pending"
+    " WHERE next_us <= ? AND deadline_us > ?"
 )
 _MOST_URGENT = "ORDER BY priority, deadline_us, id LIMIT ?"
 MAX_EXPIRED = 500  # at a time: the end of a long outage must not stall what is alive
@@ -66,13 +68,15 @@ class Due(NamedTuple):
     attempt: int  # 1 the first time
     deadline_us: int
     clip: bytes
-    sha256: str = ""  # of the clip; empty where the verdict does not say it
+    sha256: str  # of the clip
 
 
-class _ClipHash(msgspec.Struct):
-    """What `take_due` reads of a provisional verdict."""
+class Ending(NamedTuple):
+    """A pending bake that is about to be decided."""
 
-    clip_sha256: str | None = None
+    id: bytes
+    clip_bytes: int
+    place: bytes  # of its clip
 
 
 class Applied(NamedTuple):
@@ -95,7 +99,8 @@ class Outbox:
 
     Methods raise StorageError when the disk is full or fails: then nothing has changed, and the call may be repeated.
 
-    Attributes: `shed`, bakes that the edge decided since the start because the outbox was full.
+    Attributes: `shed`, bakes that the edge decided since the start because the outbox was full, and `spoiled`, because
+    their clips could not be read back.
     """
 
     def __init__(self, path: Path, task: Task, config: OutboxConfig | None = None) -> None:
@@ -103,7 +108,7 @@ class Outbox:
         self.config = config or OutboxConfig()
         self._task = task
         self.store = self._store = Storage(path, self.config.synchronous, self.config.max_file_bytes)
-        self.shed = 0
+        self.shed = self.spoiled = 0
         self._count()
 
     def close(self) -> None:
@@ -151,6 +156,8 @@ class Outbox:
         Raises BadInputError when its id is known already.
         """
         bake_id, payload, rank = bytes.fromhex(provisional.id), encode(provisional), PRIORITIES.index(priority)
+        known = provisional.clip_sha256
+        sha256 = bytes.fromhex(known) if known else hashlib.sha256(clip).digest()
         with self._store.transaction() as db:
             self._refuse_known(bake_id)
             victims = self._make_room(len(clip), rank, provisional.confidence)
@@ -161,12 +168,11 @@ class Outbox:
                 self._end(victims, "outbox_full", now_us, final_us)
                 db.execute(
                     "INSERT INTO pending"
-                    " (id, camera, priority, deadline_us, next_us, accepted_us, verdict, clip_bytes, confidence)"
-                    " VALUES (?, ?, ?, ?, ?5, ?5, ?, ?, ?)",
-                    (bake_id, camera, rank, deadline_us, now_us, payload, len(clip), provisional.confidence),
-                )
-                db.execute("INSERT INTO clip (id, data) VALUES (?, ?)", (bake_id, clip))
-                self._store.wrote(len(clip))
+                    " (id, camera, priority, deadline_us, next_us, accepted_us, verdict, clip_bytes, confidence, place,"
+                    " sha256) VALUES (?, ?, ?, ?, ?5, ?5, ?, ?, ?, ?, ?)",
+                    (bake_id, camera, rank, deadline_us, now_us, payload, len(clip), provisional.confidence,
+                     self._store.keep_clip(bake_id, clip), sha256),
+                )  # fmt: skip
                 self._announce(camera, payload)
         self._news += 1
         if victims is None:
@@ -178,22 +184,22 @@ class Outbox:
         self._held_bytes += len(clip)
         return True
 
-    def _make_room(self, clip_bytes: int, rank: int, confidence: float) -> list[tuple[bytes, int]] | None:
-        """Ids and clip sizes of the bakes to be given up for a new one; None when it is worth less than they are."""
+    def _make_room(self, clip_bytes: int, rank: int, confidence: float) -> list[Ending] | None:
+        """The bakes to be given up for a new one; None when it is worth less than they are."""
         missing = self._held_bytes + clip_bytes - self.config.max_bytes
-        victims: list[tuple[bytes, int]] = []
+        victims: list[Ending] = []
         if missing <= 0:
             return victims
         if clip_bytes > self.config.max_bytes:
             return None
         rows = self._store.execute(
-            "SELECT id, clip_bytes FROM pending WHERE (priority, confidence) > (?, ?)"
+            "SELECT id, clip_bytes, place FROM pending WHERE (priority, confidence) > (?, ?)"
             " ORDER BY priority DESC, confidence DESC",
             (rank, confidence),
         )
-        for bake_id, size in rows:
-            victims.append((bake_id, int(size)))
-            missing -= size
+        for victim in map(Ending._make, rows):
+            victims.append(victim)
+            missing -= victim.clip_bytes
             if missing <= 0:
                 return victims
         return None
@@ -204,7 +210,7 @@ class Outbox:
 
     # What goes to the cloud.
 
-    def take_due(self, now_us: int, live_us: int = 0) -> list[Due]:
+    def take_due(self, now_us: int, live_us: int = 0, wall_us: int | None = None) -> list[Due]:
         """Requests to send now, most urgent first, as many as fit in flight; each counts as one more attempt.
 
         While bakes accepted before `live_us` wait (the end of an outage), half of the slots are kept for those
@@ -220,15 +226,20 @@ class Outbox:
                 f"{_SELECT_DUE} AND id NOT IN ({','.join('?' * len(taken))}) {_MOST_URGENT}",
                 (now_us, now_us, *taken, free - len(taken)),
             ).fetchall()
-            due = []
-            for bake_id, camera, rank, attempt, deadline_us, verdict in rows:
-                (clip,) = db.execute("SELECT data FROM clip WHERE id = ?", (bake_id,)).fetchone()
-                sha256 = msgspec.json.decode(verdict, type=_ClipHash).clip_sha256
-                due.append(Due(bake_id, camera, PRIORITIES[rank], attempt, deadline_us, clip, sha256 or ""))
+            due, spoiled = [], []
+            for bake_id, camera, rank, attempt, deadline_us, sha256, place, size in rows:
+                clip = self._store.clips.get(bake_id, place, size, sha256)
+                if clip is None:  # never written before a power cut, or damaged since
+                    spoiled.append(Ending(bake_id, size, place))
+                    continue
+                due.append(Due(bake_id, camera, PRIORITIES[rank], attempt, deadline_us, clip, sha256.hex()))
                 db.execute(
                     "UPDATE pending SET attempt = ?, next_us = ? WHERE id = ?",
                     (attempt, now_us + self._retry_us(attempt), bake_id),
                 )
+            self._end(spoiled, "clip_lost", now_us, now_us if wall_us is None else wall_us)
+        self._ended(spoiled)
+        self.spoiled += len(spoiled)
         return due
 
     def _live(self, now_us: int, live_us: int, free: int) -> list[Any]:
@@ -287,15 +298,17 @@ class Outbox:
         """
         dated_us = now_us if wall_us is None else wall_us
         with self._store.transaction() as db:
-            row = db.execute("SELECT camera, verdict, clip_bytes FROM pending WHERE id = ?", (bake_id,)).fetchone()
+            row = db.execute(
+                "SELECT camera, verdict, clip_bytes, place FROM pending WHERE id = ?", (bake_id,)
+            ).fetchone()
             if row is not None:
                 camera, earlier = row[0], _line_verdict(row[1])
                 if _differ(earlier.clip_sha256, clip_sha256):
                     return Applied("unknown")
-                self._delete(bake_id)
+                ended = [Ending(bake_id, row[2], row[3])]
+                self._delete(ended[0])
                 self._decide(camera, verdicts.from_cloud(self._task, earlier, cloud, dated_us), now_us, is_open=False)
                 outcome: Literal["final", "correction"] = "final"
-                ended = [(bake_id, int(row[2]))]
             else:
                 row = db.execute("SELECT camera, verdict, open FROM decided WHERE id = ?", (bake_id,)).fetchone()
                 if row is None:
@@ -314,30 +327,30 @@ class Outbox:
 
     def expire(self, now_us: int, wall_us: int | None = None) -> int:
         """Make the edge's verdict final where the deadline has passed; returns how many: at most MAX_EXPIRED a call."""
-        late = "SELECT id, clip_bytes FROM pending WHERE deadline_us <= ? ORDER BY deadline_us LIMIT ?"
-        rows = [(bytes(i), int(size)) for i, size in self._store.execute(late, (now_us, MAX_EXPIRED))]
+        late = "SELECT id, clip_bytes, place FROM pending WHERE deadline_us <= ? ORDER BY deadline_us LIMIT ?"
+        rows = [Ending._make(row) for row in self._store.execute(late, (now_us, MAX_EXPIRED))]
         if rows:
             with self._store.transaction():
                 self._end(rows, "timeout", now_us, now_us if wall_us is None else wall_us)
             self._ended(rows)
         return len(rows)
 
-    def _end(self, bakes: Iterable[tuple[bytes, int]], reason: str, now_us: int, wall_us: int) -> None:
+    def _end(self, bakes: Iterable[Ending], reason: str, now_us: int, wall_us: int) -> None:
         """Within a transaction: the edge's verdict on pending bakes is final; a late answer may still correct it."""
-        for bake_id, _ in bakes:
-            row = self._store.execute("SELECT camera, verdict FROM pending WHERE id = ?", (bake_id,)).fetchone()
-            self._delete(bake_id)
+        for bake in bakes:
+            row = self._store.execute("SELECT camera, verdict FROM pending WHERE id = ?", (bake.id,)).fetchone()
+            self._delete(bake)
             self._decide(row[0], verdicts.edge_final(_line_verdict(row[1]), reason, wall_us), now_us, is_open=True)
 
-    def _ended(self, bakes: Sequence[tuple[bytes, int]]) -> None:
+    def _ended(self, bakes: Sequence[Ending]) -> None:
         """After the transaction: each of these had a clip, and has one more verdict to be published."""
         self._backlog -= len(bakes)
-        self._held_bytes -= sum(size for _, size in bakes)
+        self._held_bytes -= sum(bake.clip_bytes for bake in bakes)
         self._news += len(bakes)
 
-    def _delete(self, bake_id: bytes) -> None:
-        self._store.execute("DELETE FROM pending WHERE id = ?", (bake_id,))
-        self._store.execute("DELETE FROM clip WHERE id = ?", (bake_id,))
+    def _delete(self, bake: Ending) -> None:
+        self._store.execute("DELETE FROM pending WHERE id = ?", (bake.id,))
+        self._store.clips.drop(bake.id, bake.place)
 
     def forget(self, now_us: int) -> int:
         """Delete decided rows older than `keep_decided_s`, and the oldest beyond `max_decided`; returns how many."""

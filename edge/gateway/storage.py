@@ -3,13 +3,15 @@
 A commit puts its pages into the write-ahead log, which survives kill -9; `sync` puts the log on the disk, and that
 survives power loss. What is told to others waits for it (`edge.gateway.durability`), so one fsync serves many commits
 and none stops the event loop. With NORMAL, fsync is left to checkpoints. Checkpoints run in another thread too, on a
-connection of their own. A lock file keeps a second gateway out.
+connection of their own. A lock file keeps a second gateway out. Clips lie in a file of their own
+(`edge.gateway.clip_file`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import sqlite3
 import threading
@@ -17,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from edge.gateway.clip_file import ClipFile, sync_folder
+from edge.gateway.clip_store import ClipStore
 from shared.clock import TimeMark
 from shared.errors import BadInputError, CrustwatchError
 
@@ -26,7 +30,7 @@ BUSY_S = 0.2  # how long another program may hold the file (a backup, a shell) b
 LOG_BYTES = 16 * 1024 * 1024  # the write-ahead log is cut back to this after a checkpoint, and is long from here on
 LONGEST_LOG_BYTES = 4 * LOG_BYTES  # a log that never came to rest is checkpointed by the next commit
 CACHE_KB = 512  # pages kept in memory; a process may host many outboxes
-COMMIT_BYTES = 16 * 1024  # what a commit without a clip adds to the log, about four pages
+COMMIT_BYTES = 16 * 1024  # what a commit adds to the log, about four pages
 MAY_PASS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY,
             sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM}  # fmt: skip
 
@@ -83,8 +87,13 @@ CREATE TABLE clock (
 ALTER TABLE pending ADD COLUMN accepted_us INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX pending_accepted ON pending (accepted_us);
 """,
+    """
+ALTER TABLE pending ADD COLUMN place BLOB NOT NULL DEFAULT x'';   -- of the clip in its file (`clip_file`)
+ALTER TABLE pending ADD COLUMN sha256 BLOB NOT NULL DEFAULT x'';  -- of the clip
+""",  # ... and `_move_clips`
 )
 """What makes an empty file one of version 1, that one of version 2, and so on. All times are steady microseconds."""
+CLIPS_APART = 4  # from this version on, clips are not in the database
 
 
 class StorageError(CrustwatchError):
@@ -114,7 +123,7 @@ class Storage:
             self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
             self._prepare(max_file_bytes)
             self._open_log()
-        except (sqlite3.Error, CrustwatchError) as error:
+        except (sqlite3.Error, OSError, CrustwatchError) as error:
             os.close(self._lock)
             if isinstance(error, CrustwatchError):
                 raise
@@ -129,24 +138,54 @@ class Storage:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > len(MIGRATIONS):
             raise CrustwatchError(f"{self.path}: outbox of version {version}, this reads up to {len(MIGRATIONS)}")
-        for number, script in enumerate(MIGRATIONS[version:], version + 1):
+        for number, script in enumerate(MIGRATIONS[version : CLIPS_APART - 1], version + 1):
             self._db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
+        where = self.path.with_name(f"{self.path.name}-clips")
+        if version < CLIPS_APART:
+            self._move_clips(ClipFile(where, max_file_bytes, ()))
+        places = (bytes(place) for (place,) in self._db.execute("SELECT place FROM pending"))
+        self.clips = ClipStore(ClipFile(where, max_file_bytes, places), lazily=self._full)
         (page_bytes,) = self._db.execute("PRAGMA page_size").fetchone()  # only now: migrations copy a full outbox
         self._db.execute(f"PRAGMA max_page_count = {max_file_bytes // page_bytes}")
+
+    def _move_clips(self, file: ClipFile) -> None:
+        """Out of the table of earlier versions."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in MIGRATIONS[CLIPS_APART - 1].split(";"):
+                self._db.execute(statement)
+            bakes = self._db.execute("SELECT id FROM clip").fetchall()
+            for (bake_id,) in bakes:
+                (clip,) = self._db.execute("SELECT data FROM clip WHERE id = ?", (bake_id,)).fetchone()
+                place = file.take(len(clip))
+                file.write(place, clip)
+                values = (place, hashlib.sha256(clip).digest(), bake_id)
+                self._db.execute("UPDATE pending SET place = ?, sha256 = ? WHERE id = ?", values)
+            if bakes:
+                file.sync()
+            self._db.execute("DROP TABLE clip")
+            self._db.execute(f"PRAGMA user_version = {CLIPS_APART}")
+            self._db.execute("COMMIT")
+        finally:
+            file.close()
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
 
     def forget_deleted(self) -> None:
         """Write the file anew without what was deleted: until then old clips lie in its free pages."""
         self.execute("VACUUM")
         self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        try:
+            self.clips.file.forget_free()
+        except OSError as error:
+            raise StorageError(f"{self.path}: cannot be written: {error}") from None
 
     def _open_log(self) -> None:
         """Open what `sync_log` needs, and put on the disk what a killed gateway had committed: it may be told now."""
         self._log = os.open(f"{self.path}-wal", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self.path.parent)
+        if self.clips.file.path.exists():
+            self.clips.file.sync()
         self.sync_log()
 
     def close(self) -> None:
@@ -159,6 +198,7 @@ class Storage:
             if self._log is not None:
                 os.close(self._log)
             self._log = self._side = None
+            self.clips.file.close()
         self._db.close()
         os.close(self._lock)
 
@@ -178,10 +218,14 @@ class Storage:
             self.shorten_log()
 
     def sync_log(self) -> None:
-        """Fsync the log, from any thread. Raises StorageError."""
+        """Put on the disk what was committed, clips first, from any thread. Raises StorageError."""
         with self._log_use:
             if self._log is None:
                 return
+            try:
+                self.clips.save()
+            except OSError as error:
+                raise StorageError(f"{self.path}: a clip does not reach the disk: {error}") from None
             try:
                 if self._unsure:  # copied to the database and synced there, it is safe whatever became of the log
                     with self._side_use:
@@ -213,9 +257,12 @@ class Storage:
         if busy and kind == "FULL":
             raise sqlite3.OperationalError("the checkpoint is held up")
 
-    def wrote(self, size: int) -> None:
-        """A blob of `size` bytes was written, and the log is longer by so much."""
-        self._logged += size
+    def keep_clip(self, bake_id: bytes, clip: bytes) -> bytes:
+        """Within a transaction: a clip's place. Raises StorageError."""
+        try:
+            return self.clips.put(bake_id, clip, self.synced)
+        except OSError as error:
+            raise StorageError(f"{self.path}: no room for a clip: {error}") from None
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -226,11 +273,13 @@ class Storage:
                 yield self._db
                 self._db.execute("COMMIT")
             except BaseException:
+                self.clips.rolled_back()
                 if self._db.in_transaction:  # some failures end it by themselves
                     self._db.execute("ROLLBACK")
                 raise
         except sqlite3.Error as error:
             raise self._refused(error) from None
+        self.clips.committed(self.version())
         self._logged += COMMIT_BYTES
         if self._logged > LONGEST_LOG_BYTES:  # the other thread never finds it at rest
             self._logged = 0

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from edge.gateway.clip_file import BLOCK
+from edge.gateway.clip_store import ClipStore
 from edge.gateway.storage import Storage
 
 WAL_HEADER, FRAME_HEADER, SECTOR = 32, 24, 512
@@ -41,9 +43,10 @@ def committed(path: Path) -> Position:
 def note_syncs() -> None:
     """From here on this process keeps beside each outbox how far it has synced its log: in `<name>-synced`.
 
-    While a checkpoint runs, `<name>-checkpoint` is there.
+    While a checkpoint runs, `<name>-checkpoint` is there; while clips are written,
+    `<name>-clips-unsynced` names their blocks.
     """
-    sync, checkpoint = Storage.sync_log, Storage._checkpoint
+    sync, checkpoint, save = Storage.sync_log, Storage._checkpoint, ClipStore.save
 
     def noted_sync(self: Storage) -> None:
         before = committed(self.path)
@@ -56,6 +59,13 @@ def note_syncs() -> None:
         with _flag(self.path.with_name(f"{self.path.name}-checkpoint")):
             checkpoint(self, kind)
 
+    def noted_save(self: ClipStore) -> None:
+        note = self.file.path.with_name(f"{self.file.path.name}-unsynced")
+        note.write_bytes(b"".join(place for place, _ in list(self._unsaved.values())))
+        save(self)
+        note.unlink()
+
+    ClipStore.save = noted_save  # type: ignore[method-assign]
     Storage.sync_log = noted_sync  # type: ignore[method-assign]
     Storage._checkpoint = noted_checkpoint  # type: ignore[method-assign]
 
@@ -84,6 +94,7 @@ def cut_power(path: Path, rng: random.Random, synced: int | None = None, fate: F
 
     The shared-memory file was never on the disk.
     """
+    _tear_clips(path.with_name(f"{path.name}-clips"), rng)
     log, shared = path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")
     if not log.exists() or not shared.exists() or log.stat().st_size < WAL_HEADER:
         return
@@ -103,6 +114,20 @@ def cut_power(path: Path, rng: random.Random, synced: int | None = None, fate: F
                 size = min(SECTOR, len(data) - sector)
                 data[sector : sector + size] = rng.choice((bytes(size), rng.randbytes(size)))
     log.write_bytes(data)
+
+
+def _tear_clips(clips: Path, rng: random.Random) -> None:
+    """Clips that were being written may be there, partly, or not at all."""
+    note = clips.with_name(f"{clips.name}-unsynced")
+    if not note.exists() or not clips.exists():
+        return
+    with clips.open("r+b") as file:
+        for first, count in struct.iter_unpack("<II", note.read_bytes()):
+            for sector in range(first * BLOCK // SECTOR, (first + count) * BLOCK // SECTOR):
+                if rng.random() < 0.5:
+                    file.seek(sector * SECTOR)
+                    file.write(rng.choice((bytes(SECTOR), rng.randbytes(SECTOR))))
+    note.unlink()
 
 
 def _tear_checkpoint(

@@ -123,14 +123,12 @@ def test_what_a_killed_gateway_had_committed_is_synced_before_it_is_told(
     monkeypatch.setattr(os, "fdatasync", lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}")))
     outbox = Outbox(path, TASK)
     assert outbox.unpublished() > 0
-    assert synced == [f"{path}-wal"]
+    assert synced == [f"{path}-clips", f"{path}-wal"]
     outbox.close()
 
 
 def fill(outbox: Outbox) -> int:
-    """Let the file not grow any more, and offer bakes until one is refused; its number."""
-    (pages,) = outbox._store.execute("PRAGMA page_count").fetchone()
-    outbox._store.execute(f"PRAGMA max_page_count = {pages + 20}")
+    """Offer bakes until one is refused; its number."""
     for number in range(1, 1000):
         try:
             outbox.accept_unsure("belt", provisional(number), bytes(8000), "normal", 30, 0)
@@ -139,13 +137,21 @@ def fill(outbox: Outbox) -> int:
     raise AssertionError("the file is never full")
 
 
-def test_a_full_disk_refuses_and_nothing_has_changed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["database", "clips"])
+def test_a_full_disk_refuses_and_nothing_has_changed(tmp_path: Path, what: str) -> None:
     outbox = Outbox(tmp_path / "outbox.db", TASK, OutboxConfig(synchronous="NORMAL"))
+    (pages,) = outbox._store.execute("PRAGMA page_count").fetchone()
+    if what == "clips":
+        outbox.store.clips.file._max_blocks = 41
+    else:
+        outbox._store.execute(f"PRAGMA max_page_count = {pages + 20}")
     refused = fill(outbox)
     before = (outbox.backlog(), outbox.held_bytes(), outbox.unpublished())
     assert before == (refused - 1, 8000 * (refused - 1), refused - 1)
     assert not outbox.knows(refused.to_bytes(16, "big"))
-    for number in range(1, refused):  # a deletion frees pages within its own transaction
+    if what == "database":
+        outbox._store.execute(f"PRAGMA max_page_count = {pages + 1000}")
+    for number in range(1, refused):  # what they leave can be used at once: nothing is on the disk here before
         assert outbox.apply(number.to_bytes(16, "big"), BakeVerdict("dark", 0.9, False, ""), 1).outcome == "final"
     assert outbox.accept_unsure("belt", provisional(refused), bytes(8000), "normal", 30, 0)
     assert len(announced(outbox)) == 2 * refused - 1
@@ -178,7 +184,8 @@ def test_a_full_file_of_version_1_is_migrated_beyond_its_limit(tmp_path: Path) -
     old.commit()
     old.close()
     opened = storage.Storage(path, "NORMAL", 1_000_000)
-    assert opened.execute("SELECT count(*), sum(length(data)) FROM clip").fetchone() == (40, 800_000)
+    places = opened.execute("SELECT id, place, sha256 FROM pending").fetchall()
+    assert [opened.clips.get(bake, place, 20_000, sha256) for bake, place, sha256 in places] == 40 * [bytes(20_000)]
     opened.close()
 
 
@@ -194,4 +201,22 @@ def test_a_file_of_version_1_is_carried_on_with(tmp_path: Path) -> None:
     [due] = outbox.take_due(1)
     assert (due.clip, due.priority, outbox.held_bytes()) == (b"clip", "normal", 4)
     assert outbox.apply(due.id, BakeVerdict("dark", 0.9, False, ""), 2).outcome == "final"
+    outbox.close()
+
+
+def test_a_clip_that_cannot_be_read_back_leaves_its_bake_to_the_edge(tmp_path: Path) -> None:
+    """A gateway killed before it had said that the bake was accepted, or a bad block: one final verdict, none lost."""
+    path = tmp_path / "outbox.db"
+    outbox = Outbox(path, TASK)
+    for number in (1, 2):
+        outbox.accept_unsure("belt", provisional(number), b"clip %d" % number, "normal", 30, 0)
+    outbox.close()
+    with path.with_name("outbox.db-clips").open("r+b") as clips:
+        clips.write(b"rot")
+    outbox = Outbox(path, TASK)
+    assert [due.clip for due in outbox.take_due(1)] == [b"clip 2"]
+    assert (outbox.spoiled, outbox.backlog(), outbox.held_bytes()) == (1, 1, 6)
+    last = announced(outbox)[-1]
+    assert (int(last.id, 16), last.state, last.source, last.reason) == (1, "final", "edge", "clip_lost")
+    assert outbox.apply((1).to_bytes(16, "big"), BakeVerdict("dark", 0.9, False, ""), 2).outcome == "correction"
     outbox.close()

@@ -148,12 +148,13 @@ def test_a_purged_outbox_holds_no_picture_that_it_has_deleted(tmp_path: Path) ->
     verdict = LineVerdict("00" * 16, "b", "dark", 0.4, "edge", "provisional", "unsure", 0.0, 0.0, False, edge)
     outbox = Outbox(path, TASK, OutboxConfig())
     outbox.accept_unsure("belt", verdict, picture, "normal", 10, 0)
+    outbox.sync()
     assert path.stat().st_mode & 0o777 == 0o600
     outbox._store.execute("PRAGMA secure_delete = OFF")  # Debian's SQLite is built to overwrite, others are not
     outbox._store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     outbox.expire(11)
     outbox.close()
-    assert any(picture[:40] in file.read_bytes() for file in tmp_path.iterdir()), "it lies in free pages"
+    assert any(picture[:40] in file.read_bytes() for file in tmp_path.iterdir()), "it lies in free blocks"
     done = CliRunner().invoke(app, ["--outbox", str(path)])
     assert done.exit_code == 0, done.exception
     assert not any(picture[:40] in file.read_bytes() for file in tmp_path.iterdir())
