@@ -92,6 +92,26 @@ def test_an_engine_that_fails_does_not_end_the_worker(broker: EmbeddedBroker, er
     asyncio.run(scenario())
 
 
+def test_a_request_that_expired_before_its_turn_is_never_computed(broker: EmbeddedBroker) -> None:
+    """By the broker's count while it holds it, by the worker's once it was handed over."""
+
+    async def scenario() -> None:
+        engine = RuleEngine()
+        engine.may_answer.clear()
+        asker = MqttClient(MqttConfig(broker.address, "asker"))
+        async with outsider(broker) as seen, worker(broker, engine), asker:
+            for number, expiry_s in ((1, 30), (2, 1), (3, 30)):
+                one = request(id=number.to_bytes(16, "big"), expiry_s=expiry_s)
+                await asker.publish(one.topic, one.clip, properties=one.properties())
+            await asyncio.sleep(1.6)  # the second's life
+            engine.may_answer.set()
+            await seen.until(lambda: len(seen.on(LINE.response)) == 2)
+        answered = [int(decode(message.payload, Response, "").id, 16) for message in seen.on(LINE.response)]
+        assert (answered, engine.calls) == ([1, 3], 2)
+
+    asyncio.run(scenario())
+
+
 def test_workers_share_the_load_and_say_when_they_leave(broker: EmbeddedBroker) -> None:
     async def scenario() -> None:
         first, second = RuleEngine(), RuleEngine()
