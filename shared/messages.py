@@ -18,7 +18,7 @@ SCHEMA = "1.0"  # the MQTT 5 user property `schema` of requests and responses
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Hour = Annotated[int, msgspec.Meta(ge=1, le=12)]
 CharPlace = Literal["none", "rim", "centre"]
-Decision = Literal["sure", "unsure", "audit", "policy"]
+Decision = Literal["sure", "unsure", "audit", "policy", "withdrawn"]
 Timing = Literal["emulated", "measured"]
 Source = Literal["edge", "cloud"]
 State = Literal["provisional", "final", "correction"]
@@ -109,6 +109,21 @@ class LineVerdict(msgspec.Struct, frozen=True):
     clip_sha256: str | None = None  # of the clip that the cloud was asked about
 
 
+class ShadowStats(msgspec.Struct, frozen=True):
+    """A challenger beside the champion: it sees the same frames and decides nothing. Counts are bakes."""
+
+    challenger: str  # SHA-256 of its .tflite
+    device: str  # what it runs on here: not the champion's chip
+    bakes: int  # that both have seen
+    agreed: int  # both name the same label
+    would_escalate: int  # that the challenger would have escalated, by its own thresholds
+    champion_escalated: int  # of the same bakes
+    resolved: int  # disagreements on which the cloud has spoken
+    challenger_right: int  # of these
+    champion_right: int
+    passed_by: int = 0  # not seen by the challenger, which was behind or failed
+
+
 class GatewayStats(msgspec.Struct, frozen=True):
     """The retained counters of a gateway since it started."""
 
@@ -133,6 +148,8 @@ class GatewayStats(msgspec.Struct, frozen=True):
     unpublished: int = 0  # verdicts that the broker has not acknowledged yet
     clock_jumps: int = 0  # times that the wall clock was set by more than a second
     problems: tuple[str, ...] = ()  # what is wrong now, one line each; empty when all is well
+    withdrawn: int = 0  # sure bakes that were escalated because no certificate stands
+    shadow: ShadowStats | None = None  # the challenger on trial
 
 
 class GatewayStatus(msgspec.Struct, frozen=True):

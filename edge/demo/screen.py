@@ -24,7 +24,7 @@ PICTURE_COLUMNS = 124
 REFRESH_S = 0.25
 TIMES = ("device", "cloud", "total")  # inference, worker's seconds, last frame to final verdict
 
-DECISIONS = {"sure": "sure", "policy": "unfamiliar", "audit": "audited"}
+DECISIONS = {"sure": "sure", "policy": "unfamiliar", "audit": "audited", "withdrawn": "no certificate"}
 """Words for the reason of a bake's first verdict; every other one is an escalation."""
 
 

@@ -66,6 +66,12 @@ def run(
     backlog: Annotated[
         int, typer.Option(min=1, help="Bakes waiting for the cloud before the source is held up.")
     ] = 1000,
+    when_withdrawn: Annotated[
+        str, typer.Option(help="Sure bakes once the certificate has ended: mark them as uncertified, or escalate all.")
+    ] = "mark",
+    shadow: Annotated[
+        Path | None, typer.Option(help="Folder of a challenger: it sees the same frames and decides nothing.")
+    ] = None,
     store: Annotated[
         Path | None,
         typer.Option(help="Folder that keeps escalated bakes and the cloud's words, to learn from (Parquet and JPEG)."),
@@ -83,9 +89,12 @@ def run(
     Example: crustwatch edge run --broker mqtts://mqtt.plant.example --identity pki/gateway/plant/oven-1
 
     Example: crustwatch edge run --certificate certificate.json --store bakes-store
+
+    Example: crustwatch edge run --certificate certificate.json --when-withdrawn escalate --shadow build/challenger
     """
     from edge.budget import Limits
     from edge.gateway.program import Options, serve
+    from edge.watch.guard import when_withdrawn_of
     from shared.pki.credentials import Credentials
     from shared.retention import limits
 
@@ -111,6 +120,8 @@ def run(
             backlog=backlog,
             credentials=Credentials.of(identity, ca, cert, key),
             unsigned=unsigned,
+            when_withdrawn=when_withdrawn_of(when_withdrawn),
+            shadow=shadow,
             store=store,
             store_limits=limits(store_days, store_bytes),
         )

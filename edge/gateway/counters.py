@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from edge.gateway.outbox import Outbox
 from edge.watch.guard import Guard
-from shared.messages import GatewayStats
+from shared.messages import GatewayStats, ShadowStats
 
 MAX_ALARMS = 8  # the newest
 
@@ -20,6 +20,7 @@ class Counters:
     escalated: int = 0
     audited: int = 0
     unfamiliar: int = 0
+    withdrawn: int = 0
     over_budget: int = 0
     corrections: int = 0
     timeouts: int = 0
@@ -30,7 +31,14 @@ class Counters:
     refused: int = 0  # messages that were not what they should be
     last_cloud_s: float | None = None
 
-    def stats(self, outbox: Outbox, cloud_link: bool, guard: Guard, problems: tuple[str, ...]) -> GatewayStats:
+    def stats(
+        self,
+        outbox: Outbox,
+        cloud_link: bool,
+        guard: Guard,
+        problems: tuple[str, ...],
+        shadow: ShadowStats | None = None,
+    ) -> GatewayStats:
         """The retained message of these counts."""
         return GatewayStats(
             bakes=self.bakes,
@@ -55,4 +63,6 @@ class Counters:
             unpublished=outbox.unpublished(),
             clock_jumps=self.clock_jumps,
             problems=problems,
+            withdrawn=self.withdrawn,
+            shadow=shadow,
         )

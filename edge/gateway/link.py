@@ -25,7 +25,7 @@ from shared import __version__
 from shared.clock import SteadyClock
 from shared.errors import CrustwatchError
 from shared.kept_state import KeptState
-from shared.messages import BakeVerdict, GatewayStats, GatewayStatus, LineVerdict, encode
+from shared.messages import BakeVerdict, GatewayStats, GatewayStatus, LineVerdict, ShadowStats, encode
 from shared.mqtt import BrokerAddress, MqttClient, MqttConfig, Will
 from shared.seal import Seal
 from shared.task import Priority
@@ -69,6 +69,7 @@ class Link:
         learned: Callable[[LineVerdict, BakeVerdict], None] | None = None,
         states: Sequence[KeptState] = (),
         seal: Seal | None = None,
+        shadow: Callable[[], ShadowStats] | None = None,
         answered: Answered | None = None,
     ) -> None:
         """`states` are kept in their files while the link serves; `answered` is awaited before an answer is applied.
@@ -82,6 +83,7 @@ class Link:
         self._outbox = outbox
         self._client = client
         self._guard = guard or Guard()
+        self._shadow = shadow
         self._states = states
         self._progress = asyncio.Event()  # set when the outbox may have become emptier
         self._durability = Durability(outbox.store, self.troubles)
@@ -105,7 +107,8 @@ class Link:
 
     def stats(self) -> GatewayStats:
         """The counters as they stand."""
-        return self.counters.stats(self._outbox, self._courier.cloud_link, self._guard, self.troubles.lines())
+        shadow = None if self._shadow is None else self._shadow()
+        return self.counters.stats(self._outbox, self._courier.cloud_link, self._guard, self.troubles.lines(), shadow)
 
     # What the camera brings.
 

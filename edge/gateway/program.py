@@ -25,7 +25,9 @@ from edge.gateway.sources import SourceItem, open_path
 from edge.gateway.sources.rendered import RenderedBakes
 from edge.gateway.threads import in_thread
 from edge.loop.store import Store
-from edge.watch.guard import Guard
+from edge.shadow.opening import nowhere, open_shadow
+from edge.shadow.shadow import Shadow
+from edge.watch.guard import Guard, WhenWithdrawn
 from edge.watch.opening import open_guard
 from shared.clock import SteadyClock
 from shared.errors import BadInputError
@@ -84,6 +86,8 @@ class Options:
     unsigned: bool = False
     store: Path | None = None
     store_limits: RetentionLimits = NO_LIMITS
+    shadow: Path | None = None
+    when_withdrawn: WhenWithdrawn = "mark"
 
     def line(self) -> Line:
         """As told, as the certificate says, or the first of a site. Raises BadInputError."""
@@ -121,6 +125,7 @@ def serve(options: Options) -> None:
             signer=options.signer,
             audit_share=options.audit,
             state=options.outbox.with_name(f"{options.outbox.name}.guard.json"),
+            when_withdrawn=options.when_withdrawn,
         )
         budget = None
         if options.limits.periods():
@@ -129,6 +134,16 @@ def serve(options: Options) -> None:
             budget = Budget(governor, Valuer(gate, config.task))
         mqtt = dataclasses.replace(client_config(address, config, device.kind), tls_context=security.tls_context)
         store = None if options.store is None else Store.begin(options.store, config.task)
+        shadow = None
+        if options.shadow is not None:
+            shadow = open_shadow(
+                options.shadow,
+                config.task,
+                device.hello().model_sha256,
+                task_name=options.task,
+                write=nowhere if store is None else store.add_shadow,
+                signer=options.signer,
+            )
         work = run_gateway(
             mqtt,
             config,
@@ -140,6 +155,7 @@ def serve(options: Options) -> None:
             seal=security.seal,
             store=store,
             store_limits=options.store_limits,
+            shadow=shadow,
         )
         asyncio.run(work)
 
@@ -157,6 +173,7 @@ async def run_gateway(
     seal: Seal | None = None,
     store: Store | None = None,
     store_limits: RetentionLimits = NO_LIMITS,
+    shadow: Shadow | None = None,
 ) -> None:
     """Inspect `items` until they end, or until SIGTERM or Ctrl-C. Raises what the device or the source raises."""
     loop, this = asyncio.get_running_loop(), asyncio.current_task()
@@ -175,6 +192,7 @@ async def run_gateway(
             seal=seal,
             store=store,
             store_limits=store_limits,
+            shadow=shadow,
         )
         log.info("%s inspects for %s on %s", device.name, config.line.prefix, mqtt.address)
         try:

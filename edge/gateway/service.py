@@ -23,6 +23,7 @@ from edge.gateway.outbox import Outbox
 from edge.gateway.sources import Skipped, SourceBake, SourceItem
 from edge.loop.collector import Collector
 from edge.loop.store import Store
+from edge.shadow.shadow import Shadow
 from edge.watch.guard import Guard
 from shared.clip import ClipFrame, encode_clip
 from shared.clock import SteadyClock
@@ -62,8 +63,11 @@ class Gateway:
         seal: Seal | None = None,
         store: Store | None = None,
         store_limits: Limits = NO_LIMITS,
+        shadow: Shadow | None = None,
     ) -> None:
         """What is escalated goes to the `store`, with the cloud's answers to it, under `store_limits`.
+
+        A `shadow` sees every frame, and is finished when the source has ended.
 
         Without a `seal` nothing is signed and anybody's answers count: for programs told to do so.
         """
@@ -73,6 +77,7 @@ class Gateway:
         self._skipped = skipped or (lambda item: log.warning("skipped %s: %s", item.name, item.reason))
         self._guard = guard or Guard()
         self._budget = budget
+        self._shadow = shadow
         self._link = Link(
             config,
             outbox,
@@ -84,6 +89,7 @@ class Gateway:
             learned=self._learned,
             states=[self._guard.kept] if budget is None else [self._guard.kept, budget.kept],
             seal=seal,
+            shadow=None if shadow is None else shadow.stats,
             answered=None if store is None else self._answered,
         )
         self._collector: Collector | None = None
@@ -105,6 +111,8 @@ class Gateway:
         try:
             await self._link.serve(lambda: self._take_in(source))
         finally:
+            if self._shadow is not None:
+                await self._shadow.finish()
             if self._collector is not None:
                 await self._collector.close()
         return self.stats()
@@ -114,6 +122,8 @@ class Gateway:
             await self._collector.answered(bake_id, cloud, clip_sha256, wall_us)
 
     def _learned(self, earlier: LineVerdict, cloud: BakeVerdict) -> None:
+        if self._shadow is not None:
+            self._shadow.answered(earlier.id, None if cloud.cannot_tell else cloud.doneness)
         if self._budget is not None and cloud.provenance is not None:
             self._budget.learned(cloud.provenance.seconds, self._clock.now_us())
         if not cloud.cannot_tell and cloud.doneness is not None:
@@ -126,6 +136,8 @@ class Gateway:
                 try:
                     item = await anext(source)
                 except StopAsyncIteration:
+                    if self._shadow is not None:
+                        await self._shadow.caught_up()
                     return
                 if isinstance(item, Skipped):
                     self.counters.skipped += 1
@@ -150,7 +162,9 @@ class Gateway:
         )
         self.counters.audited += ruling.decision == "audit"
         self.counters.unfamiliar += ruling.decision == "policy"
-        if ruling.decision == "sure":
+        self.counters.withdrawn += ruling.decision == "withdrawn"
+        decision: str = ruling.decision
+        if decision == "sure":
             await self._link.decide(verdict)
         else:
             clip = await asyncio.to_thread(pack, bake, captured_us, config.jpeg_quality)
@@ -162,10 +176,12 @@ class Gateway:
             if self._budget is not None and not self._budget.admits(edge, len(clip), now_us):
                 await self._link.decide(verdicts.edge_final(verdict, "budget", wall_us))
                 self.counters.over_budget += 1
-                await self._shown(key)
-                return
-            priority = "high" if edge.label in config.task.critical else config.task.escalation.priority
-            await self._link.escalate(verdict, clip, priority, taken_us + config.deadline_us)
+                decision = "budget"
+            else:
+                priority = "high" if edge.label in config.task.critical else config.task.escalation.priority
+                await self._link.escalate(verdict, clip, priority, taken_us + config.deadline_us)
+        if self._shadow is not None:
+            self._shadow.show(verdict, decision, seen)
         await self._shown(key)
 
     async def _shown(self, key: NDArray[np.uint8]) -> None:

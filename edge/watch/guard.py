@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast, get_args
 
 import msgspec
 import numpy as np
@@ -29,6 +29,15 @@ from shared.messages import Classification, Decision
 log = logging.getLogger(__name__)
 
 CertificateState = Literal["none", "valid", "expired", "withdrawn"]
+WhenWithdrawn = Literal["mark", "escalate"]
+
+
+def when_withdrawn_of(name: str) -> WhenWithdrawn:
+    """What is to happen once the certificate has ended. Raises BadInputError for another name than these two."""
+    for known in get_args(WhenWithdrawn):
+        if known == name:
+            return cast(WhenWithdrawn, known)
+    raise BadInputError(f"--when-withdrawn is mark or escalate, not {name!r}")
 
 
 class Promised(NamedTuple):
@@ -67,14 +76,19 @@ class Guard:
         promised: Promised | None = None,
         audit_share: float = 0.0,
         state: Path | None = None,
+        when_withdrawn: WhenWithdrawn = "mark",
         today: Callable[[], date] = date.today,
         rng: random.Random | None = None,
     ) -> None:
         """`audit_share` of the sure bakes is escalated; `state` is the file that keeps the audit over restarts.
 
+        `when_withdrawn`: once the certificate has ended, `mark` marks what the edge decides alone as uncertified;
+        `escalate` lets it decide nothing alone, which also gives every bake a verdict to prove the next model on.
+
         Raises BadInputError when the state file cannot be read.
         """
         self._reference, self._logit_scale, self._promised = reference, logit_scale, promised
+        self._when_withdrawn = when_withdrawn
         self._share, self._today, self._rng = audit_share, today, rng or random.Random()
         self._drift = None if reference is None else DriftWatch(reference.figures)
         kept = _read(state) if state is not None and state.exists() else _Kept({})
@@ -97,7 +111,11 @@ class Guard:
     @property
     def sure_share(self) -> float:
         """The probability with which a bake that the gate is sure of is escalated all the same, now."""
-        return self._share
+        return 1.0 if self._escalates_all else self._share
+
+    @property
+    def _escalates_all(self) -> bool:
+        return self._when_withdrawn == "escalate" and self.certificate in ("withdrawn", "expired")
 
     def rule(self, edge: Classification, frame: NDArray[np.uint8]) -> Ruling:
         """Decide on one classified frame, uint8 [S, S, 3] as the classifier saw it."""
@@ -108,6 +126,8 @@ class Guard:
                 return Ruling("policy", "the frame is unlike those that the classifier was calibrated on")
         if not edge.sure:
             return Ruling("unsure", edge.reason)
+        if self._escalates_all:
+            return Ruling("withdrawn", "sure, but no certificate stands")
         if self._share and self._rng.random() < self._share:
             return Ruling("audit", "sure, and drawn for the audit")
         return Ruling("sure", edge.reason)

@@ -8,7 +8,7 @@ from pathlib import Path
 from edge.certification.certificate import load_certificate, table_digest
 from edge.devices.device import Device
 from edge.gate.gate_file import load_gate
-from edge.watch.guard import Guard, Promised
+from edge.watch.guard import Guard, Promised, WhenWithdrawn
 from edge.watch.reference import REFERENCE, load_reference
 from shared.errors import BadInputError
 from shared.task import Task
@@ -25,6 +25,7 @@ def open_guard(
     signer: str | None = None,
     audit_share: float | None = None,
     state: Path | None = None,
+    when_withdrawn: WhenWithdrawn = "mark",
 ) -> Guard:
     """A guard for `device`, which runs the model in folder `model`.
 
@@ -48,4 +49,5 @@ def open_guard(
         promised=Promised({p.label: p.alpha for p in promised.promises}, promised.delta, promised.expires),
         audit_share=AUDIT_SHARE if audit_share is None else audit_share,
         state=state,
+        when_withdrawn=when_withdrawn,
     )

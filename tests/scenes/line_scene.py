@@ -134,7 +134,7 @@ def bakes(count: int, frames: int = 3, pause: Callable[[], Any] | None = None) -
 async def gateway(
     broker: EmbeddedBroker, device: Device, path: Path, **options: Any
 ) -> AsyncIterator[tuple[Gateway, Outbox]]:
-    watchers = {name: options.pop(name, None) for name in ("guard", "budget", "seal", "store")}
+    watchers = {name: options.pop(name, None) for name in ("guard", "budget", "seal", "store", "shadow")}
     outbox_config = options.pop("outbox", OutboxConfig(retry_s=1.0, synchronous="NORMAL"))
     config = GatewayConfig(LINE, TASK, stats_interval_s=0.01, outbox=outbox_config, **options)
     with contextlib.closing(Outbox(path / "outbox.db", TASK, outbox_config)) as outbox:
