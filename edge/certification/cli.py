@@ -23,6 +23,15 @@ def certify(
     delta: Annotated[float, typer.Option(help="The promise may fail for this share of calibration samples.")] = 0.05,
     task: Annotated[str, typer.Option(help="Name of a task, or path of its .toml file.")] = "pizza",
     model: Annotated[Path | None, typer.Option(help="Folder of the model; default: the shipped one.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Photographs: a folder with a sub-folder a label, a .csv table, or elpv; default: the task's."
+        ),
+    ] = None,
+    split_seed: Annotated[
+        int | None, typer.Option(help="Certify by this split without its training part; default: as trained.", min=0)
+    ] = None,
     bakes: Annotated[int, typer.Option(help="Rendered bakes of the sample.", min=1)] = 4000,
     seed: Annotated[int, typer.Option(help="Their seed; never one that the model was trained on.", min=0)] = 2000,
     days: Annotated[int, typer.Option(help="Days until the certificate expires.", min=1)] = 180,
@@ -35,12 +44,16 @@ def certify(
     """Find the thresholds that escalate least while the promise on critical labels is proven, and sign them.
 
     Example: crustwatch edge certify --alpha burnt=0.02,raw=0.02 --delta 0.05 --json
+
+    Example: crustwatch edge certify --task elpv --alpha defective=0.05
     """
     from edge.certification.commands import run_certification
 
     run_certification(
         model=model,
         task_name=task,
+        data=data,
+        split_seed=split_seed,
         alpha=alpha,
         delta=delta,
         seed=seed,

@@ -24,11 +24,12 @@ from edge.certification.path import threshold_path
 from edge.certification.procedure import Certified, certify, check_sample
 from edge.certification.promises import default_promises, parse_promises
 from edge.certification.show import print_certificate
-from edge.learning.commands import shipped_model
+from edge.learning.commands import data_of, shipped_model
 from edge.learning.evaluation import integer_logits
 from edge.learning.frames import FrameStore
 from edge.learning.model_folder import ModelFolder, read_model
 from edge.learning.progress import TerminalReporter
+from edge.learning.unseen import for_tuning, unseen_photographs
 from shared.cache_folder import cache_folder
 from shared.errors import BadInputError
 from shared.intervals import wilson
@@ -48,6 +49,8 @@ def run_certification(
     *,
     model: Path | None,
     task_name: str,
+    data: str | None,
+    split_seed: int | None,
     alpha: str | None,
     delta: float,
     seed: int,
@@ -59,7 +62,7 @@ def run_certification(
     processes: int,
     as_json: bool,
 ) -> None:
-    """Certify a model on rendered bakes, write the certificate and print it."""
+    """Certify a model on rendered bakes or photographs, write the certificate and print it."""
     task = load_task(task_name)
     alphas = parse_promises(alpha if alpha is not None else default_promises(task), task)
     if not 0 < delta < 1:
@@ -67,19 +70,28 @@ def run_certification(
     place = model or shipped_model(task.name)
     folder = read_model(place)
     signer = load_or_create_key(key or default_key_file())
-    with TerminalReporter() as reporter:
-        store = FrameStore(cache or cache_folder(), task, processes)
-        frames = store.load(seed, bakes, reporter.stage(f"frames of seed {seed}", bakes))
+    source = data_of(task, data)
+    if source is None:
+        with TerminalReporter() as reporter:
+            store = FrameStore(cache or cache_folder(), task, processes)
+            rendered = store.load(seed, bakes, reporter.stage(f"frames of seed {seed}", bakes))
+        frames, truth, origin = rendered.key_frames, rendered.labels, f"rendered seed {seed}"
+        tuning = int(len(truth) * TUNING_SHARE)
+    else:
+        unseen = unseen_photographs(place, source, task, split_seed)
+        photographs, tuning = for_tuning(unseen, TUNING_SHARE)
+        frames, truth, origin = photographs.frames, photographs.labels, unseen.source
     certificate = certificate_of(
         folder,
         task,
-        frames.key_frames,
-        frames.labels,
+        frames,
+        truth,
         alphas,
         delta,
-        data=f"rendered seed {seed}",
+        data=origin,
         today=datetime.now(UTC).date(),
         days=days,
+        tuning=tuning,
     )
     signed = sign(certificate, signer)
     path = out or Path("certificate.json")
@@ -98,10 +110,14 @@ def certificate_of(
     data: str,
     today: date,
     days: int,
+    tuning: int | None = None,
 ) -> Certificate:
-    """Learn the path on the first quarter of frames uint8 [N, S, S, 3] with labels int64 [N], test on the rest."""
+    """Learn the path on the first `tuning` of frames uint8 [N, S, S, 3] with labels int64 [N], test on the rest.
+
+    Default: a quarter. Raises BadInputError when the rest cannot prove the promise.
+    """
     logits, table = integer_logits(folder.graph, frames), folder.gate.table()
-    tuning = int(len(truth) * TUNING_SHARE)
+    tuning = int(len(truth) * TUNING_SHARE) if tuning is None else tuning
     check_sample(truth[tuning:], alphas, delta, task.labels)
     path = threshold_path(table, logits[:tuning], truth[:tuning], alphas)
     found = certify(table, path, logits[tuning:], truth[tuning:], alphas, delta)

@@ -14,6 +14,15 @@ app = typer.Typer(add_completion=False)
 def compare(
     task: Annotated[str, typer.Option(help="Name of a task, or path of its .toml file.")] = "pizza",
     model: Annotated[Path | None, typer.Option(help="Folder of the model; default: the shipped one.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Photographs: a folder with a sub-folder a label, a .csv table, or elpv; default: the task's."
+        ),
+    ] = None,
+    split_seed: Annotated[
+        int | None, typer.Option(help="Leave the training part of this split out; default: as trained.", min=0)
+    ] = None,
     bakes: Annotated[int, typer.Option(help="Rendered bakes of each part.", min=200)] = 4000,
     cache: Annotated[Path | None, typer.Option(help="Where rendered frames are kept.")] = None,
     processes: Annotated[int, typer.Option(help="Processes that render frames.", min=1)] = 1,
@@ -22,7 +31,9 @@ def compare(
     """Our gate against fixed thresholds, cross-entropy, IBT, margin, entropy and chance, on the same logits.
 
     Example: crustwatch edge compare --bakes 4000
+
+    Example: crustwatch edge compare --task elpv
     """
     from edge.comparison.commands import run_comparison
 
-    run_comparison(model, task, bakes, cache, processes, json)
+    run_comparison(model, task, data, split_seed, bakes, cache, processes, json)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from edge.comparison.compare import compare, text_of
-from edge.learning.commands import shipped_model
+from edge.comparison.splits import compare_splits
+from edge.learning.commands import data_of, shipped_model
 from edge.learning.evaluation import integer_logits
 from edge.learning.frames import FrameStore
 from edge.learning.model_folder import read_model
 from edge.learning.progress import TerminalReporter
+from edge.learning.unseen import unseen_photographs
 from shared.cache_folder import cache_folder
 from shared.task import load_task
 
@@ -18,11 +21,29 @@ TUNING_SEED, TEST_SEED = 2000, 3000
 
 
 def run_comparison(
-    model: Path | None, task_name: str, bakes: int, cache: Path | None, processes: int, as_json: bool
+    model: Path | None,
+    task_name: str,
+    data: str | None,
+    split_seed: int | None,
+    bakes: int,
+    cache: Path | None,
+    processes: int,
+    as_json: bool,
 ) -> None:
-    """Compare on rendered bakes: the path is learnt on seed 2000, every rule is read off on seed 3000."""
+    """Compare on rendered bakes, or on photographs that the model has not learnt from.
+
+    Of rendered bakes the path is learnt on seed 2000 and every rule is read off on seed 3000; photographs are split
+    by group many times.
+    """
     task = load_task(task_name)
-    folder = read_model(model or shipped_model(task.name))
+    place = model or shipped_model(task.name)
+    folder = read_model(place)
+    source = data_of(task, data)
+    if source is not None:
+        photographs = unseen_photographs(place, source, task, split_seed).all()
+        logits = integer_logits(folder.graph, photographs.frames)
+        _print(compare_splits(folder.gate, task, logits, photographs.labels, photographs.groups), as_json)
+        return
     with TerminalReporter() as reporter:
         store = FrameStore(cache or cache_folder(), task, processes)
         parts = [
@@ -30,5 +51,8 @@ def run_comparison(
             for seed in (TUNING_SEED, TEST_SEED)
         ]
     tuning, test = ((integer_logits(folder.graph, part.key_frames), part.labels) for part in parts)
-    report = compare(folder.gate, task, tuning, test)
+    _print(compare(folder.gate, task, tuning, test), as_json)
+
+
+def _print(report: dict[str, Any], as_json: bool) -> None:
     print(json.dumps(report) if as_json else text_of(report))  # noqa: T201

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,62 +39,94 @@ def compare(
 ) -> dict[str, Any]:
     """Logits int8 [N, labels] and truth int64 [N] of two disjoint parts; ours learns its path on the tuning part."""
     logits, truth = test
-    predicted = logits.argmax(axis=1)  # [N]
+    rng = np.random.default_rng(0)
+    samples = [rng.integers(0, len(truth), len(truth)) for _ in range(RESAMPLES)]
+    exact, *drawn = _curves(gate, task, tuning, test, [np.arange(len(truth)), *samples])
+    return {
+        "task": task.name,
+        "n": len(truth),
+        "critical": int(np.isin(truth, [task.index(name) for name in task.critical]).sum()),
+        "edge_accuracy": round(float((logits.argmax(axis=1) == truth).mean()), 4),
+        "rules": rows_of(drawn, exact, ESCALATIONS, RISKS),
+        "fewer_escalations_than_best": fewer_escalations(drawn, exact, RISKS),
+    }
+
+
+def rule_curves(
+    gate: GateFile,
+    task: Task,
+    tuning: tuple[NDArray[np.int8], NDArray[np.int64]],
+    test: tuple[NDArray[np.int8], NDArray[np.int64]],
+) -> dict[str, Curve]:
+    """The curve of each rule on the test part; ours learns its path on the tuning part."""
+    return _curves(gate, task, tuning, test, [np.arange(len(test[1]))])[0]
+
+
+def _curves(
+    gate: GateFile,
+    task: Task,
+    tuning: tuple[NDArray[np.int8], NDArray[np.int64]],
+    test: tuple[NDArray[np.int8], NDArray[np.int64]],
+    samples: list[NDArray[np.int64]],
+) -> list[dict[str, Curve]]:
+    """The curve of each rule on each sample (positions) of the test part."""
+    logits, truth = test
     critical = np.isin(truth, [task.index(name) for name in task.critical])  # [N]
-    wrong = predicted != truth  # [N]
+    wrong = logits.argmax(axis=1) != truth  # [N]
     alphas = {task.index(name): 0.01 for name in task.critical}
     path = threshold_path(gate.table(), *tuning, alphas)[::-1]  # from the most that passes
     probabilities = softmax(logits, gate.logit_scale, gate.temperature)  # [N, labels]
     passed = {OURS: passes(gate.table(), path, logits)}
     passed |= {name: passed_by_score(rule(probabilities)) for name, rule in RULES.items()}
-    whole = np.arange(len(truth))
-    rng = np.random.default_rng(0)
-    samples = [rng.integers(0, len(truth), len(truth)) for _ in range(RESAMPLES)]
 
     def curves(items: NDArray[np.int64]) -> dict[str, Curve]:
         outcomes = Outcomes(wrong[items], (wrong & critical)[items], critical[items])
         return {name: curve_of(rows[:, items], outcomes) for name, rows in passed.items()}
 
-    exact, drawn = curves(whole), [curves(items) for items in samples]
-    rules: dict[str, Any] = {}
-    for name in passed:
-        rules[name] = {
-            "miss_at_escalation": _rows(miss_at_escalation, ESCALATIONS, name, exact, drawn),
-            "error_at_escalation": _rows(error_at_escalation, ESCALATIONS, name, exact, drawn),
-            "escalation_at_miss": _rows(escalation_at_miss, RISKS, name, exact, drawn),
-        }
-    return {
-        "task": task.name,
-        "n": len(truth),
-        "critical": int(critical.sum()),
-        "edge_accuracy": round(float(1 - wrong.mean()), 4),
-        "rules": rules,
-        "fewer_escalations_than_best": {f"{risk:g}": _fewer(risk, exact, drawn) for risk in RISKS},
-    }
+    return [curves(items) for items in samples]
 
 
-def _rows(
-    read: Callable[[Curve, float], float],
-    at: tuple[float, ...],
-    name: str,
-    exact: dict[str, Curve],
+def rows_of(
     drawn: list[dict[str, Curve]],
-) -> dict[str, list[float]]:
-    """Value and 95 % bootstrap interval at each point."""
+    exact: dict[str, Curve] | None,
+    escalations: tuple[float, ...],
+    risks: tuple[float, ...],
+) -> dict[str, Any]:
+    """What each rule reaches, by rule and kind: the value of `exact`, or the mean without it, and 95 % of `drawn`."""
+
+    def row(read: Callable[[Curve, float], float], at: tuple[float, ...], name: str) -> dict[str, list[float]]:
+        return {
+            f"{point:g}": _read(partial(lambda value, curves: read(curves[name], value), point), drawn, exact)
+            for point in at
+        }
+
     return {
-        f"{point:g}": _interval(read(exact[name], point), [read(curves[name], point) for curves in drawn])
-        for point in at
+        name: {
+            "miss_at_escalation": row(miss_at_escalation, escalations, name),
+            "error_at_escalation": row(error_at_escalation, escalations, name),
+            "escalation_at_miss": row(escalation_at_miss, risks, name),
+        }
+        for name in drawn[0]
     }
 
 
-def _fewer(risk: float, exact: dict[str, Curve], drawn: list[dict[str, Curve]]) -> list[float]:
+def fewer_escalations(
+    drawn: list[dict[str, Curve]], exact: dict[str, Curve] | None, risks: tuple[float, ...]
+) -> dict[str, list[float]]:
     """How many times fewer escalations ours needs than the best usual rule at the same miss rate."""
 
-    def ratio(curves: dict[str, Curve]) -> float:
+    def ratio(risk: float, curves: dict[str, Curve]) -> float:
         best = min(escalation_at_miss(curve, risk) for name, curve in curves.items() if name != OURS)
         return best / max(1e-9, escalation_at_miss(curves[OURS], risk))
 
-    return _interval(ratio(exact), [ratio(curves) for curves in drawn])
+    return {f"{risk:g}": _read(partial(ratio, risk), drawn, exact) for risk in risks}
+
+
+def _read(
+    value: Callable[[dict[str, Curve]], float], drawn: list[dict[str, Curve]], exact: dict[str, Curve] | None
+) -> list[float]:
+    samples = [value(curves) for curves in drawn]
+    return _interval(float(np.mean(samples)) if exact is None else value(exact), samples)
 
 
 def _interval(value: float, samples: list[float]) -> list[float]:
@@ -103,14 +136,20 @@ def _interval(value: float, samples: list[float]) -> list[float]:
 
 def text_of(report: dict[str, Any]) -> str:
     """The table that people read."""
+    first = next(iter(report["rules"].values()))
+    escalations, risks = first["miss_at_escalation"], first["escalation_at_miss"]
+    over = f", mean of {report['splits']} splits of {report['groups']} groups" if "splits" in report else ""
     lines = [
         f"task {report['task']}: {report['n']} items, {report['critical']} critical, "
-        f"edge accuracy {report['edge_accuracy']}",
+        f"edge accuracy {report['edge_accuracy']}{over}",
         "critical items passed as something else, where at most this share is escalated:",
-        _head(ESCALATIONS),
+        _head(escalations),
         *(_line(name, rule["miss_at_escalation"]) for name, rule in report["rules"].items()),
+        "items passed with a wrong label, where at most this share is escalated:",
+        _head(escalations),
+        *(_line(name, rule["error_at_escalation"]) for name, rule in report["rules"].items()),
         "share escalated, where at most this share of the critical items passes as something else:",
-        _head(RISKS),
+        _head(risks),
         *(_line(name, rule["escalation_at_miss"]) for name, rule in report["rules"].items()),
         "times fewer escalations than the best usual rule [95 %]: "
         + ", ".join(
@@ -121,8 +160,8 @@ def text_of(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _head(points: tuple[float, ...]) -> str:
-    return f"{'':18}" + "".join(f"{point:>24g}" for point in points)
+def _head(points: Iterable[str]) -> str:
+    return f"{'':18}" + "".join(f"{point:>27}" for point in points)
 
 
 def _line(name: str, row: dict[str, list[float]]) -> str:

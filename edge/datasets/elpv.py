@@ -2,21 +2,25 @@
 
 The package is licensed CC BY-NC-SA 4.0, so nothing of it is shipped here. Its labels are probabilities of a defect
 (0, 1/3, 2/3, 1); over one half is `defective`, as in the data set's own paper (Deitsch et al. 2019). It does not say
-which module a cell comes from. Its files run module by module, so stretches of 60 neighbouring cells of one type stand
-for modules: cells of one module share a look, and a split must not tear them apart.
+which module a cell comes from, and cells of one module share a look and often a fate: a split must not tear them apart.
+The files run module by module: the lengths of the stretches of one type (mono, poly) are nearly all multiples of 60. So
+60 neighbouring cells of one stretch are taken for a module, with a rest of up to 12 added to the last (a module of 72).
+That gives 18 mono and 26 poly modules, the numbers in the paper. Two stretches (714, 530 cells) hold modules of other
+sizes as well; inside them borders may be off by some cells.
 """
 
 from __future__ import annotations
 
-import csv
 from importlib import resources
+from itertools import groupby
 from pathlib import Path
 
 from edge.datasets.labelled import Entry
 from shared.errors import MissingPartError
 from shared.task import Task
 
-GROUP_CELLS = 60
+MODULE_CELLS = 60
+REST_CELLS = 12  # more cells at the end of a stretch than this are a module of their own
 DEFECTIVE_FROM = 0.5
 
 
@@ -26,12 +30,23 @@ def elpv_entries(task: Task) -> list[Entry]:
         data = Path(str(resources.files("elpv_dataset") / "data"))
     except ModuleNotFoundError:
         raise MissingPartError("task elpv needs its photographs: pip install elpv-dataset==1.0.0.post1") from None
-    entries: list[Entry] = []
-    run, inside, before = 0, 0, ""
-    with (data / "labels.csv").open(encoding="ascii", newline="") as file:
-        for name, probability, kind in csv.reader(" ".join(line.split()).replace(" ", ",") + "\n" for line in file):
-            run, inside = (run, inside + 1) if kind == before else (run + 1, 0)
-            before = kind
-            label = "defective" if float(probability) > DEFECTIVE_FROM else "functional"
-            entries.append(Entry(data / name, task.index(label), f"{run}/{inside // GROUP_CELLS}", Path(name).name))
+    with (data / "labels.csv").open(encoding="ascii") as file:
+        rows = [(name, float(grade), kind) for name, grade, kind in (line.split() for line in file)]
+    groups = modules_of([kind for _, _, kind in rows])
+    entries = []
+    for (name, grade, _), group in zip(rows, groups, strict=True):
+        label = "defective" if grade > DEFECTIVE_FROM else "functional"
+        entries.append(Entry(data / name, task.index(label), str(group), Path(name).name, (1 - grade, grade)))
     return entries
+
+
+def modules_of(kinds: list[str]) -> list[int]:
+    """The number of each cell's module, from the types of the cells in the package's order."""
+    numbers: list[int] = []
+    for _, stretch in groupby(kinds):
+        cells = len(list(stretch))
+        first = numbers[-1] + 1 if numbers else 0
+        rest = cells % MODULE_CELLS
+        modules = max(1, cells // MODULE_CELLS + (rest > REST_CELLS))
+        numbers += [first + min(cell // MODULE_CELLS, modules - 1) for cell in range(cells)]
+    return numbers

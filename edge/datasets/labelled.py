@@ -27,14 +27,23 @@ class LabelledFrames:
     groups: NDArray[np.int64]  # [N]
     names: tuple[str, ...]  # [N]
     skipped: tuple[str, ...] = ()  # files that could not be read, with the reason
+    paths: tuple[Path, ...] = ()  # [N]
+    shares: NDArray[np.float32] | None = None  # [N, labels]: how much labellers were for each label
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def select(self, items: NDArray[np.int64]) -> LabelledFrames:
         """The chosen items, in that order."""
-        names = tuple(self.names[i] for i in items)
-        return LabelledFrames(self.source, self.frames[items], self.labels[items], self.groups[items], names)
+        return LabelledFrames(
+            self.source,
+            self.frames[items],
+            self.labels[items],
+            self.groups[items],
+            tuple(self.names[i] for i in items),
+            paths=tuple(self.paths[i] for i in items) if self.paths else (),
+            shares=None if self.shares is None else self.shares[items],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,7 @@ class Entry:
     label: int
     group: str
     name: str
+    shares: tuple[float, ...] | None = None  # how much labellers were for each label, where that is known
 
 
 def read_entries(entries: Iterable[Entry], task: Task, source: str) -> LabelledFrames:
@@ -67,4 +77,13 @@ def read_entries(entries: Iterable[Entry], task: Task, source: str) -> LabelledF
         np.array([numbers[entry.group] for entry in kept], np.int64),
         tuple(entry.name for entry in kept),
         tuple(skipped),
+        tuple(entry.path for entry in kept),
+        np.array([_shares(entry, task) for entry in kept], np.float32),
     )
+
+
+def _shares(entry: Entry, task: Task) -> tuple[float, ...]:
+    """What the labellers said, or the label alone."""
+    if entry.shares is not None:
+        return entry.shares
+    return tuple(float(label == entry.label) for label in range(len(task.labels)))

@@ -26,26 +26,34 @@ class Split(NamedTuple):
 def split_by_group(data: LabelledFrames, seed: int) -> Split:
     """A random split of whole groups: about 60 % train, 15 % held out, 25 % test.
 
-    The first of SHUFFLES orders in which every label is in each part. Frames that are the same to the pixel are put
-    into one group before. Raises BadInputError when there are too few groups for that, or only one label.
+    Of SHUFFLES random orders the one whose parts resemble each other most in their shares of the labels: groups differ,
+    and a part without most of the burnt ones would neither teach nor prove anything. Nothing but labels is looked at.
+    Frames that are the same to the pixel are put into one group before. Raises BadInputError when there are too few
+    groups to have every label in each part, or only one label.
     """
-    present = set(data.labels.tolist())
+    present = np.unique(data.labels)
     if len(present) < 2:
         raise BadInputError(f"{data.source}: all items have one label: there is nothing to learn or to certify")
     groups = _joined_by_copies(data)
-    names = np.unique(groups)
-    if len(names) >= 3:
-        rng = np.random.default_rng(seed)
-        tests, held = (max(1, round(len(names) * share)) for share in (TEST_SHARE, HELD_OUT_SHARE))
-        for _ in range(SHUFFLES):
-            order = rng.permutation(names)
-            chosen = (order[tests + held :], order[tests : tests + held], order[:tests])
-            parts = [np.flatnonzero(np.isin(groups, part)) for part in chosen]
-            if all(set(data.labels[part].tolist()) == present for part in parts):
-                return Split(*(data.select(part) for part in parts))
-    raise BadInputError(
-        f"{data.source}: {len(names)} groups do not give every label to train, held out and test: more are needed"
-    )
+    names, numbers = np.unique(groups, return_inverse=True)
+    held = np.zeros((len(names), len(present)), np.int64)  # [G, labels]: items
+    np.add.at(held, (numbers, np.searchsorted(present, data.labels)), 1)
+    whole = held.sum(axis=0) / held.sum()  # [labels]
+    rng = np.random.default_rng(seed)
+    tests, kept_back = (max(1, round(len(names) * share)) for share in (TEST_SHARE, HELD_OUT_SHARE))
+    best, best_gap = None, np.inf
+    for _ in range(SHUFFLES if len(names) >= 3 else 0):
+        order = rng.permutation(len(names))
+        parts = (order[tests + kept_back :], order[tests : tests + kept_back], order[:tests])
+        items = np.stack([held[part].sum(axis=0) for part in parts])  # [3, labels]
+        gap = float(np.abs(items / items.sum(axis=1, keepdims=True) - whole).max())
+        if (items > 0).all() and gap < best_gap:
+            best, best_gap = parts, gap
+    if best is None:
+        raise BadInputError(
+            f"{data.source}: {len(names)} groups do not give every label to train, held out and test: more are needed"
+        )
+    return Split(*(data.select(np.flatnonzero(np.isin(numbers, part))) for part in best))
 
 
 def duplicates(data: LabelledFrames) -> list[NDArray[np.int64]]:

@@ -38,6 +38,9 @@ def train(
     checks: Annotated[
         int | None, typer.Option(help="Rendered bakes for the gate, and for the test; default: 1,000 each.", min=10)
     ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Learn photographs from efficientnet-lite0 too, or none; default: the task's.")
+    ] = None,
     fine_tune_epochs: Annotated[
         int | None, typer.Option(help="Epochs on the int8 grids (quantisation-aware); default: the task's.", min=0)
     ] = None,
@@ -73,6 +76,7 @@ def train(
         "shape": shape,
         "size_px": size,
         "split_seed": split_seed,
+        "teacher": teacher,
         "fine_tune_epochs": fine_tune_epochs,
         "multiplier_bits": multiplier_bits,
         "weight_bound": weight_bound,

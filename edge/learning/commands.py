@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from edge.datasets import open_dataset
+from edge.datasets import open_dataset, split_by_group
 from edge.learning.evaluation import evaluate
 from edge.learning.frames import FrameStore
-from edge.learning.model_folder import read_model, sizes, trained_split_seed
+from edge.learning.model_folder import read_model, sizes
 from edge.learning.parts import Parts, frame_set, photograph_parts, rendered_parts
 from edge.learning.progress import TerminalReporter
 from edge.learning.settings import Settings
+from edge.learning.unseen import unseen_photographs
 from shared.cache_folder import cache_folder
 from shared.errors import BadInputError, MissingPartError
 from shared.task import Task, load_task
@@ -23,7 +25,10 @@ def shipped_model(task: str) -> Path:
     """Folder of the model that ships with crustwatch. Raises BadInputError for a task without one."""
     folder = Path(str(resources.files("edge") / "models" / task))
     if not folder.is_dir():
-        raise BadInputError(f"no model ships for task {task!r}: name a folder with --model")
+        raise BadInputError(
+            f"no model ships for task {task!r}: make one with `crustwatch edge train --task {task} --out build/{task}`,"
+            f" then name it with --model build/{task}"
+        )
     return folder
 
 
@@ -66,8 +71,19 @@ def parts_for(
     """The three parts of a run, rendered or from photographs."""
     source = data_of(task, data)
     if source is None:
+        if settings.teacher != "none":
+            raise BadInputError(f"--teacher {settings.teacher} teaches photographs, and these are rendered")
         return rendered_parts(FrameStore(cache or cache_folder(), task, processes), settings, reporter.stage)
-    return photograph_parts(open_dataset(source, task), settings.split_seed)
+    photographs = open_dataset(source, task)
+    parts = photograph_parts(photographs, settings.split_seed)
+    if settings.teacher == "none":
+        return parts
+    from edge.learning.teacher import lessons_of
+
+    taught = split_by_group(photographs, settings.split_seed).train
+    stage = reporter.stage(f"asking {settings.teacher}", len(taught))
+    lessons = lessons_of(settings.teacher, taught, cache or cache_folder(), stage)
+    return parts._replace(train=replace(parts.train, lessons=lessons))
 
 
 def data_of(task: Task, data: str | None) -> str | None:
@@ -93,8 +109,8 @@ def run_evaluation(
 ) -> None:
     """Evaluate a model folder and print the report.
 
-    Of the task's own photographs only the part that the model was not trained on counts; of others, with a split seed
-    their test part, without one all of them.
+    Of the photographs that the model was trained on only the test part counts; of others, with a split seed their test
+    part, without one all of them.
     """
     task = load_task(task_name)
     place = model or shipped_model(task.name)
@@ -108,10 +124,8 @@ def run_evaluation(
             store = FrameStore(cache or cache_folder(), task, processes)
             frames = store.load(seed, bakes, reporter.stage(f"frames of seed {seed}", bakes))
     else:
-        photographs = open_dataset(source, task)
-        if split_seed is None and data is None:
-            split_seed = trained_split_seed(place)
-        frames = frame_set(photographs, 0) if split_seed is None else photograph_parts(photographs, split_seed).test
+        unseen = unseen_photographs(place, source, task, split_seed)
+        frames = frame_set(unseen.test, unseen.split_seed or 0)
     report = evaluate(folder.graph, folder.gate, frames, task, all_frames=all_frames and frames.frames.shape[1] > 1)
     _print({**headline(report), **sizes(folder.graph, folder.tflite), "evaluation": report}, as_json)
 

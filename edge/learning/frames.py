@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.learning.lessons import Lessons
 from shared.atomic_file import replacing
 from shared.bakery import FRAME_COUNT, Bake, iter_bakes
 from shared.bakery.fingerprint import renderer_fingerprint
@@ -32,6 +33,8 @@ class FrameSet:
     frames: NDArray[np.uint8]  # [N, F, S, S, 3]
     labels: NDArray[np.int64]  # [N]
     source: str = "rendered"
+    shares: NDArray[np.float32] | None = None  # [N, labels]: how much labellers were for each label
+    lessons: Lessons | None = None  # of a teacher, for items of one frame
 
     @property
     def key_frames(self) -> NDArray[np.uint8]:

@@ -10,9 +10,9 @@ from typing import Any
 
 from edge.gate.gate_file import GateFile, load_gate, save_gate
 from firmware_sim.compiler.arena import plan
+from firmware_sim.compiler.channels import simplified
 from firmware_sim.compiler.graph import Graph
 from firmware_sim.compiler.tflite_reader import read_graph_file
-from shared.errors import BadInputError
 
 MODEL, ONNX, GATE, CARD = "model.tflite", "model.onnx", "gate.json", "card.json"
 
@@ -45,20 +45,12 @@ def write_gate_and_card(folder: Path, gate: GateFile, card: dict[str, Any]) -> N
     (folder / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
 
 
-def trained_split_seed(folder: Path) -> int:
-    """The split of the photographs that the model was trained on, from its card. Raises BadInputError."""
-    try:
-        return int(json.loads((folder / CARD).read_bytes())["settings"]["split_seed"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise BadInputError(f"{folder / CARD}: does not say which split the model was trained on") from None
-
-
 def sizes(graph: Graph, tflite: bytes) -> dict[str, Any]:
-    """What the model costs on the chip, for its card."""
+    """What the model costs on the chip, for its card; the arena is that of the graph as the firmware simplifies it."""
     return {
         "model_bytes": len(tflite),
         "parameter_bytes": graph.parameter_bytes(),
-        "arena_bytes": plan(graph).bytes,
+        "arena_bytes": plan(simplified(graph)).bytes,
         "macs": graph.macs(),
         "sha256": hashlib.sha256(tflite).hexdigest(),
     }

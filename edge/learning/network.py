@@ -93,8 +93,12 @@ class EdgeNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Frames float32 [N, 3, H, W] in 0..1 to logits float32 [N, labels]."""
+        logits: Tensor = self.head(self.pooled(x))[:, :, 0, 0]  # [N, labels]
+        return logits
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """What the head reads: frames float32 [N, 3, H, W] to [N, c, 1, 1]."""
         for unit in self.units:
             x = unit(x)  # [N, c, h, w]
-        pooled = self.dropout(x.mean(dim=(2, 3), keepdim=True))  # [N, c, 1, 1]
-        logits: Tensor = self.head(pooled)[:, :, 0, 0]  # [N, labels]
-        return logits
+        result: Tensor = self.dropout(x.mean(dim=(2, 3), keepdim=True))
+        return result

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from edge.gate.fitting import fit_gate
 from edge.learning.calibration import calibrate
@@ -25,6 +26,7 @@ from edge.learning.parts import Parts
 from edge.learning.pruning import ramped
 from edge.learning.rounded import RoundedNetwork, to_integers
 from edge.learning.settings import Settings
+from edge.learning.student import Loss, Student, label_loss, targets_of, taught_loss
 from edge.learning.tflite_writer import write_tflite
 from edge.learning.training import Schedule, fit, to_tensor
 from edge.watch.familiar import SMALLEST_SAMPLE
@@ -118,6 +120,7 @@ def _identity(settings: Settings, task: Task, *, fine: bool) -> dict[str, Any]:
 
 def _run(
     network: torch.nn.Module,
+    loss_of: Loss,
     schedule: Schedule,
     train: FrameSet,
     held_out: FrameSet,
@@ -129,12 +132,12 @@ def _run(
     before_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> None:
     """One phase on all frames of the training part."""
-    frames_a_bake, size = train.frames.shape[1:3]
+    size = train.frames.shape[2]
     frames = train.frames.reshape(-1, size, size, 3)  # [N * F, S, S, 3]
     fit(
         network,
         frames,
-        np.repeat(train.labels, frames_a_bake),  # [N * F]
+        loss_of,
         (held_out.key_frames, held_out.labels),
         schedule,
         folder=folder,
@@ -144,6 +147,11 @@ def _run(
         after_epoch=reporter.epoch,
         before_epoch=before_epoch,
     )
+
+
+def _targets(train: FrameSet, task: Task) -> NDArray[np.float32]:
+    """What labellers said of each frame, float32 [N * F, labels]."""
+    return np.repeat(targets_of(train.labels, train.shares, len(task.labels)), train.frames.shape[1], axis=0)
 
 
 def train_float(
@@ -156,21 +164,29 @@ def train_float(
     resume: bool,
     reporter: Reporter,
 ) -> FoldedNetwork:
-    """The float phase, its checkpoints in `folder`; batch norms folded."""
+    """The float phase, its checkpoints in `folder`, guided by a teacher's lessons if there are; batch norms folded."""
     schedule = Schedule(
         phase="float",
         epochs=settings.epochs,
         batch=settings.batch,
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
-        label_smoothing=settings.label_smoothing,
         warm_up=min(0.2, 1 / settings.epochs),
         seed=settings.seed,
     )
     torch.manual_seed(settings.seed)
     network = EdgeNetwork(_topology(settings, task))
+    targets, lessons = _targets(train, task), train.lessons
+    trained: torch.nn.Module = network
+    if lessons is None:
+        loss_of = label_loss(targets, settings.label_smoothing)
+    else:
+        trained = Student(network, lessons.features.shape[1])
+        loss_of = taught_loss(
+            targets, lessons, settings.label_smoothing, settings.teacher_share, settings.feature_weight
+        )
     identity = _identity(settings, task, fine=False)
-    _run(network, schedule, train, held_out, reporter, folder=folder, resume=resume, identity=identity)
+    _run(trained, loss_of, schedule, train, held_out, reporter, folder=folder, resume=resume, identity=identity)
     network.eval()
     return fold(network)
 
@@ -199,12 +215,12 @@ def fine_tune(
             batch=settings.batch,
             learning_rate=settings.fine_tune_learning_rate,
             weight_decay=0.0,
-            label_smoothing=settings.label_smoothing,
             warm_up=min(0.2, 1 / settings.epochs),
             seed=settings.seed + 1,
         )
         _run(
             network,
+            label_loss(_targets(train, task), settings.label_smoothing),
             schedule,
             train,
             held_out,

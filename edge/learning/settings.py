@@ -28,6 +28,9 @@ class Settings:
     learning_rate: float = 4e-3  # peak of AdamW, one warm-up epoch, then cosine to zero
     weight_decay: float = 0.02
     label_smoothing: float = 0.05
+    teacher: str = "none"  # of teacher.TEACHERS: photographs only
+    teacher_share: float = 0.5  # of the teacher's opinion in the targets; the rest is the labellers'
+    feature_weight: float = 0.3  # of the squared error of told features in the loss
     fine_tune_epochs: int = 0  # on the int8 grids (quantisation-aware); it gained nothing here: decision 0063
     fine_tune_learning_rate: float = 2e-4
     multiplier_bits: int = 0  # these three: levers.py
@@ -62,7 +65,15 @@ FINE_ONLY = (
 )
 
 RECIPES = {
-    "elpv": Settings(shape="large", epochs=60, batch=64, calibration_bakes=400, target_selective_error=0.1),
+    "elpv": Settings(
+        shape="large",
+        epochs=60,
+        batch=64,
+        label_smoothing=0.0,  # the grades of the cells are soft already
+        teacher="efficientnet-lite0",
+        calibration_bakes=400,
+        target_selective_error=0.1,
+    ),
 }
 """Tasks whose models need other settings than the default ones."""
 

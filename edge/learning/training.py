@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from edge.learning.augmentation import augment
 from edge.learning.epoch import EpochReport
+from edge.learning.student import Loss
 from shared.atomic_file import replacing
 from shared.errors import BadInputError
 
@@ -31,7 +31,6 @@ class Schedule:
     batch: int
     learning_rate: float
     weight_decay: float
-    label_smoothing: float
     warm_up: float  # share of all steps
     seed: int
 
@@ -55,7 +54,7 @@ def float_logits(network: nn.Module, frames: NDArray[np.uint8]) -> NDArray[np.fl
 def fit(
     network: nn.Module,
     frames: NDArray[np.uint8],
-    labels: NDArray[np.int64],
+    loss_of: Loss,
     held_out: tuple[NDArray[np.uint8], NDArray[np.int64]],
     schedule: Schedule,
     *,
@@ -66,7 +65,7 @@ def fit(
     after_epoch: Callable[[EpochReport], None],
     before_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> None:
-    """Train `network` in place on frames uint8 [N, S, S, 3] with label indices int64 [N].
+    """Train `network` in place on frames uint8 [N, S, S, 3], their targets in `loss_of`.
 
     After every epoch `folder/<phase>.pt` holds all that the next one needs; with `resume` the run goes on from there.
     Randomness is drawn anew from (seed, epoch), so an interrupted run gives the same weights. `before_epoch` is called
@@ -78,7 +77,7 @@ def fit(
     path = folder / f"{schedule.phase}.pt"
     first = _restore(path, network, optimiser, identity) if resume and path.exists() else 0
     steps_an_epoch = math.ceil(len(frames) / schedule.batch)
-    pixels, targets = torch.from_numpy(frames), torch.from_numpy(labels)
+    pixels = torch.from_numpy(frames)
     after_batch(first * steps_an_epoch)
     for epoch in range(first, schedule.epochs):
         generator = torch.Generator().manual_seed(schedule.seed * 10_007 + epoch)
@@ -94,7 +93,7 @@ def fit(
                 group["lr"] = rate
             x = augment(to_tensor(pixels[picks]), generator)  # [B, 3, S, S]
             x = x.contiguous(memory_format=torch.channels_last)  # a third less time a step on one core
-            loss = F.cross_entropy(network(x), targets[picks], label_smoothing=schedule.label_smoothing)
+            loss = loss_of(network, x, picks)
             optimiser.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(network.parameters(), 2.0)
