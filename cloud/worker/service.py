@@ -1,6 +1,8 @@
 """The worker's program: subscribe, answer one request after another, acknowledge each after the work.
 
-The next request is begun while the broker has not acknowledged the last answer yet: `_finish` waits for that.
+Three stages, each a task, each taking requests in the order in which they came: `_admit` believes a request or drops
+it, `_compute` answers it, `_finish` acknowledges it once the broker has the answer. While the engine looks at one
+request, one more is admitted; the rest waits in the broker.
 """
 
 from __future__ import annotations
@@ -60,12 +62,21 @@ def client_config(address: BrokerAddress, config: WorkerConfig) -> MqttConfig:
     )
 
 
+class _Admitted(NamedTuple):
+    """A request that its gateway has sealed, or one to be acknowledged without an answer: `sender` is None."""
+
+    request: Incoming
+    sender: Sender | None = None
+    sha256: str = ""  # of its clip
+    stale: bool = False
+
+
 class _Answered(NamedTuple):
     """A request whose answer is on its way; both None when there is none."""
 
     request: Incoming
-    confirmed: Coroutine[None, None, bool] | None  # ends when the broker has acknowledged the answer
-    decision: Decision | None  # for the archive
+    confirmed: Coroutine[None, None, bool] | None = None  # ends when the broker has acknowledged the answer
+    decision: Decision | None = None  # for the archive
 
 
 class Worker:
@@ -90,7 +101,7 @@ class Worker:
         self._seal = seal
         self._replays = ReplayGuard()
         self._archive = archive
-        self._in_hand = False  # a request is being worked on
+        self._admitted: asyncio.Queue[_Admitted] = asyncio.Queue(1)
         self._unfinished: asyncio.Queue[_Answered] = asyncio.Queue(RECEIVE_MAXIMUM)  # in the order of the requests
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")  # neither engine nor decoder takes more
         self.answered = 0  # answers published
@@ -108,17 +119,22 @@ class Worker:
         try:
             with own_error_alone():
                 async with asyncio.TaskGroup() as tasks:
-                    showing = tasks.create_task(self._show_status(connections), name="worker status")
-                    serving = tasks.create_task(self._serve(stop), name="worker requests")
+                    until_stop = [
+                        tasks.create_task(work, name=f"worker {name}")
+                        for name, work in (
+                            ("status", self._show_status(connections)),
+                            ("requests", self._admit()),
+                            ("archive", self._tidy()),
+                        )
+                    ]
+                    computing = tasks.create_task(self._compute(stop), name="worker engine")
                     finishing = tasks.create_task(self._finish(), name="worker answers")
-                    tidying = tasks.create_task(self._tidy(), name="worker archive")
                     await stop.wait()
-                    showing.cancel()
-                    tidying.cancel()
-                    if not self._in_hand:
-                        serving.cancel()
-                    await asyncio.wait((serving,))
+                    for task in until_stop:
+                        task.cancel()
+                    await self._admitted.join()  # the one in hand; the one behind it is the next worker's
                     await self._unfinished.join()
+                    computing.cancel()
                     finishing.cancel()
         finally:
             self._thread.shutdown(wait=False)
@@ -127,18 +143,24 @@ class Worker:
                     async with asyncio.timeout(LEAVE_S):
                         await self._say("offline")
 
-    async def _serve(self, stop: asyncio.Event) -> None:
+    async def _admit(self) -> None:
+        """For ever: take requests from the broker, and believe their gateways or not."""
         async for message in self._client.messages():
-            self._in_hand = True
+            await self._admitted.put(self._believed(message))
+
+    async def _compute(self, stop: asyncio.Event) -> None:
+        """For ever: answer what was admitted; after `stop` nothing more."""
+        while True:
+            admitted = await self._admitted.get()
+            answered = _Answered(admitted.request)
             try:
-                answered = await self._answer(message)
+                if admitted.sender is not None and not stop.is_set():
+                    answered = await self._answer(admitted, admitted.sender)
             except CrustwatchError as error:  # the link broke under the answer: the gateway asks again
                 log.warning("%s", error)
-                answered = _Answered(message, None, None)
-            await self._unfinished.put(answered)
-            self._in_hand = False
-            if stop.is_set():
-                return
+            if not stop.is_set() or admitted.sender is None or answered.confirmed is not None:
+                await self._unfinished.put(answered)
+            self._admitted.task_done()
 
     async def _finish(self) -> None:
         """For ever: once the broker has an answer, keep the decision and acknowledge the request."""
@@ -155,34 +177,38 @@ class Worker:
             self._client.acknowledge(request)
             self._unfinished.task_done()
 
-    async def _answer(self, message: Incoming) -> _Answered:
-        nothing = _Answered(message, None, None)
+    def _believed(self, message: Incoming) -> _Admitted:
+        """What a message asks; without a sender when nobody is to be answered."""
+        nobody = _Admitted(message)
         try:
             sender = sender_of(message)
         except BadInputError as error:
             self.refused += 1
             log.warning("dropped: %s", error)
-            return nothing
+            return nobody
+        sha256 = hashlib.sha256(message.payload)
+        if self._seal is None:
+            return _Admitted(message, sender, sha256.hexdigest())
+        try:
+            sealed = self._seal.check(message.topic, sha256.digest(), message.properties, sender.gateway)
+        except SealError as error:  # whoever sent it, it is not the gateway that an answer would go to
+            self.refused += 1
+            log.warning("dropped: %s", error)
+            return nobody
+        if not self._replays.admit(sender.line, sender.id, sender.attempt, sealed.sent_us):
+            self.replayed += 1
+            log.warning("dropped: attempt %d of bake %s came before", sender.attempt, sender.id.hex())
+            return nobody
+        return _Admitted(message, sender, sha256.hexdigest(), is_stale(sealed, self._seal.now_us()))
+
+    async def _answer(self, admitted: _Admitted, sender: Sender) -> _Answered:
+        message, sha256 = admitted.request, admitted.sha256
         now, expiry_s = asyncio.get_running_loop().time, message.properties.expiry_s
         if expiry_s is not None and now() - message.received_s > expiry_s:
             self.expired += 1
             log.info("bake %s: expired before its turn, not computed", sender.id.hex())
-            return nothing
-        sha256 = hashlib.sha256(message.payload).hexdigest()
-        stale = False
-        if self._seal is not None:
-            try:
-                sealed = self._seal.check(message.topic, bytes.fromhex(sha256), message.properties, sender.gateway)
-            except SealError as error:  # whoever sent it, it is not the gateway that an answer would go to
-                self.refused += 1
-                log.warning("dropped: %s", error)
-                return nothing
-            stale = is_stale(sealed, self._seal.now_us())
-            if not self._replays.admit(sender.line, sender.id, sender.attempt, sealed.sent_us):
-                self.replayed += 1
-                log.warning("dropped: attempt %d of bake %s came before", sender.attempt, sender.id.hex())
-                return nothing
-        verdict = unable(STALE) if stale else await self._verdict(message, sender, sha256)
+            return _Answered(message)
+        verdict = unable(STALE) if admitted.stale else await self._verdict(message, sender, sha256)
         payload = response(sender, self._config.name, verdict)
         properties = answer_properties(sender, self._config.name, sha256, payload, self._seal)
         confirmed = self._client.send(sender.line.response, payload, properties=properties)
@@ -191,7 +217,7 @@ class Worker:
             "bake %s of %s: %s after %.2f s", sender.id.hex(), sender.line.prefix, said, now() - message.received_s
         )
         if self._archive is None:
-            return _Answered(message, confirmed, None)
+            return _Answered(message, confirmed)
         request = Sent(message.topic, message.properties, sha256)
         answer = Sent(sender.line.response, properties, hashlib.sha256(payload).hexdigest(), payload.decode())
         return _Answered(message, confirmed, Decision(system_now_us(), request, answer))
