@@ -117,6 +117,8 @@ def load_engine(
 class Engine:
     """A loaded checkpoint that answers through its language model. Not for several threads at once."""
 
+    decodes_on_demand = True  # frames may be any sequence of arrays (`cloud.worker.answers.Frames`)
+
     def __init__(self, loaded: Loaded, engine: str = "full", *, clock: Callable[[], float] = time.perf_counter) -> None:
         self.engine = engine
         self.name = loaded.name

@@ -15,6 +15,7 @@ from pathlib import Path
 from cloud.worker.answers import Engine
 from cloud.worker.archive import Archive
 from cloud.worker.service import Worker, WorkerConfig, client_config
+from shared.heap import settle_heap
 from shared.limited_decoder import LimitedDecoder
 from shared.mqtt import MqttClient, MqttConfig, parse_address
 from shared.pki.credentials import Credentials
@@ -95,6 +96,7 @@ async def run_worker(
         async with MqttClient(mqtt, patient=True) as client:
             log.info("worker %s serves task %s from %s", config.name, config.task.name, mqtt.address)
             worker = Worker(config, engine, client, seal=seal, archive=archive, decode=decoder.decode)
+            settle_heap()
             await worker.run(stop)
     log.info(
         "answered %d, refused %d, replayed %d, expired %d",

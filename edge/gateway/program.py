@@ -31,6 +31,7 @@ from edge.watch.guard import Guard, WhenWithdrawn
 from edge.watch.opening import open_guard
 from shared.clock import SteadyClock
 from shared.errors import BadInputError
+from shared.heap import settle_heap
 from shared.mqtt import MqttClient, MqttConfig, parse_address
 from shared.pki.credentials import Credentials
 from shared.pki.identity import Identity
@@ -194,6 +195,7 @@ async def run_gateway(
             store_limits=store_limits,
             shadow=shadow,
         )
+        settle_heap()
         log.info("%s inspects for %s on %s", device.name, config.line.prefix, mqtt.address)
         try:
             await gateway.run(items)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import tempfile
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from raw_paho import RawRequester
 from stack_line import stack_line
 
 from shared.broker import EmbeddedBroker
+from shared.heap import settle_heap
 
 CLIP_BYTES = 300_000
-TURN = 10  # requests of one side before the other's turn
-WINDOWS = (4, 8, 16, 32)  # requests under way at a time; raw paho is given the best of them
+TURN = 5  # requests of one side before the next one's turn
+WINDOWS = (4, 8, 16, 32)  # requests under way at a time; each side is given the best of them
 BATCH = 80  # requests of one measurement of throughput
-PAUSE_S = 0.02  # between the turns, for what is still being announced or acknowledged
+APART_S = 0.02  # between requests, for what is still being announced, acknowledged or put on the disk
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,17 @@ class RequestFigures:
     requests: int  # of each side
     raw_p50_ms: float
     raw_p99_ms: float
-    ours_p50_ms: float  # sealed, from the outbox's commit, when the courier takes the bake, to its verdict applied
+    raw_same_properties_p50_ms: float  # raw paho with as many user properties as our requests carry
+    ours_p50_ms: float  # sealed, from handing the bake to the outbox to its verdict committed there
     ours_p99_ms: float
-    commit_p50_ms: float  # before that: handing the bake to the outbox until it would survive kill -9
-    durable_p50_ms: float  # until it is on the disk, while the request is on its way
+    commit_p50_ms: float  # of these: until the outbox has committed the bake
+    durable_p50_ms: float  # until bake and clip, or its verdict, are on the disk; the request travels meanwhile
     p50_ratio: float
     p99_ratio: float
     raw_per_s: float  # its best window
     raw_window: int
-    ours_per_s: float
+    ours_per_s: float  # its best window
+    ours_window: int
     throughput_ratio: float
 
 
@@ -57,31 +61,52 @@ async def _measure(broker: EmbeddedBroker, folder: Path, requests: int, batches:
     clip = padded_clip(CLIP_BYTES)
     raw = await asyncio.to_thread(RawRequester, broker.address.port)
     raw_s: list[float] = []
+    same_s: list[float] = []
     ours_s: list[float] = []
     raw_per_s: dict[int, list[float]] = {window: [] for window in WINDOWS}
-    ours_per_s: list[float] = []
+    ours_per_s: dict[int, list[float]] = {window: [] for window in WINDOWS}
     try:
         async with stack_line(broker.address, folder) as line:
-            for _ in range(TURN):
-                await asyncio.to_thread(raw.request, clip)
-                await line.request(clip)
+            user = line.request_properties(clip).user
+
+            async def turn(into: list[float], one: Callable[[], Awaitable[float]]) -> None:
+                for _ in range(TURN):
+                    await asyncio.sleep(APART_S)
+                    into.append(await one())
+
+            async def plain() -> float:
+                raw.user = {}
+                return await asyncio.to_thread(raw.request, clip)
+
+            async def same() -> float:
+                raw.user = user
+                return await asyncio.to_thread(raw.request, clip)
+
+            async def ours() -> float:
+                return await line.request(clip)
+
+            sides = ((raw_s, plain), (same_s, same), (ours_s, ours))
+            for into, one in 4 * sides:
+                await turn(into, one)
+            settle_heap()
+            for into, _ in sides:
+                into.clear()
             warm = len(line.durable_s)
-            while len(raw_s) < requests:
-                raw_s += [await asyncio.to_thread(raw.request, clip) for _ in range(TURN)]
-                await asyncio.sleep(PAUSE_S)
-                ours_s += [await line.request(clip) for _ in range(TURN)]
-                await asyncio.sleep(PAUSE_S)
+            while len(ours_s) < requests:
+                for into, one in sides:
+                    await turn(into, one)
             commit_s, durable_s = line.commit_s[warm:], line.durable_s[warm:]
+            raw.user = {}
             for _ in range(batches):
                 for window in WINDOWS:
                     raw_per_s[window].append(BATCH / await asyncio.to_thread(raw.saturate, clip, BATCH, window))
-                    await asyncio.sleep(PAUSE_S)
-                    ours_per_s.append(BATCH / await line.saturate(clip, BATCH, max(WINDOWS)))
-                    await asyncio.sleep(PAUSE_S)
+                    await asyncio.sleep(APART_S)
+                    ours_per_s[window].append(BATCH / await line.saturate(clip, BATCH, window))
+                    await asyncio.sleep(APART_S)
     finally:
         await asyncio.to_thread(raw.close)
-    window = max(WINDOWS, key=lambda each: statistics.median(raw_per_s[each]))
-    best, ours = statistics.median(raw_per_s[window]), statistics.median(ours_per_s)
+    raw_window, raw_best = best(raw_per_s)
+    ours_window, ours_best = best(ours_per_s)
     raw_ms = [percentile_ms(raw_s, share) for share in (0.5, 0.99)]
     ours_ms = [percentile_ms(ours_s, share) for share in (0.5, 0.99)]
     return RequestFigures(
@@ -89,14 +114,22 @@ async def _measure(broker: EmbeddedBroker, folder: Path, requests: int, batches:
         requests=len(ours_s),
         raw_p50_ms=raw_ms[0],
         raw_p99_ms=raw_ms[1],
+        raw_same_properties_p50_ms=percentile_ms(same_s, 0.5),
         ours_p50_ms=ours_ms[0],
         ours_p99_ms=ours_ms[1],
         commit_p50_ms=percentile_ms(commit_s, 0.5),
         durable_p50_ms=percentile_ms(durable_s, 0.5),
         p50_ratio=round(ours_ms[0] / raw_ms[0], 2),
         p99_ratio=round(ours_ms[1] / raw_ms[1], 2),
-        raw_per_s=round(best, 1),
-        raw_window=window,
-        ours_per_s=round(ours, 1),
-        throughput_ratio=round(ours / best, 2),
+        raw_per_s=round(raw_best, 1),
+        raw_window=raw_window,
+        ours_per_s=round(ours_best, 1),
+        ours_window=ours_window,
+        throughput_ratio=round(ours_best / raw_best, 2),
     )
+
+
+def best(per_s: dict[int, list[float]]) -> tuple[int, float]:
+    """The window with the highest median, and that."""
+    window = max(per_s, key=lambda each: statistics.median(per_s[each]))
+    return window, statistics.median(per_s[window])

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cloud.worker.service import Worker, WorkerConfig, client_config
+from shared.heap import settle_heap
 from shared.limited_decoder import LimitedDecoder
 from shared.messages import BakeVerdict
 from shared.mqtt import BrokerAddress, MqttClient
@@ -31,6 +32,8 @@ SAID = BakeVerdict("dark", 0.5, False, "bench engine: answers at once without lo
 class AtOnce:
     """Says `dark` to everything, and who said it."""
 
+    decodes_on_demand = True  # as the real engine; this one does not look
+
     def verdict(self, frames: Sequence[NDArray[np.uint8]], times_s: Sequence[float], task: Task) -> BakeVerdict:
         """The one answer."""
         return SAID
@@ -42,7 +45,8 @@ async def serve(port: int, keys: str, name: str) -> None:
     stop, config = asyncio.Event(), WorkerConfig(name, TASK, MODEL)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with MqttClient(client_config(BrokerAddress("127.0.0.1", port), config)) as client:
-        with LimitedDecoder() as decoder:  # as `cloud.worker.program` does
+        settle_heap()  # this and the decoder in its child: as `cloud.worker.program` does
+        with LimitedDecoder() as decoder:
             await Worker(config, AtOnce(), client, seal=seal, decode=decoder.decode).run(stop)
 
 

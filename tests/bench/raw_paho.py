@@ -1,7 +1,8 @@
 """Request and response with nothing but paho-mqtt: what `make bench-link` holds our stack against.
 
-Both sides do what a careful user of paho does: a loop thread, TCP_NODELAY, QoS 1, MQTT 5 response topic and
-correlation. Nothing is kept, checked, retried or announced.
+Both sides do what a careful user of paho does: a process each, a loop thread, TCP_NODELAY, QoS 1 both ways, MQTT 5
+response topic and correlation, the answer published from `on_message`. Nothing is kept, checked, retried or announced.
+`requester.user` adds user properties, so that a message may carry the same as one of ours.
 
     python tests/bench/raw_paho.py PORT      # the answering side, as a process of its own
 """
@@ -56,6 +57,7 @@ class RawRequester:
         self._sent: dict[bytes, float] = {}
         self._heard: Callable[[float], None] = lambda seconds: None
         self._count = 0
+        self.user: dict[str, str] = {}  # user properties of each request
         subscribed = threading.Event()
         self._client.on_subscribe = lambda *rest: subscribed.set()
         self._client.on_message = self._on_message
@@ -78,6 +80,8 @@ class RawRequester:
         properties = Properties(PacketTypes.PUBLISH)
         properties.ResponseTopic = RESPONSES
         properties.CorrelationData = self._count.to_bytes(16, "big")
+        if self.user:
+            properties.UserProperty = list(self.user.items())
         self._sent[properties.CorrelationData] = time.perf_counter()
         self._client.publish(REQUESTS, payload, qos=1, properties=properties)
 

@@ -18,8 +18,9 @@ from edge.gateway.config import GatewayConfig
 from edge.gateway.link import Link, client_config
 from edge.gateway.outbox import Applied, Outbox, OutboxConfig
 from shared.clock import system_now_us
+from shared.escalation import Request
 from shared.messages import Classification, LineVerdict
-from shared.mqtt import BrokerAddress, MqttClient
+from shared.mqtt import BrokerAddress, MqttClient, Properties
 from shared.pki.identity import Identity
 from shared.seal import Seal
 from shared.seal.local import local_seal
@@ -82,6 +83,7 @@ class StackLine:
 
     def __init__(self, config: GatewayConfig, outbox: TimedOutbox, client: MqttClient, seal: Seal | None) -> None:
         self.link = Link(config, outbox, client, device=DEVICE, model="bench", seal=seal)
+        self._config, self._seal = config, seal
         outbox.committed, outbox.decided = self._committed, self._decided
         self._asked: dict[str, float] = {}
         self._count = 0
@@ -91,6 +93,11 @@ class StackLine:
         self.applied = asyncio.Event()
         self.order: list[str] = []  # ids as their verdicts came
         self.live_ids: list[str] = []  # of those asked for here, beside `took_s`
+
+    def request_properties(self, clip: bytes) -> Properties:
+        """What a request of this line carries."""
+        line, expiry_s = self._config.line, DEADLINE_US // 1_000_000
+        return Request(bytes(16), 1, TASK.name, "normal", line, clip, "bench", expiry_s).sealed(self._seal)
 
     def waiting(self) -> bool:
         """Whether some bake asked for here has no verdict yet."""
