@@ -3,7 +3,8 @@
     python tests/fuzz/campaign.py --executions 10000000 --json
 
 Findings are written to `findings/<parser>/` beside the corpus; once understood, they belong into
-`tests/fuzz/regressions/<parser>/`, which CI feeds to the parser.
+`tests/fuzz/regressions/<parser>/`, which CI feeds to the parser. `outcomes.jsonl` keeps what each parser's run came to:
+a campaign that was interrupted goes on behind it with --resume.
 """
 
 from __future__ import annotations
@@ -83,6 +84,13 @@ def run_target(name: str, executions: int, max_bytes: int, seeds: list[bytes], f
     )
 
 
+def outcomes_before(path: Path) -> dict[str, Outcome]:
+    """The runs of an interrupted campaign that found nothing, by parser."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    outcomes = (Outcome(**json.loads(line)) for line in lines if line.endswith("}"))  # the last may be cut
+    return {outcome.parser: outcome for outcome in outcomes if not outcome.findings}
+
+
 def main() -> int:
     """Run the campaign; 1 when anything was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -90,26 +98,28 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=None, help="parsers to fuzz; all without it")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="parsers at a time")
     parser.add_argument("--folder", type=Path, default=ROOT / ".fuzz", help="corpus, logs and findings")
+    parser.add_argument("--resume", action="store_true", help="keep the runs of that folder which found nothing")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     options = parser.parse_args()
     sys.path[:0] = [str(ROOT), str(HERE)]
-    from fuzz_targets import TARGETS
+    from fuzz_targets import TARGETS, Target
 
     chosen = [target for target in TARGETS if options.only is None or target.name in options.only]
     whole = sum(target.share for target in chosen)
+    kept = options.folder / "outcomes.jsonl"
+    before = outcomes_before(kept) if options.resume else {}
+
+    def run(target: Target) -> Outcome:
+        executions = round(options.executions * target.share / whole)
+        if target.name in before and before[target.name].executions >= executions:
+            return before[target.name]
+        outcome = run_target(target.name, executions, target.max_bytes, target.seeds(), options.folder)
+        with kept.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(asdict(outcome)) + "\n")
+        return outcome
+
     with ThreadPoolExecutor(options.jobs) as pool:
-        waiting = [
-            pool.submit(
-                run_target,
-                target.name,
-                round(options.executions * target.share / whole),
-                target.max_bytes,
-                target.seeds(),
-                options.folder,
-            )
-            for target in sorted(chosen, key=lambda target: target.share)  # the slow parsers have the small shares
-        ]
-        outcomes = [future.result() for future in waiting]
+        outcomes = list(pool.map(run, sorted(chosen, key=lambda target: -target.share)))
     found = sum(len(outcome.findings) for outcome in outcomes)
     total = sum(outcome.executions for outcome in outcomes)
     if options.json:
