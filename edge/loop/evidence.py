@@ -1,0 +1,151 @@
+"""What stored bakes prove of a model: the thresholds that they certify, and the certificate that says so."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.certification.bounds import smallest_sample
+from edge.certification.certificate import (
+    SCHEMA,
+    Certificate,
+    EscalationRate,
+    Promise,
+    Sample,
+    table_digest,
+)
+from edge.certification.commands import ENDS_WHEN
+from edge.certification.path import threshold_path
+from edge.certification.procedure import Certified
+from edge.learning.evaluation import integer_logits
+from edge.learning.model_folder import ModelFolder
+from edge.loop.parts import Lessons, newest_complete
+from edge.loop.weighted import certify_weighted
+from shared.intervals import Share, wilson
+from shared.task import Task
+
+MOST_COPIES = 50  # of a tuning item, for those like it that were not stored
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The bakes that tune and those that certify, and how likely each was to be stored."""
+
+    tuning: NDArray[np.int64]  # indices of lessons
+    certifying: NDArray[np.int64]
+    shares: NDArray[np.float64]  # of all lessons
+    sure_shares: NDArray[np.float64]
+    complete: bool  # from a time in which every bake was escalated
+
+
+def proof_of(lessons: Lessons, alphas: Mapping[int, float], delta: float) -> Proof:
+    """The newest bakes of a time when all were escalated, when they are enough; else all, with their shares.
+
+    The choice looks at numbers of labels only, never at what a model makes of them.
+    """
+    run = newest_complete(lessons)
+    held_out = np.intersect1d(run, lessons.of("held_out"))
+    enough = all(
+        (lessons.labels[held_out] == label).sum() >= smallest_sample(alpha, delta) for label, alpha in alphas.items()
+    )
+    if len(run) and enough:
+        fair = np.ones(len(lessons))
+        return Proof(np.intersect1d(run, lessons.of("fit")), held_out, fair, fair, True)
+    return Proof(lessons.of("fit"), lessons.of("held_out"), lessons.shares, lessons.sure_shares, False)
+
+
+def certify_stored(
+    folder: ModelFolder, lessons: Lessons, proof: Proof, alphas: Mapping[int, float], delta: float, task: Task
+) -> Certified:
+    """The thresholds that the stored bakes certify for a model. Raises BadInputError when they prove too little."""
+    table = folder.gate.table()
+    tuning, sample = proof.tuning, proof.certifying
+    copies = np.clip(np.rint(1 / np.maximum(proof.shares[tuning], 1e-6)), 1, MOST_COPIES).astype(np.int64)
+    as_traffic = np.repeat(tuning, copies)
+    path = threshold_path(
+        table, integer_logits(folder.graph, lessons.seen[as_traffic]), lessons.labels[as_traffic], alphas
+    )
+    factors = np.minimum(proof.sure_shares / proof.shares, 1.0)
+    expected = {
+        label: float(factors[tuning][lessons.labels[tuning] == label].sum()) * len(sample) / max(1, len(tuning))
+        for label in alphas
+    }
+    return certify_weighted(
+        table,
+        path,
+        integer_logits(folder.graph, lessons.seen[sample]),
+        lessons.labels[sample],
+        proof.shares[sample],
+        proof.sure_shares[sample],
+        alphas,
+        delta,
+        task.labels,
+        expected,
+    )
+
+
+def certificate_from(
+    found: Certified,
+    folder: ModelFolder,
+    lessons: Lessons,
+    proof: Proof,
+    task: Task,
+    delta: float,
+    *,
+    escalated: Share,
+    today: date,
+    days: int,
+) -> Certificate:
+    """The certificate of thresholds that stored bakes have certified; `escalated` is the share of the traffic."""
+    sample = proof.certifying
+    digest = hashlib.sha256(lessons.seen[sample].tobytes() + lessons.labels[sample].astype("<i8").tobytes())
+    return Certificate(
+        schema=SCHEMA,
+        task=task.name,
+        labels=task.labels,
+        model_sha256=hashlib.sha256(folder.tflite).hexdigest(),
+        gate_table_sha256=table_digest(folder.gate),
+        tau_q15=found.tau_q15,
+        delta=delta,
+        promises=tuple(
+            Promise(task.labels[label], part.alpha, part.n, part.misses, part.bound)
+            for label, part in sorted(found.evidence.items())
+        ),
+        escalation=EscalationRate(*escalated),
+        sample=Sample(_words(lessons, proof), len(proof.tuning), len(sample), digest.hexdigest()),
+        issued=today,
+        expires=today + timedelta(days=days),
+        ends_when=ENDS_WHEN,
+    )
+
+
+def _words(lessons: Lessons, proof: Proof) -> str:
+    known = [lessons.known[item] for item in proof.certifying]
+    audited = sum(one.row["decision"] == "audit" for one in known)
+    people = sum(one.person is not None for one in known)
+    kind = "all bakes of a time" if proof.complete else f"{len(known) - audited} unsure and {audited} audited bakes"
+    return f"store: {kind}, held out; labels by the cloud, {people} by people"
+
+
+def of_traffic(flags: NDArray[np.bool_], shares: NDArray[np.float64]) -> Share:
+    """The share of the traffic with a flag bool [N], from items stored with probabilities float64 [N].
+
+    The interval is Wilson's for the effective number of items (Kish 1965), which is `n`.
+    """
+    weights = 1 / shares
+    n = int(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0
+    if not n:
+        return wilson(0, 0)
+    share = float((weights * flags).sum() / weights.sum())
+    return wilson_of(share, n)
+
+
+def wilson_of(share: float, n: int) -> Share:
+    """Wilson's interval of a share that need not be a whole number of n items."""
+    low, high = wilson(int(np.floor(share * n)), n), wilson(min(n, int(np.ceil(share * n))), n)
+    return Share(share, low.low, high.high, n)

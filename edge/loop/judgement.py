@@ -1,0 +1,93 @@
+"""Is the challenger better? Both models on the same held-out bakes, and on bakes that no verdict has touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.certification.procedure import Certified
+from edge.gate.integer import GateTable
+from edge.learning.evaluation import integer_logits, share_json
+from edge.learning.model_folder import ModelFolder
+from edge.loop.evidence import of_traffic
+from edge.loop.paired import Paired, compare
+from shared.task import Task
+
+MOST_FORGOTTEN = 0.05  # of accuracy on trusted bakes: the interval's lower end must not lie below its negative
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a model makes of some bakes."""
+
+    predicted: NDArray[np.int64]  # [N]
+    passed: NDArray[np.bool_]  # [N]: decided alone, under the certified thresholds
+
+
+def held(folder: ModelFolder, seen: NDArray[np.uint8], certified: Certified | None) -> Held:
+    """Labels and decisions on frames uint8 [N, S, S, 3]; without certified thresholds all is escalated."""
+    logits = integer_logits(folder.graph, seen)  # [N, labels]
+    if certified is None:
+        return Held(logits.argmax(axis=1), np.zeros(len(seen), bool))
+    return Held(logits.argmax(axis=1), GateTable(folder.gate.lut, certified.tau_q15).sure(logits))
+
+
+def compare_models(
+    champion: Held,
+    challenger: Held,
+    truth: NDArray[np.int64],
+    shares: NDArray[np.float64],
+    alphas: Mapping[int, float],
+    task: Task,
+) -> dict[str, Any]:
+    """The figures of both on the same items, as shares of the traffic, for machines."""
+    figures: dict[str, Any] = {
+        "accuracy": _pair(champion.predicted == truth, challenger.predicted == truth, shares),
+        "escalated": _pair(~champion.passed, ~challenger.passed, shares),
+        "missed": {},
+    }
+    for label in alphas:
+        here = truth == label
+        before, after = ((one.passed & (one.predicted != truth))[here] for one in (champion, challenger))
+        figures["missed"][task.labels[label]] = _pair(before, after, shares[here])
+    return figures
+
+
+def _pair(champion: NDArray[np.bool_], challenger: NDArray[np.bool_], shares: NDArray[np.float64]) -> dict[str, Any]:
+    return {
+        "champion": share_json(of_traffic(champion, shares)),
+        "challenger": share_json(of_traffic(challenger, shares)),
+        "difference": paired_json(compare(champion, challenger, shares)),
+    }
+
+
+def paired_json(paired: Paired) -> dict[str, Any]:
+    """A comparison for machines, rounded."""
+    return {
+        name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in paired._asdict().items()
+    }
+
+
+def reasons_against(
+    figures: dict[str, Any], trusted: dict[str, Any] | None, uncertified: str | None, most_forgotten: float
+) -> list[str]:
+    """Why the challenger is dropped, one line each; empty when it is worth a trial."""
+    reasons = [] if uncertified is None else [f"it cannot be certified: {uncertified}"]
+    accuracy, escalated = figures["accuracy"]["difference"], figures["escalated"]["difference"]
+    if trusted is not None and (lost := trusted["difference"])["low"] < -most_forgotten:
+        reasons.append(
+            f"it forgets, or was taught wrongly: on {lost['n']} trusted bakes its accuracy differs by"
+            f" {lost['difference']:+.3f} [{lost['low']:+.3f}, {lost['high']:+.3f}], lower than -{most_forgotten:g}"
+        )
+    if accuracy["high"] < 0:
+        reasons.append(f"it is less often right than the champion: p = {accuracy['p']:.2g} on held-out bakes")
+    for label, pair in figures["missed"].items():
+        if pair["difference"]["low"] > 0:
+            reasons.append(f"it misses more of {label} than the champion")
+    if not reasons and not (accuracy["low"] > 0 or escalated["high"] < 0):
+        reasons.append("it is neither more often right nor does it escalate less than the champion, beyond chance")
+    return reasons
