@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -19,7 +19,6 @@ from edge.learning.evaluation import integer_logits, share_json
 from edge.learning.frames import FrameSet, FrameStore
 from edge.learning.model_folder import ModelFolder, read_model
 from edge.learning.parts import photograph_parts
-from edge.learning.pipeline import Reporter
 from edge.learning.settings import settings_for
 from edge.loop.evidence import Proof, certificate_from, certify_stored, of_traffic, proof_of
 from edge.loop.judgement import MOST_FORGOTTEN, compare_models, held, paired_json, reasons_against
@@ -31,6 +30,9 @@ from shared.cache_folder import cache_folder
 from shared.errors import BadInputError
 from shared.intervals import wilson
 from shared.task import Task
+
+if TYPE_CHECKING:
+    from edge.learning.pipeline import Reporter  # loads torch
 
 SMALLEST_LESSON = 50  # labelled bakes to learn from
 FRAMES_A_BAKE = 4
