@@ -12,7 +12,6 @@ from firmware_sim.cli_explain import calibrate, explain
 
 if TYPE_CHECKING:
     from firmware_sim.firmware.build import Sizes
-    from firmware_sim.firmware.model import LayerReport
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -47,21 +46,6 @@ def _print(sizes: Sizes, out: Path, as_json: bool) -> None:
     typer.echo(f"  largest stack frame: {sizes.largest_frame_bytes} bytes, {sizes.largest_frame_function}()")
 
 
-def _print_layers(layers: tuple[LayerReport, ...]) -> None:
-    typer.echo(
-        "  op  operator           output           MACs  kernel                      weights   "
-        "predicted      cycles  a MAC"
-    )
-    for layer in layers:
-        shape = "x".join(map(str, layer.shape))
-        cycles = "" if layer.cycles is None else f"{layer.cycles:,}"
-        each = f"{layer.cycles / layer.macs:.2f}" if layer.cycles is not None and layer.macs else ""
-        typer.echo(
-            f"  {layer.position:2}  {layer.operator:16}  {shape:>11}  {layer.macs:10,}  {layer.kernel:27} "
-            f"{layer.weights:7} {layer.predicted_cycles:>11,} {cycles:>11}  {each:>5}"
-        )
-
-
 TfliteArgument = Annotated[Path, typer.Argument(help="A full-int8 .tflite file.", metavar="MODEL.tflite")]
 ClockOption = Annotated[int, typer.Option("--clock", help="clk_sys in MHz.")]
 RamOption = Annotated[int, typer.Option("--ram", help="Bytes of SRAM to use, stacks aside.")]
@@ -83,7 +67,8 @@ def build(
     """Compile firmware to firmware.elf and firmware.uf2, and print what it takes.
 
     Of a model folder (model.tflite and gate.json) it is the serial service that classifies frames; of a .tflite file
-    the network alone, which a debugger or `firmware bench` runs.
+    the network alone, which a debugger or `firmware bench` runs, with report.txt and report.json: layers, their
+    kernels, places and predicted cycles, the arena.
 
     Example: crustwatch firmware build --model edge/models/pizza --out build/firmware
 
@@ -93,6 +78,7 @@ def build(
 
     from firmware_sim.firmware.build import DEFAULT_MODEL, build
     from firmware_sim.firmware.model import build_model
+    from firmware_sim.firmware.report import text
     from shared.errors import BadInputError
 
     if tflite is None or tflite.is_dir():
@@ -108,11 +94,8 @@ def build(
     if as_json:
         typer.echo(msgspec.json.encode(report).decode())
         return
-    typer.echo(f"{out / 'firmware.elf'}, {out / 'firmware.uf2'}: {report.model} at {clock} MHz")
-    typer.echo(f"  SRAM    {report.sram_bytes:8,} bytes of 270,336, {report.arena_bytes:,} of them activations")
-    typer.echo(f"  flash   {report.flash_bytes:8,} bytes of 2,097,152")
-    typer.echo(f"  network {report.macs:,} multiply-accumulates; `crustwatch firmware bench` measures its cycles")
-    _print_layers(report.layers)
+    typer.echo(f"{out / 'firmware.elf'}, {out / 'firmware.uf2'}, {out / 'report.txt'}, {out / 'report.json'}")
+    typer.echo(text(report))
 
 
 @app.command()
@@ -130,6 +113,7 @@ def bench(
     import msgspec
 
     from firmware_sim.firmware.measure_model import bench_model
+    from firmware_sim.firmware.report import layer_lines
 
     found = bench_model(tflite, clock_mhz=clock, cores=cores, ram_bytes=ram)
     if as_json:
@@ -145,7 +129,7 @@ def bench(
         f"the layers' predictions are off by {found.prediction_error_percent} % on average"
     )
     typer.echo(f"  flash {found.flash_bytes:,} bytes, SRAM {found.sram_bytes:,}, stack {found.stack_bytes}")
-    _print_layers(found.layers)
+    typer.echo("\n".join(layer_lines(found.layers)))
 
 
 @app.command()

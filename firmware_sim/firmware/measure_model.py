@@ -16,7 +16,8 @@ from firmware_sim.compiler.reference import run_batch
 from firmware_sim.firmware.chip_model import ChipModel
 from firmware_sim.firmware.host import build_host_model
 from firmware_sim.firmware.inputs import random_inputs, verification_inputs
-from firmware_sim.firmware.model import LayerReport, build_model, read_model
+from firmware_sim.firmware.model import build_model, read_model
+from firmware_sim.firmware.report import LayerReport
 from shared.errors import BadInputError, MissingPartError
 
 CHIP_INPUTS = 3  # of those that verify runs, so many also run on the emulated chip, which takes far longer

@@ -6,52 +6,20 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-
 from firmware_sim.compiler.arena import ArenaPlan, plan
 from firmware_sim.compiler.channels import simplified
 from firmware_sim.compiler.emit_c import emit_model
-from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph
+from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, inputs_of
 from firmware_sim.compiler.placement import RAM_BYTES, Placement, place
 from firmware_sim.compiler.prediction import layers_by_operator, predict
 from firmware_sim.compiler.tflite_reader import read_graph
 from firmware_sim.firmware.build import measure, require_compiler, run_make, write_sources
+from firmware_sim.firmware.report import LayerReport, ModelReport, arena_map, write_report
 from shared.errors import BadInputError
 
 XOSC_MHZ = 12
 VCO_MHZ = (750, 1600)  # RP2040 datasheet 2.18
 CLOCKS_MHZ = (48, 133)
-
-
-class LayerReport(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One layer of the firmware. `cycles` are the emulated chip's, when it was measured."""
-
-    position: int  # of the operator in the file
-    operator: str
-    output: str
-    shape: tuple[int, int, int]
-    macs: int
-    kernel: str
-    weights: str  # "code", "overlay" (code that DMA loads from flash), "sram", "flash", or empty
-    code_bytes: int = 0  # of generated code
-    parts: int = 1  # layers of the firmware that it is: the chunks of an overlay
-    predicted_cycles: int = 0  # by the cycle model (firmware_sim/compiler/cycles.py)
-    requantisation: str = ""  # what was proven of how many channels
-    cycles: int | None = None
-
-
-class ModelReport(msgspec.Struct, frozen=True):
-    """A build: what it takes of the chip, and its layers."""
-
-    model: str
-    folder: str
-    clock_mhz: int
-    macs: int
-    arena_bytes: int
-    flash_bytes: int
-    sram_bytes: int  # code, tables, activations and the cores' stacks
-    largest_frame_bytes: int
-    layers: tuple[LayerReport, ...]
 
 
 def read_model(path: Path) -> tuple[bytes, Graph]:
@@ -66,7 +34,7 @@ def read_model(path: Path) -> tuple[bytes, Graph]:
 def build_model(
     path: Path, out: Path, *, clock_mhz: int = 125, cores: int = 1, ram_bytes: int = RAM_BYTES
 ) -> ModelReport:
-    """Write model_data.c, firmware.elf and firmware.uf2 of the `.tflite` file `path` to the folder `out`.
+    """Write model_data.c, firmware.elf, firmware.uf2 and the report of the `.tflite` file `path` to the folder `out`.
 
     `ram_bytes`: of SRAM, stacks aside, to use. Raises BadInputError for a bad model or clock, MissingPartError without
     the compiler, CrustwatchError when it does not build.
@@ -84,17 +52,26 @@ def build_model(
     run_make(out, ["PROGRAM=runner", f"CLOCK={clock}"])
     sizes = measure(out)
     layers = tuple(_layer_reports(graph, arena, placed))
-    return ModelReport(
+    cycles = sum(layer.predicted_cycles for layer in layers)
+    report = ModelReport(
         model=str(path),
         folder=str(out),
         clock_mhz=clock_mhz,
+        cores=cores,
         macs=graph.macs(),
+        predicted_cycles=cycles,
+        predicted_ms=round(cycles / (1e3 * clock_mhz), 3),
+        predicted_cycles_per_mac=round(cycles / max(1, graph.macs()), 3),
         arena_bytes=arena.bytes,
         flash_bytes=sizes.flash_bytes,
         sram_bytes=sizes.ram_bytes,
+        stack_bytes=sizes.stack_bytes,
         largest_frame_bytes=sizes.largest_frame_bytes,
         layers=layers,
+        arena=arena_map(graph, arena),
     )
+    write_report(report, out)
+    return report
 
 
 def _layer_reports(graph: Graph, arena: ArenaPlan, placed: Placement) -> Iterator[LayerReport]:
@@ -114,7 +91,9 @@ def _layer_reports(graph: Graph, arena: ArenaPlan, placed: Placement) -> Iterato
             operator=type(operator).__name__,
             output=graph.tensors[operator.output].name,
             shape=graph.tensors[operator.output].shape,
+            inputs=tuple(graph.tensors[index].shape for index in inputs_of(operator)),
             macs=macs[position],
+            code="flash" if weights == "overlay" else "sram",
             kernel=layers[0].kernel,
             weights=weights if isinstance(operator, Conv2D | DepthwiseConv2D) else "",
             code_bytes=sum(code.bytes for code in made.assembly) if made else 0,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -92,6 +94,10 @@ def test_build_and_bench_print_what_a_model_takes(tmp_path: Path) -> None:
     built = msgspec.json.decode(shown.stdout)
     assert (tmp_path / "firmware.uf2").exists()
     assert built["macs"] == sum(layer["macs"] for layer in built["layers"])
+    assert built["predicted_cycles"] == sum(layer["predicted_cycles"] for layer in built["layers"])
+    assert built["predicted_ms"] == pytest.approx(built["predicted_cycles"] / 125e3, abs=0.001)
+    assert msgspec.json.decode((tmp_path / "report.json").read_bytes()) == built
+    check_report(built, (tmp_path / "report.txt").read_text())
     shown = CliRunner().invoke(app, ["bench", str(PIZZA), "--json"])
     found = msgspec.json.decode(shown.stdout)
     assert found["cycles"] == sum(layer["cycles"] for layer in found["layers"])
@@ -100,6 +106,24 @@ def test_build_and_bench_print_what_a_model_takes(tmp_path: Path) -> None:
     assert (found["flash_bytes"], found["sram_bytes"]) == (built["flash_bytes"], built["sram_bytes"])
     text = CliRunner().invoke(app, ["bench", str(PIZZA), "--clock", "100"])
     assert "1 core at 100 MHz" in text.stdout
+
+
+def check_report(built: dict[str, Any], words: str) -> None:
+    """Every layer reads what was written before, and the arena holds it all without one on another."""
+    shapes = [built["layers"][0]["inputs"][0]]
+    for layer in built["layers"]:
+        assert all(shape in shapes for shape in layer["inputs"])
+        shapes.append(layer["shape"])
+        assert f"  {layer['position']:2}  {layer['operator']}" in words
+        assert layer.get("requantisation", "") in words
+        assert layer["code"] in ("sram", "flash")
+    assert max(place["offset"] + place["bytes"] for place in built["arena"]) == built["arena_bytes"]
+    for one, two in combinations(built["arena"], 2):
+        together = one["first"] <= two["last"] and two["first"] <= one["last"]
+        apart = one["offset"] + one["bytes"] <= two["offset"] or two["offset"] + two["bytes"] <= one["offset"]
+        assert apart or not together
+    assert built["arena"][0]["first"] == -1, "the network's input"
+    assert all(place["tensors"] for place in built["arena"])
 
 
 def test_a_clock_that_the_pll_does_not_reach_is_refused() -> None:
