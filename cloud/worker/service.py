@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -25,7 +24,7 @@ from shared.errors import BadInputError, CrustwatchError
 from shared.escalation import Sender, read_request, sender_of
 from shared.images import decode_jpeg
 from shared.messages import BakeVerdict, WorkerStatus, encode
-from shared.mqtt import BrokerAddress, Incoming, MqttClient, MqttConfig, Will
+from shared.mqtt import BrokerAddress, Confirmation, Incoming, MqttClient, MqttConfig, Will
 from shared.seal import ReplayGuard, Seal, SealError
 from shared.seal.checker import is_stale
 from shared.task import Task
@@ -75,7 +74,7 @@ class _Answered(NamedTuple):
     """A request whose answer is on its way; both None when there is none."""
 
     request: Incoming
-    confirmed: Coroutine[None, None, bool] | None = None  # ends when the broker has acknowledged the answer
+    confirmed: Confirmation | None = None  # that the broker has the answer
     decision: Decision | None = None  # for the archive
 
 

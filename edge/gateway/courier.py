@@ -17,8 +17,9 @@ from shared.clock import NowUs, SteadyClock
 from shared.errors import BadInputError
 from shared.escalation import Request
 from shared.messages import BakeVerdict, LineVerdict, WorkerStatus, decode
-from shared.mqtt import Incoming, LinkDownError, MqttClient, RefusedError
+from shared.mqtt import Confirmation, Incoming, LinkDownError, MqttClient, RefusedError
 from shared.seal import Seal, SealError
+from shared.task import Priority
 from shared.topics import worker_status_filter
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,9 @@ class Courier:
         self._seal = seal
         self._answered = answered  # awaited with each answer before it is applied
         self._more = asyncio.Event()  # something may be due
+        # Requests, when they were sent, and what tells of their acknowledgement; None: the link was down.
+        self._sent: asyncio.Queue[tuple[bytes, int, Confirmation | None]] = asyncio.Queue()
+        self._unconfirmed = 0  # of them, without an acknowledgement
         self._earlier = asyncio.Event()  # a deadline may have come that is earlier than the one waited for
         self._workers: set[str] = set()
         self._up_us = 0  # when the link came up, in steady time
@@ -97,13 +101,29 @@ class Courier:
         self._workers.clear()
         self._changed()
 
+    def send_ahead(self, provisional: LineVerdict, clip: bytes, priority: Priority, deadline_us: int) -> bool:
+        """Send a bake's first request before the outbox has committed it, where it would go out at once anyway.
+
+        While fewer bakes wait than may be in flight, it overtakes none and takes no slot from any. Should the gateway
+        die before the commit, the bake was not accepted, and the answer finds no bake that it could change.
+        """
+        in_flight = self._config.outbox.in_flight
+        if not self._client.connected or max(self._outbox.backlog(), self._unconfirmed) >= in_flight:
+            return False
+        bake_id, sha256 = bytes.fromhex(provisional.id), provisional.clip_sha256 or ""
+        self._hand_over(Due(bake_id, self._config.camera, priority, 1, deadline_us, clip, sha256))
+        return True
+
     async def send(self) -> None:
-        """For ever: hand over what is due, most urgent first, one at a time."""
+        """For ever: hand over what is due, most urgent first."""
         while True:
             await self._client.wait_connected()
             self._more.clear()
+            if self._unconfirmed >= self._config.outbox.in_flight:  # a broker that takes its time: clips would pile up
+                await self._more.wait()
+                continue
             for due in await self._take_due():
-                await self._hand_over(due)
+                self._hand_over(due)
             wake_us = await self._troubles.patiently(self._outbox.next_send_us, self._now_us())
             await _wait(self._more, wake_us, self._now_us)
 
@@ -119,7 +139,7 @@ class Courier:
             self._changed()
         return found
 
-    async def _hand_over(self, due: Due) -> None:
+    def _hand_over(self, due: Due) -> None:
         now_us = self._now_us()
         if now_us >= due.deadline_us:  # while those before it were handed over
             return
@@ -135,18 +155,32 @@ class Courier:
             sha256=due.sha256,
         )
         try:
-            heard = await self._client.publish(request.topic, request.clip, properties=request.sealed(self._seal))
+            confirmation = self._client.send(request.topic, request.clip, properties=request.sealed(self._seal))
         except LinkDownError:
-            await self._retry_at(due.id, now_us)
-        except RefusedError as error:
-            log.warning("bake %s: %s", due.id.hex(), error)
-            await self._retry_at(due.id, now_us + REFUSED_US)
-        else:
-            if not heard:
-                await self._retry_at(due.id, now_us + NOBODY_LISTENS_US)
+            confirmation = None
+        self._unconfirmed += 1
+        self._sent.put_nowait((due.id, now_us, confirmation))
 
-    async def _retry_at(self, bake_id: bytes, next_us: int) -> None:
-        await self._troubles.patiently(self._outbox.retry_at, bake_id, next_us)
+    async def confirm(self) -> None:
+        """For ever: see what the broker says to each request."""
+        while True:
+            bake_id, sent_us, confirmation = await self._sent.get()
+            retry_us: int | None = None
+            try:
+                if confirmation is None:
+                    retry_us = sent_us
+                elif not await confirmation:
+                    retry_us = sent_us + NOBODY_LISTENS_US
+            except LinkDownError:
+                retry_us = sent_us
+            except RefusedError as error:
+                log.warning("bake %s: %s", bake_id.hex(), error)
+                retry_us = sent_us + REFUSED_US
+            if retry_us is not None:
+                await self._troubles.patiently(self._outbox.retry_at, bake_id, retry_us)
+            if retry_us is not None or self._unconfirmed >= self._config.outbox.in_flight:
+                self._more.set()
+            self._unconfirmed -= 1
 
     async def expire(self) -> None:
         """For ever: make the edge's verdict final at the deadline, whether or not there is a link."""

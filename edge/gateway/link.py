@@ -132,8 +132,9 @@ class Link:
         """
         outbox, camera = self._outbox, self._config.camera
         shed, now_us, wall_us = outbox.shed, self.clock.now_us(), self.clock.wall_us()
+        ahead = self._courier.send_ahead(provisional, clip, priority, deadline_us)
         accept = outbox.accept_unsure
-        await self.troubles.patiently(accept, camera, provisional, clip, priority, deadline_us, now_us, wall_us)
+        await self.troubles.patiently(accept, camera, provisional, clip, priority, deadline_us, now_us, wall_us, ahead)
         self.counters.escalated += 1
         if outbox.shed > shed:
             self.counters.finals += outbox.shed - shed
@@ -141,7 +142,7 @@ class Link:
             self.troubles.begin("room", words)
         else:
             self.troubles.end("room")
-        self._courier.accepted()  # on its way while the disk writes: an answer that finds no bake changes nothing
+        self._courier.accepted()  # on its way while the disk writes
         await self._durability.reached()
 
     def inspected(self, snapshot: bytes) -> None:
@@ -182,6 +183,7 @@ class Link:
                         for name, work in (
                             ("introduction", self._introduce(connections)),
                             ("sending", self._courier.send()),
+                            ("requests", self._courier.confirm()),
                             ("receiving", self._courier.receive()),
                             ("learning", self._courier.learn()),
                             ("deadlines", self._courier.expire()),

@@ -149,8 +149,11 @@ class Outbox:
         deadline_us: int,
         now_us: int,
         wall_us: int | None = None,
+        sent: bool = False,
     ) -> bool:
-        """A bake for the cloud. Returns False when there is no room: then the edge's verdict is final at once.
+        """A bake for the cloud; `sent` when its first request is on its way.
+
+        Returns False when there is no room: then the edge's verdict is final at once.
 
         Less valuable bakes make room, of a lower priority first, and among equals those that the edge is surest of.
         Raises BadInputError when its id is known already.
@@ -169,9 +172,9 @@ class Outbox:
                 db.execute(
                     "INSERT INTO pending"
                     " (id, camera, priority, deadline_us, next_us, accepted_us, verdict, clip_bytes, confidence, place,"
-                    " sha256) VALUES (?, ?, ?, ?, ?5, ?5, ?, ?, ?, ?, ?)",
-                    (bake_id, camera, rank, deadline_us, now_us, payload, len(clip), provisional.confidence,
-                     self._store.keep_clip(bake_id, clip), sha256),
+                    " sha256, attempt) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (bake_id, camera, rank, deadline_us, now_us + sent * self._retry_us(1), now_us, payload,
+                     len(clip), provisional.confidence, self._store.keep_clip(bake_id, clip), sha256, int(sent)),
                 )  # fmt: skip
                 self._announce(camera, payload)
         self._news += 1
@@ -219,14 +222,16 @@ class Outbox:
         free = self._free_slots(now_us)
         if not free:
             return []
+        rows = self._live(now_us, live_us, free)
+        taken = [row[0] for row in rows]
+        rows += self._store.execute(
+            f"{_SELECT_DUE} AND id NOT IN ({','.join('?' * len(taken))}) {_MOST_URGENT}",
+            (now_us, now_us, *taken, free - len(taken)),
+        ).fetchall()
+        if not rows:
+            return []
+        due, spoiled = [], []
         with self._store.transaction() as db:
-            rows = self._live(now_us, live_us, free)
-            taken = [row[0] for row in rows]
-            rows += db.execute(
-                f"{_SELECT_DUE} AND id NOT IN ({','.join('?' * len(taken))}) {_MOST_URGENT}",
-                (now_us, now_us, *taken, free - len(taken)),
-            ).fetchall()
-            due, spoiled = [], []
             for bake_id, camera, rank, attempt, deadline_us, sha256, place, size in rows:
                 clip = self._store.clips.get(bake_id, place, size, sha256)
                 if clip is None:  # never written before a power cut, or damaged since

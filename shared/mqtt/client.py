@@ -18,12 +18,12 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Self
 
 from shared.mqtt.config import MqttConfig
-from shared.mqtt.connection import Connection
+from shared.mqtt.connection import Confirmation, Connection
 from shared.mqtt.errors import LinkDownError, RefusedError
 from shared.mqtt.message import Incoming, Properties
 
@@ -110,8 +110,8 @@ class MqttClient:
         qos: int = 1,
         retain: bool = False,
         properties: Properties | None = None,
-    ) -> Coroutine[None, None, bool]:
-        """As `publish`, in two steps: it is published by this call, and acknowledged when what it returns has ended."""
+    ) -> Confirmation:
+        """As `publish`, in two steps: published by this call, acknowledged once what it returns has been awaited."""
         return self._live().send(topic, payload, qos, retain, properties)
 
     async def messages(self) -> AsyncIterator[Incoming]:

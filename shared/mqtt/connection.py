@@ -8,7 +8,7 @@ import math
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Generator
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -39,6 +39,25 @@ class _TlsSocket(ssl.SSLSocket):
         except BaseException:
             self.close()
             raise
+
+
+class Confirmation:
+    """What a publication comes to: awaited, it waits for PUBACK at QoS 1.
+
+    False when the broker says that nobody subscribes to the topic. Raises as `MqttClient.publish`.
+    """
+
+    def __init__(self, topic: str, reply: asyncio.Future[int] | None) -> None:
+        self._topic = topic
+        self._reply = reply
+
+    def __await__(self) -> Generator[Any, None, bool]:
+        if self._reply is None:
+            return True
+        code = yield from self._reply
+        if code >= _FAILURE:
+            raise RefusedError(f"the broker refuses a message to {self._topic}: {_reason(code)}")
+        return code != NO_MATCHING_SUBSCRIBERS
 
 
 class Connection:
@@ -152,28 +171,17 @@ class Connection:
         result, packet = self._client.subscribe(topic_filter, qos=1)
         if result != MQTTErrorCode.MQTT_ERR_SUCCESS or packet is None:
             raise LinkDownError(f"cannot subscribe to {topic_filter}: {paho.error_string(result)}")
-        code = await self._reply(packet, self._ask(packet))
+        code = await self._ask(packet)
         if code >= _FAILURE:
             raise RefusedError(f"the broker refuses the subscription to {topic_filter}: {_reason(code)}")
 
-    def send(
-        self, topic: str, payload: bytes, qos: int, retain: bool, properties: Properties | None
-    ) -> Coroutine[None, None, bool]:
-        """Publish now; what is returned waits for PUBACK at QoS 1. Both raise as `MqttClient.publish`."""
+    def send(self, topic: str, payload: bytes, qos: int, retain: bool, properties: Properties | None) -> Confirmation:
+        """Publish now. Raises LinkDownError."""
         self.check()
         packet = self._client.send_publish(topic, payload, qos, retain, properties)
         if len(payload) > WRITE_AT_ONCE_BYTES:
             self._write()
-        return self._confirmed(topic, self._ask(packet) if qos else None, packet)
-
-    async def _confirmed(self, topic: str, reply: asyncio.Future[int] | None, packet: int) -> bool:
-        """False: no subscriber matches."""
-        if reply is None:
-            return True
-        code = await self._reply(packet, reply)
-        if code >= _FAILURE:
-            raise RefusedError(f"the broker refuses a message to {topic}: {_reason(code)}")
-        return code != NO_MATCHING_SUBSCRIBERS
+        return Confirmation(topic, self._ask(packet) if qos else None)
 
     def acknowledge(self, packet: int) -> None:
         """Send PUBACK for a received QoS 1 message."""
@@ -213,13 +221,6 @@ class Connection:
         self._read_or_not()
         return reply
 
-    async def _reply(self, packet: int, reply: asyncio.Future[int]) -> int:
-        try:
-            return await reply
-        finally:
-            self._waiting.pop(packet, None)
-            self._read_or_not()
-
     async def _keep_house(self) -> None:
         patience_s = self._config.ack_timeout_s
         while self._client.loop_misc() == MQTTErrorCode.MQTT_ERR_SUCCESS:
@@ -252,6 +253,8 @@ class Connection:
         for reply, _ in self._waiting.values():
             if not reply.done():
                 reply.set_exception(LinkDownError(f"connection to the broker lost: {reason}"))
+                reply.exception()  # its publisher may have gone, and is not missed
+        self._waiting.clear()
 
     def _abandon(self, reason: str) -> None:
         """End the connection without a word to the broker."""
@@ -327,9 +330,10 @@ class Connection:
         self._answer(packet, codes[0].value)
 
     def _answer(self, packet: int, code: int) -> None:
-        reply, _ = self._waiting.get(packet, (None, 0.0))
+        reply, _ = self._waiting.pop(packet, (None, 0.0))
         if reply is not None and not reply.done():
             reply.set_result(code)
+        self._read_or_not()
 
 
 def _reason(code: int) -> str:

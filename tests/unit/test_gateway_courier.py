@@ -20,7 +20,7 @@ from edge.gateway.outbox import Outbox
 from edge.gateway.troubles import Troubles
 from shared.clock import SteadyClock
 from shared.messages import BakeVerdict, Classification, Response, encode
-from shared.mqtt import Incoming, Properties
+from shared.mqtt import Confirmation, Incoming, Properties
 from shared.task import load_task
 from shared.topics import Line
 
@@ -30,7 +30,7 @@ DEADLINE_US = 1_000_000
 
 
 class SlowClient:
-    """A broker that takes two seconds for each acknowledgement, on the clock of the test."""
+    """A broker that takes two seconds for each message, on the clock of the test."""
 
     connected = True
 
@@ -41,10 +41,10 @@ class SlowClient:
     async def wait_connected(self) -> None:
         pass
 
-    async def publish(self, topic: str, payload: bytes, *, properties: Any) -> bool:
+    def send(self, topic: str, payload: bytes, *, properties: Any) -> Confirmation:
         self.sent.append(properties.correlation)
         self.now_us += 2_000_000
-        return True
+        return Confirmation(topic, None)
 
 
 def test_a_request_that_expired_while_others_were_handed_over_is_not_sent(tmp_path: Path) -> None:
