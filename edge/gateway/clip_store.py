@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from dataclasses import dataclass
 
 from edge.gateway.clip_file import ClipFile
+
+RECENT_BYTES = 1024 * 1024  # of saved clips kept in memory: most are sent within seconds of their acceptance
+
+
+@dataclass(slots=True)
+class _Held:
+    """A clip in memory."""
+
+    place: bytes
+    clip: bytes
+    saved: bool = False  # it is on the disk, too
 
 
 class ClipStore:
@@ -18,7 +30,7 @@ class ClipStore:
     def __init__(self, file: ClipFile, lazily: bool) -> None:
         self.file = file
         self._lazily = lazily
-        self._unsaved: dict[bytes, tuple[bytes, bytes]] = {}  # id -> place and clip
+        self._held: dict[bytes, _Held] = {}  # by id, in the order in which they came
         self._added: list[tuple[bytes, bytes]] = []  # ids and places of the present transaction
         self._dropped: list[tuple[bytes, bytes]] = []
 
@@ -29,10 +41,20 @@ class ClipStore:
         place = self.file.take(len(clip))
         self._added.append((bake_id, place))
         if self._lazily:
-            self._unsaved[bake_id] = (place, clip)
+            self._forget_saved()
+            self._held[bake_id] = _Held(place, clip)
         else:
             self.file.write(place, clip)
         return place
+
+    def _forget_saved(self) -> None:
+        saved = [(bake_id, len(held.clip)) for bake_id, held in self._held.items() if held.saved]
+        surplus = sum(size for _, size in saved) - RECENT_BYTES
+        for bake_id, size in saved:
+            if surplus <= 0:
+                return
+            del self._held[bake_id]
+            surplus -= size
 
     def drop(self, bake_id: bytes, place: bytes) -> None:
         """Its row is deleted."""
@@ -41,7 +63,7 @@ class ClipStore:
     def committed(self, version: int) -> None:
         """The transaction has succeeded, and made `version` of the database."""
         for bake_id, place in self._dropped:
-            self._unsaved.pop(bake_id, None)
+            self._held.pop(bake_id, None)
             self.file.free(place, version)
         self._added.clear()
         self._dropped.clear()
@@ -49,16 +71,16 @@ class ClipStore:
     def rolled_back(self) -> None:
         """The transaction has failed."""
         for bake_id, place in self._added:
-            self._unsaved.pop(bake_id, None)
+            self._held.pop(bake_id, None)
             self.file.give_back(place)
         self._added.clear()
         self._dropped.clear()
 
     def get(self, bake_id: bytes, place: bytes, size: int, sha256: bytes) -> bytes | None:
         """A clip; None when it cannot be read back as it was."""
-        unsaved = self._unsaved.get(bake_id)
-        if unsaved is not None:
-            return unsaved[1]
+        held = self._held.get(bake_id)
+        if held is not None:
+            return held.clip
         with contextlib.suppress(OSError):
             clip = self.file.read(place, size)
             if hashlib.sha256(clip).digest() == sha256:
@@ -67,13 +89,12 @@ class ClipStore:
 
     def save(self) -> None:
         """Put on the disk what is not there yet, from any thread, one at a time. Raises OSError."""
-        waiting = list(self._unsaved.items())
+        waiting = [(bake_id, held) for bake_id, held in list(self._held.items()) if not held.saved]
         if not waiting:
             return
-        for bake_id, (place, clip) in waiting:
-            if bake_id in self._unsaved:  # else its verdict has come
-                self.file.write(place, clip)
-        self.file.sync()
         for bake_id, held in waiting:
-            if self._unsaved.get(bake_id) is held:
-                self._unsaved.pop(bake_id, None)
+            if bake_id in self._held:  # else its verdict has come
+                self.file.write(held.place, held.clip)
+        self.file.sync()
+        for _, held in waiting:
+            held.saved = True

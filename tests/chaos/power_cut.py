@@ -61,7 +61,7 @@ def note_syncs() -> None:
 
     def noted_save(self: ClipStore) -> None:
         note = self.file.path.with_name(f"{self.file.path.name}-unsynced")
-        note.write_bytes(b"".join(place for place, _ in list(self._unsaved.values())))
+        note.write_bytes(b"".join(held.place for held in list(self._held.values()) if not held.saved))
         save(self)
         note.unlink()
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.gateway.clip_file import BLOCK, ClipFile
-from edge.gateway.clip_store import ClipStore
+from edge.gateway.clip_store import RECENT_BYTES, ClipStore
 
 SIZES = st.one_of(st.integers(0, 3 * BLOCK), st.sampled_from((BLOCK - 1, BLOCK, BLOCK + 1)))
 
@@ -78,6 +78,22 @@ def test_a_clip_whose_verdict_came_first_is_never_written(tmp_path: Path) -> Non
     assert b"early" not in (tmp_path / "clips").read_bytes()
     assert store.get(b"b", late, 4, sha256(b"late")) == b"late"
     assert store.file.read(late, 4) == b"late"
+
+
+def test_few_saved_clips_are_kept_in_memory(tmp_path: Path) -> None:
+    store = ClipStore(ClipFile(tmp_path / "clips", 10**8, ()), lazily=True)
+    clips = {bytes([number]): bytes([number]) * 400_000 for number in range(8)}
+    places = {}
+    for bake_id, clip in clips.items():
+        places[bake_id] = store.put(bake_id, clip, 0)
+        store.committed(1)
+    assert sum(len(held.clip) for held in store._held.values()) == 8 * 400_000, "none of them is on the disk"
+    store.save()
+    store.put(b"new", b"clip", 0)
+    assert sum(len(held.clip) for held in store._held.values()) <= RECENT_BYTES + 4
+    for bake_id, clip in clips.items():
+        assert store.get(bake_id, places[bake_id], len(clip), sha256(clip)) == clip
+    store.file.close()
 
 
 def test_a_clip_that_was_not_accepted_leaves_its_place(tmp_path: Path) -> None:
