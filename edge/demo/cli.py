@@ -26,6 +26,18 @@ def demo(
     model: Annotated[Path | None, typer.Option(help="Folder of the device's model; the shipped one without.")] = None,
     checkpoint: Annotated[str, typer.Option(help="Of the cloud worker: a shipped name or a folder.")] = "pizza-small",
     broker: Annotated[str, typer.Option(help="Embedded broker: auto, mosquitto or iotcore.")] = "auto",
+    scenario: Annotated[
+        str | None,
+        typer.Option(help="new-topping or new-light: a shift, and how the loop back learns from the cloud's verdicts."),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="PNG file for the picture of a --scenario; scenario.png in --out without.")
+    ] = None,
+    bytes_per_day: Annotated[float | None, typer.Option(help="Most bytes of clips a day.")] = None,
+    escalations_per_hour: Annotated[float | None, typer.Option(help="Most escalations an hour.")] = None,
+    cloud_seconds_per_day: Annotated[float | None, typer.Option(help="Most seconds of workers a day.")] = None,
+    joules_per_day: Annotated[float | None, typer.Option(help="Most energy for sending a day, modelled.")] = None,
+    reserve: Annotated[float, typer.Option(help="Share of each limit that only critical bakes may use.")] = 0.2,
     chaos: Annotated[
         bool, typer.Option("--chaos", help="Kill gateway, worker and broker at random while bakes pass.")
     ] = False,
@@ -39,9 +51,29 @@ def demo(
     """Bring up broker, worker, gateway and board, pass bakes through them, and say how each side did.
 
     Example: crustwatch demo --bakes 60 --seed 42
-    """
-    from edge.demo.program import DemoOptions, run
 
+    Example: crustwatch demo --scenario new-topping --out build/scenario
+
+    Example: crustwatch demo --bakes 60 --escalations-per-hour 10
+    """
+    from edge.budget import Limits
+    from edge.demo.program import DemoOptions, run
+    from shared.bakery.truth import parse_shift
+    from shared.errors import BadInputError
+
+    limits = Limits(bytes_per_day, escalations_per_hour, cloud_seconds_per_day, joules_per_day, reserve)
+    if (shift := parse_shift(scenario)) is not None:
+        if chaos or input_path is not None or picture is not None:
+            raise BadInputError("--scenario goes without --chaos, --input and --picture")
+        from edge.demo.scenario.plan import Plan
+        from edge.demo.scenario.program import ScenarioOptions
+        from edge.demo.scenario.program import run as run_scenario
+
+        plan = Plan.of(shift, seed, bakes)
+        run_scenario(ScenarioOptions(plan, json, device, model, checkpoint, broker, out, plot, limits))
+        return
+    if plot is not None:
+        raise BadInputError("--plot belongs to --scenario")
     run(
         DemoOptions(
             bakes=bakes,
@@ -55,5 +87,6 @@ def demo(
             chaos=chaos,
             folder=out,
             picture=picture,
+            limits=limits,
         )
     )

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import msgspec
 
+from edge.budget import Limits
+from edge.budget.spending import open_budget
 from edge.devices import open_device
 from edge.devices.model import DEFAULT_MODEL
 from edge.gateway.config import GatewayConfig
@@ -46,6 +48,7 @@ class GatewaySettings(msgspec.Struct, frozen=True):
     model: str | None
     deadline_s: float
     max_backlog: int
+    limits: Limits = Limits()
 
 
 async def _bakes() -> AsyncIterator[SourceItem]:
@@ -67,6 +70,7 @@ def main() -> None:
         session="demo",
         outbox=OutboxConfig(),
     )
+    account = Path(settings.outbox).with_name("budget.json")
     try:
         with (
             contextlib.closing(Outbox(Path(settings.outbox), config.task, config.outbox)) as outbox,
@@ -81,6 +85,7 @@ def main() -> None:
                     outbox,
                     _bakes(),
                     guard=open_guard(model, config.task, device),
+                    budget=open_budget(settings.limits, account, model, config.task),
                     clock=SteadyClock(outbox.time_mark()),
                     seal=load_seal(Path(settings.identity)),
                 )

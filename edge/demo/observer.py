@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from shared.clock import NowUs
-from shared.messages import LineVerdict, WorkerStatus, decode
+from shared.messages import GatewayStats, LineVerdict, WorkerStatus, decode
 from shared.mqtt import Incoming, MqttClient
 from shared.seal import Seal
 from shared.topics import Line, worker_status_filter
@@ -46,12 +46,14 @@ class Observer:
         self.bakes: dict[str, Seen] = {}  # by id
         self._names: set[str] = set()
         self.workers: set[str] = set()  # names of those online
+        self.stats: GatewayStats | None = None  # the gateway's latest counters
         self.on_change: Callable[[], None] = lambda: None
         self.on_final: Callable[[Seen], None] = lambda seen: None
 
     async def follow(self, client: MqttClient) -> None:
         """For ever: read the topics."""
         await client.subscribe(f"{self._line.prefix}/+/verdict")
+        await client.subscribe(self._line.stats)
         await client.subscribe(worker_status_filter())
         async for message in client.messages():
             client.acknowledge(message)
@@ -59,6 +61,8 @@ class Observer:
                 continue  # of an earlier run
             if message.topic.endswith("/verdict"):
                 self._note_verdict(message)
+            elif message.topic == self._line.stats:
+                self.stats = decode(message.payload, GatewayStats, message.topic)
             else:
                 self._note_worker(message)
             self.on_change()

@@ -13,13 +13,15 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from rich.console import Console
 
+from edge.budget import Limits
+from edge.budget.spending import open_budget
 from edge.demo.gateway_child import GatewaySettings
 from edge.demo.gateway_process import GatewayProcess
 from edge.demo.havoc import Havoc
@@ -52,6 +54,8 @@ from shared.task import load_task
 from shared.task_errors import own_error_alone
 from shared.topics import Line
 
+Outcome = TypeVar("Outcome")
+
 DEFAULT_BAKES = 60
 LINE = Line.of("demo", "oven-1")
 DEADLINE_S = 120.0  # generous: a worker that is killed and started again still answers in time
@@ -79,6 +83,7 @@ class DemoOptions:
     chaos: bool
     folder: Path | None
     picture: Path | None
+    limits: Limits
 
 
 @dataclass(slots=True)
@@ -91,27 +96,23 @@ class Taken:
 
 def run(options: DemoOptions) -> None:
     """Run the demo; exits with 1 when a bake was lost or a verdict applied twice, with 130 after Ctrl-C."""
-    if options.broker not in ("auto", "mosquitto", "iotcore"):
-        raise BadInputError(f"--broker is auto, mosquitto or iotcore, not {options.broker!r}")
-    folder = options.folder or Path(tempfile.mkdtemp(prefix="crustwatch-demo-"))
-    try:
-        (folder / "pictures").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInputError(f"--out {folder}: cannot be written: {error.strerror}") from None
-    report = asyncio.run(_until_interrupted(options, folder))
+    kind = broker_kind(options.broker)
+    folder = run_folder(options.folder)
+    report = asyncio.run(until_interrupted(_demo(options, kind, folder)))
     if options.json:
         print(json.dumps(report.as_json()), flush=True)  # noqa: T201
     if report.lost or report.duplicates:
         raise CrustwatchError(f"{report.lost} bakes without verdict, {report.duplicates} duplicates: both must be 0")
 
 
-async def _until_interrupted(options: DemoOptions, folder: Path) -> Report:
+async def until_interrupted(work: Coroutine[None, None, Outcome]) -> Outcome:
+    """The outcome of `work`; Ctrl-C and SIGTERM end it in order, and this process with 130."""
     loop, this = asyncio.get_running_loop(), asyncio.current_task()
     assert this is not None  # noqa: S101
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, this.cancel)
     try:
-        return await _demo(options, folder)
+        return await work
     except asyncio.CancelledError:
         # The children are gone. A thread may still be compiling the emulator, which nothing can interrupt.
         print("crustwatch: interrupted", file=sys.stderr, flush=True)  # noqa: T201
@@ -119,8 +120,24 @@ async def _until_interrupted(options: DemoOptions, folder: Path) -> Report:
         os._exit(130)
 
 
-async def _demo(options: DemoOptions, folder: Path) -> Report:
-    kind = None if options.broker == "auto" else cast(Kind, options.broker)
+def broker_kind(name: str) -> Kind | None:
+    """The broker of that name; None to choose. Raises BadInputError for another name."""
+    if name not in ("auto", "mosquitto", "iotcore"):
+        raise BadInputError(f"--broker is auto, mosquitto or iotcore, not {name!r}")
+    return None if name == "auto" else cast(Kind, name)
+
+
+def run_folder(wanted: Path | None) -> Path:
+    """The folder for pictures and logs, a temporary one without. Raises BadInputError when it cannot be written."""
+    folder = wanted or Path(tempfile.mkdtemp(prefix="crustwatch-demo-"))
+    try:
+        (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInputError(f"--out {folder}: cannot be written: {error.strerror}") from None
+    return folder
+
+
+async def _demo(options: DemoOptions, kind: Kind | None, folder: Path) -> Report:
     with contextlib.ExitStack() as parts:
         items, total = _open_source(options, parts)
         data = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="crustwatch-outbox-")))
@@ -156,7 +173,7 @@ async def _demo(options: DemoOptions, folder: Path) -> Report:
                     gateway = _gateway_process(options, data, folder, identity, broker.address, screen)
                     parts.callback(gateway.stop)
                     screen.say("waiting for the worker to load its model")
-                    await _wait_for_worker(worker, observer)
+                    await wait_for_worker(worker, observer)
                     screen.start(total)
                     havoc = Havoc(options.seed, total, observer, broker, worker, gateway, screen.say)
                     await havoc.pass_bakes(passing, data / OUTBOX)
@@ -194,6 +211,7 @@ def _gateway_process(
         model,
         DEADLINE_S,
         MAX_BACKLOG,
+        options.limits,
     )
     return GatewayProcess(settings, folder / "gateway.log", screen.say)
 
@@ -222,7 +240,7 @@ async def _pass_bakes(
     device = await asyncio.to_thread(open_device, options.device, model=options.model or DEFAULT_MODEL)
     with contextlib.closing(device):
         screen.say("waiting for the worker to load its model")
-        await _wait_for_worker(worker, observer)
+        await wait_for_worker(worker, observer)
         outbox_config = OutboxConfig(synchronous="NORMAL")
         config = GatewayConfig(
             LINE,
@@ -242,13 +260,17 @@ async def _pass_bakes(
                     outbox,
                     client,
                     guard=open_guard(options.model or DEFAULT_MODEL, config.task, device),
+                    budget=open_budget(
+                        options.limits, data / "budget.json", options.model or DEFAULT_MODEL, config.task
+                    ),
                     seal=seal,
                     skipped=lambda item: screen.say(f"skipped {item.name}: {item.reason}"),
                 )
                 await gateway.run(items)
 
 
-async def _wait_for_worker(worker: WorkerProcess, observer: Observer) -> None:
+async def wait_for_worker(worker: WorkerProcess, observer: Observer) -> None:
+    """Until the worker says that it is online. Raises CrustwatchError when it takes too long."""
     try:
         async with asyncio.timeout(WORKER_START_S):
             while worker.name not in observer.workers:

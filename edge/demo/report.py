@@ -31,6 +31,7 @@ class Report:
     e2e_s: tuple[float, float] | None  # p50, p99
     data: str  # rendered or user
     killed: dict[str, int] = field(default_factory=dict)  # parts that the demo killed itself, by name
+    over_budget: int = 0  # bakes that the edge decided although unsure, because a limit was reached: marked
 
     def as_json(self) -> dict[str, Any]:
         """The object of `--json`."""
@@ -54,6 +55,7 @@ class Report:
             "e2e_s_p99": _rounded(self.e2e_s[1] if self.e2e_s else None),
             "data": self.data,
             "killed": self.killed,
+            "over_budget": self.over_budget,
         }
 
 
@@ -89,6 +91,7 @@ def make_report(
         e2e_s=_p50_p99(e2e_s),
         data=data,
         killed=dict(killed or {}),
+        over_budget=sum(final.reason == "budget" for _, final in finals),
     )
 
 
@@ -107,6 +110,7 @@ def summary_lines(report: Report) -> list[tuple[str, str, str]]:
     inference = "none" if report.edge_ms is None else f"{report.edge_ms:.1f} ms"
     rate = "none" if report.escalation_rate is None else f"{100 * report.escalation_rate:.1f} %"
     kills = [("killed by the demo itself", "", ", ".join(f"{part} {count}" for part, count in report.killed.items()))]
+    marked = [("decided unsure for a limit, marked", "", str(report.over_budget))]
     return [
         (f"accuracy [95 %], {report.data} data", share(report.edge), share(report.cascade)),
         ("escalation rate", "0 %", rate),
@@ -116,6 +120,7 @@ def summary_lines(report: Report) -> list[tuple[str, str, str]]:
         ("bakes without verdict", "", f"{report.lost} of {report.bakes}"),
         ("duplicates applied", "", str(report.duplicates)),
         ("by deadline / corrected later", "", f"{report.timeouts} / {report.corrections}"),
+        *(marked if report.over_budget else []),
         *(kills if report.killed else []),
     ]
 

@@ -28,6 +28,10 @@ DECISIONS = {"sure": "sure", "policy": "unfamiliar", "audit": "audited", "withdr
 """Words for the reason of a bake's first verdict; every other one is an escalation."""
 
 
+MARKS = {"timeout": "timeout", "cannot_tell": "cannot tell", "budget": "over budget, uncertified"}
+"""Words for finals that are not what the edge was sure of, nor what the cloud said."""
+
+
 class Cells(NamedTuple):
     """One bake in words."""
 
@@ -166,8 +170,8 @@ def _verdict(final: LineVerdict | None, seen: Seen) -> str:
     if final is None:
         return "waiting"
     words = f"{final.source}: {final.label} {final.confidence:.2f}"
-    if final.reason in ("timeout", "cannot_tell"):
-        words += f" ({final.reason.replace('_', ' ')})"
+    if final.reason in MARKS:
+        words += f" ({MARKS[final.reason]})"
     if seen.corrections:
         words += f", then {seen.corrections[-1].label}"
     return words

@@ -69,6 +69,9 @@ def run(
     when_withdrawn: Annotated[
         str, typer.Option(help="Sure bakes once the certificate has ended: mark them as uncertified, or escalate all.")
     ] = "mark",
+    registry: Annotated[
+        Path | None, typer.Option(help="Its champion decides under its certificate, its challenger is in shadow.")
+    ] = None,
     shadow: Annotated[
         Path | None, typer.Option(help="Folder of a challenger: it sees the same frames and decides nothing.")
     ] = None,
@@ -90,7 +93,7 @@ def run(
 
     Example: crustwatch edge run --certificate certificate.json --store bakes-store
 
-    Example: crustwatch edge run --certificate certificate.json --when-withdrawn escalate --shadow build/challenger
+    Example: crustwatch edge run --registry models --store bakes-store --when-withdrawn escalate
     """
     from edge.budget import Limits
     from edge.gateway.program import Options, serve
@@ -121,6 +124,7 @@ def run(
             credentials=Credentials.of(identity, ca, cert, key),
             unsigned=unsigned,
             when_withdrawn=when_withdrawn_of(when_withdrawn),
+            registry=registry,
             shadow=shadow,
             store=store,
             store_limits=limits(store_days, store_bytes),

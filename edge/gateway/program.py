@@ -11,12 +11,10 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.budget import Governor, Limits
-from edge.budget.spending import Budget
-from edge.budget.value import Valuer
+from edge.budget import Limits
+from edge.budget.spending import Budget, open_budget
 from edge.devices import Device, open_device
 from edge.devices.model import DEFAULT_MODEL
-from edge.gate import load_gate
 from edge.gateway.config import GatewayConfig
 from edge.gateway.link import client_config
 from edge.gateway.outbox import Outbox, OutboxConfig
@@ -24,6 +22,7 @@ from edge.gateway.service import Gateway
 from edge.gateway.sources import SourceItem, open_path
 from edge.gateway.sources.rendered import RenderedBakes
 from edge.gateway.threads import in_thread
+from edge.loop.registry import Registry
 from edge.loop.store import Store
 from edge.shadow.opening import nowhere, open_shadow
 from edge.shadow.shadow import Shadow
@@ -87,6 +86,7 @@ class Options:
     unsigned: bool = False
     store: Path | None = None
     store_limits: RetentionLimits = NO_LIMITS
+    registry: Path | None = None
     shadow: Path | None = None
     when_withdrawn: WhenWithdrawn = "mark"
 
@@ -96,9 +96,33 @@ class Options:
         return Line.of(self.site or own.site, self.gateway or own.gateway)
 
 
+def with_registry(options: Options) -> Options:
+    """The registry's champion decides under its own certificate, and its challenger is in shadow.
+
+    Raises BadInputError when a model is named as well, or a file of the registry was changed.
+    """
+    if options.registry is None:
+        return options
+    for name, given in (("model", options.model), ("certificate", options.certificate), ("shadow", options.shadow)):
+        if given is not None:
+            raise BadInputError(f"--registry says what --{name} would: give one of them")
+    registry = Registry.open(options.registry)
+    champion = registry.champion
+    certificate = registry.certificate_of(champion)
+    log.info("%s decides, %s is in shadow", champion.name, registry.challenger.name if registry.challenger else "none")
+    return dataclasses.replace(
+        options,
+        model=champion,
+        certificate=certificate,
+        signer=options.signer or (registry.signer if certificate else None),
+        shadow=registry.challenger,
+    )
+
+
 def serve(options: Options) -> None:
     """Run until the source has ended and each bake has its verdict, or until told to stop. Raises CrustwatchError."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    options = with_registry(options)
     address = parse_address(options.broker)
     config = GatewayConfig(
         line=options.line(),
@@ -128,11 +152,8 @@ def serve(options: Options) -> None:
             state=options.outbox.with_name(f"{options.outbox.name}.guard.json"),
             when_withdrawn=options.when_withdrawn,
         )
-        budget = None
-        if options.limits.periods():
-            governor = Governor(options.limits, options.outbox.with_name(f"{options.outbox.name}.budget.json"))
-            gate = load_gate((options.model or DEFAULT_MODEL) / "gate.json", len(config.task.labels))
-            budget = Budget(governor, Valuer(gate, config.task))
+        account = options.outbox.with_name(f"{options.outbox.name}.budget.json")
+        budget = open_budget(options.limits, account, options.model or DEFAULT_MODEL, config.task)
         mqtt = dataclasses.replace(client_config(address, config, device.kind), tls_context=security.tls_context)
         store = None if options.store is None else Store.begin(options.store, config.task)
         shadow = None

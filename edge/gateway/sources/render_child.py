@@ -1,4 +1,4 @@
-"""A process that renders bakes ahead of the gateway: `python -m ... SEED START STEP STOP`.
+"""A process that renders bakes ahead of the gateway: `python -m ... SEED START STEP STOP [SHIFT]`.
 
 Writes one record a bake to stdout: u32 length, then msgpack of RenderedRecord. The pipe bounds how far it runs ahead:
 one bake is being written while the next one waits to be rendered.
@@ -34,11 +34,13 @@ def packed(record: RenderedRecord) -> bytes:
 def main() -> None:
     """Render START, START + STEP, ... below STOP."""
     from shared.bakery import render_bake
+    from shared.bakery.truth import parse_shift
 
     seed, start, step, stop = (int(argument) for argument in sys.argv[1:5])
+    shift = parse_shift(sys.argv[5] if len(sys.argv) > 5 else None)
     out = sys.stdout.buffer
     for index in range(start, stop, step):
-        bake = render_bake(seed, index)
+        bake = render_bake(seed, index, shift)
         frames = np.ascontiguousarray(bake.frames)  # uint8 [8, 240, 320, 3]
         count, height, width, _ = frames.shape
         record = RenderedRecord(

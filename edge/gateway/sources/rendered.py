@@ -14,20 +14,27 @@ import numpy as np
 from edge.gateway.sources.bake import SourceBake, SourceItem
 from edge.gateway.sources.render_child import LENGTH, RenderedRecord
 from shared import children
+from shared.bakery.truth import Shift
 from shared.errors import CrustwatchError
 
 STOP_GRACE_S = 0.2
 
 
 class RenderedBakes:
-    """Bakes 0 .. count - 1 of `seed`, rendered by `processes` children. Use `with`; start it from the main thread."""
+    """`count` bakes of `seed` from `start` on, after a `shift`, rendered by `processes` children.
 
-    def __init__(self, seed: int, count: int, processes: int = 1) -> None:
-        self._count = count
+    Use `with`; start it from the main thread.
+    """
+
+    def __init__(
+        self, seed: int, count: int, processes: int = 1, *, start: int = 0, shift: Shift | None = None
+    ) -> None:
+        self._count, self._start = count, start
+        after = [] if shift is None else [shift]
         command = [sys.executable, "-m", "edge.gateway.sources.render_child"]
         self._children = [
             children.spawn(
-                [*command, str(seed), str(first), str(processes), str(count)],
+                [*command, str(seed), str(start + first), str(processes), str(start + count), *after],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
             )
@@ -57,7 +64,7 @@ class RenderedBakes:
             if record is None:
                 words = (child.stderr.read() if child.stderr else b"").decode(errors="replace").strip()
                 last = words.splitlines()[-1] if words else f"exit status {child.wait()}"
-                raise CrustwatchError(f"the renderer stopped at bake {index}: {last}")
+                raise CrustwatchError(f"the renderer stopped at bake {self._start + index}: {last}")
             yield bake_of(record)
 
 
