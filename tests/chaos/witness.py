@@ -33,6 +33,7 @@ class Witness:
     largest_backlog: int = 0
     largest_held: int = 0
     shed: int = 0
+    lost_clips: set[str] = field(default_factory=set)  # bakes whose clips were not what was written
     problems: set[str] = field(default_factory=set)  # subjects of the state topic's problems
     jumps: int = 0
 
@@ -50,6 +51,8 @@ class Witness:
         verdict = decode(payload, LineVerdict, "event")
         self.bakes.add(verdict.bake)
         self.ids.setdefault(verdict.bake, set()).add(verdict.id)
+        if verdict.reason == "clip_lost":
+            self.lost_clips.add(verdict.bake)
         if verdict.state != "provisional":
             kept = self.finals if verdict.state == "final" else self.corrections
             seen = kept.setdefault(verdict.id, set())
@@ -122,6 +125,6 @@ def _content(name: str, bake_id: str, seen: Witness, finals: set[bytes]) -> list
             verdict.cloud.rationale != f"link test, bake {number}" or verdict.label != answer(number, TASK)
         ):
             found.append(f"{name}: carries the answer {verdict.cloud.rationale!r}, label {verdict.label}")
-        if verdict.state == "final" and corrections and verdict.reason not in ("timeout", "outbox_full"):
+        if verdict.state == "final" and corrections and verdict.reason not in ("timeout", "outbox_full", "clip_lost"):
             found.append(f"{name}: corrected though its final verdict says {verdict.reason}")
     return found
