@@ -22,7 +22,7 @@ TaskName = Annotated[str, typer.Option(help="Name of a task, or path of its .tom
 
 @app.command()
 def train(
-    out: Annotated[Path, typer.Option(help="Folder for model.tflite, model.onnx, gate.json and card.json.")],
+    out: Annotated[Path, typer.Option(help="Folder for model, gate, card, report.html and TensorBoard's curves.")],
     bakes: Annotated[int | None, typer.Option(help="Bakes to train on; default: as the shipped model.", min=50)] = None,
     epochs: Annotated[
         int | None, typer.Option(help="Epochs over all frames; default: as the shipped model.", min=1)
@@ -97,6 +97,9 @@ def evaluate(
     task: TaskName = "pizza",
     data: Data = None,
     split_seed: SplitSeed = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write everything into this HTML file, pictures included.")
+    ] = None,
     cache: Cache = None,
     processes: Processes = 1,
     json: AsJson = False,
@@ -104,6 +107,8 @@ def evaluate(
     """Accuracy, escalation rate and selective error of a model on unseen items, with 95 % intervals.
 
     Example: crustwatch edge evaluate --bakes 1000 --seed 3000 --json
+
+    Example: crustwatch edge evaluate --task elpv --report elpv.html
     """
     from edge.learning.commands import run_evaluation
 
@@ -118,6 +123,7 @@ def evaluate(
         cache=cache,
         processes=processes,
         as_json=json,
+        page=report,
     )
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge.datasets import open_dataset, split_by_group
-from edge.learning.evaluation import evaluate
-from edge.learning.frames import FrameStore
+from edge.gate.gate_file import GateFile
+from edge.learning.evaluation import evaluate, integer_logits
+from edge.learning.frames import FrameSet, FrameStore
 from edge.learning.model_folder import read_model, sizes
 from edge.learning.parts import Parts, frame_set, photograph_parts, rendered_parts
 from edge.learning.progress import TerminalReporter
@@ -45,12 +50,14 @@ def run_training(
 ) -> None:
     """Train into `out` and print its card. Raises MissingPartError without torch."""
     require_torch()
+    from edge.learning.loss_curve import RecordingReporter
     from edge.learning.pipeline import train_model
 
     task = load_task(task_name).with_size(settings.size_px)
     with TerminalReporter() as reporter:
         parts = parts_for(task, settings, data, cache, processes, reporter)
-        card = train_model(settings, task, parts, out, resume=resume, reporter=reporter)
+        with closing(RecordingReporter(reporter, out, resume=resume)) as recording:
+            card = train_model(settings, task, parts, out, resume=resume, reporter=recording)
     _print(card, as_json)
 
 
@@ -106,8 +113,9 @@ def run_evaluation(
     cache: Path | None,
     processes: int,
     as_json: bool,
+    page: Path | None = None,
 ) -> None:
-    """Evaluate a model folder and print the report.
+    """Evaluate a model folder and print the report; with `page` also as an HTML file.
 
     Of the photographs that the model was trained on only the test part counts; of others, with a split seed their test
     part, without one all of them.
@@ -126,8 +134,24 @@ def run_evaluation(
     else:
         unseen = unseen_photographs(place, source, task, split_seed)
         frames = frame_set(unseen.test, unseen.split_seed or 0)
-    report = evaluate(folder.graph, folder.gate, frames, task, all_frames=all_frames and frames.frames.shape[1] > 1)
-    _print({**headline(report), **sizes(folder.graph, folder.tflite), "evaluation": report}, as_json)
+    logits = integer_logits(folder.graph, frames.key_frames)
+    every = all_frames and frames.frames.shape[1] > 1
+    report = evaluate(folder.graph, folder.gate, frames, task, all_frames=every, logits=logits)
+    card = {**headline(report), **sizes(folder.graph, folder.tflite), "evaluation": report}
+    if page is not None:
+        _write_page(page, card, folder.gate, logits, frames, task)
+    _print(card, as_json)
+
+
+def _write_page(
+    page: Path, card: dict[str, Any], gate: GateFile, logits: NDArray[np.int8], frames: FrameSet, task: Task
+) -> None:
+    """The report as HTML. Raises MissingPartError without matplotlib."""
+    try:
+        from edge.learning.report_page import write_report
+    except ImportError as error:
+        raise MissingPartError(f"a report needs {error.name}: pip install 'crustwatch[learn]'") from None
+    write_report(page, card, gate, logits, frames, task)
 
 
 def headline(report: dict[str, Any]) -> dict[str, Any]:

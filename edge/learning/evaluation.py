@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,12 +35,21 @@ def share_json(share: Share) -> dict[str, Any]:
     return {"share": point, "low": round(share.low, 4), "high": round(share.high, 4), "n": share.n}
 
 
-def evaluate(graph: Graph, gate: GateFile, bakes: FrameSet, task: Task, *, all_frames: bool) -> dict[str, Any]:
+def evaluate(
+    graph: Graph,
+    gate: GateFile,
+    bakes: FrameSet,
+    task: Task,
+    *,
+    all_frames: bool,
+    logits: NDArray[np.int8] | None = None,
+) -> dict[str, Any]:
     """The report on `bakes`: key-frame accuracy, the gate's escalation rate and selective error, and by label.
 
-    With `all_frames` also the control: the mean of the probabilities over all frames of a bake.
+    With `all_frames` also the control: the mean of the probabilities over all frames of a bake. `logits` of the key
+    frames int8 [N, labels], where they are known already.
     """
-    logits = integer_logits(graph, bakes.key_frames)  # [N, labels]
+    logits = integer_logits(graph, bakes.key_frames) if logits is None else logits  # [N, labels]
     table, truth = gate.table(), bakes.labels
     predicted = logits.argmax(axis=1)  # [N]
     correct, sure = predicted == truth, table.sure(logits)  # [N], [N]
@@ -80,12 +89,25 @@ def evaluate(graph: Graph, gate: GateFile, bakes: FrameSet, task: Task, *, all_f
     return report
 
 
-def calibration_error(probability: NDArray[np.float64], correct: NDArray[np.bool_], bins: int = 10) -> float:
-    """Expected calibration error over `bins` equal bins of the winning label's probability (float64 [N], bool [N])."""
+class Bin(NamedTuple):
+    """Items whose winning label has about the same probability."""
+
+    probability: float  # their mean
+    correct: int
+    n: int
+
+
+def calibration_bins(probability: NDArray[np.float64], correct: NDArray[np.bool_], bins: int = 10) -> list[Bin]:
+    """`bins` equal bins of the winning label's probability (float64 [N], bool [N]), those that are empty left out."""
     which = np.minimum((probability * bins).astype(int), bins - 1)  # [N]
-    gaps = [
-        abs(float(probability[which == b].mean()) - float(correct[which == b].mean())) * float((which == b).mean())
+    return [
+        Bin(float(probability[which == b].mean()), int(correct[which == b].sum()), int((which == b).sum()))
         for b in range(bins)
         if (which == b).any()
     ]
-    return float(sum(gaps))
+
+
+def calibration_error(probability: NDArray[np.float64], correct: NDArray[np.bool_], bins: int = 10) -> float:
+    """Expected calibration error over `calibration_bins`: the mean gap between probability and accuracy."""
+    found = calibration_bins(probability, correct, bins)
+    return sum(abs(b.probability - b.correct / b.n) * b.n for b in found) / len(correct)

@@ -35,6 +35,7 @@ class FrameSet:
     source: str = "rendered"
     shares: NDArray[np.float32] | None = None  # [N, labels]: how much labellers were for each label
     lessons: Lessons | None = None  # of a teacher, for items of one frame
+    names: tuple[str, ...] = ()  # [N], of photographs
 
     @property
     def key_frames(self) -> NDArray[np.uint8]:

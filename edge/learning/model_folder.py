@@ -1,4 +1,4 @@
-"""The folder of a model: model.tflite (the source of truth), model.onnx, gate.json and card.json."""
+"""The folder of a model: model.tflite (the source of truth), model.onnx, gate.json, card.json and report.html."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from firmware_sim.compiler.channels import simplified
 from firmware_sim.compiler.graph import Graph
 from firmware_sim.compiler.tflite_reader import read_graph_file
 
-MODEL, ONNX, GATE, CARD = "model.tflite", "model.onnx", "gate.json", "card.json"
+MODEL, ONNX, GATE, CARD, REPORT = "model.tflite", "model.onnx", "gate.json", "card.json", "report.html"
 
 
 @dataclass(frozen=True, slots=True)

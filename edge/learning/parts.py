@@ -39,4 +39,4 @@ def photograph_parts(data: LabelledFrames, seed: int) -> Parts:
 
 def frame_set(data: LabelledFrames, seed: int) -> FrameSet:
     """Photographs as items of one frame; `seed` is the split's."""
-    return FrameSet(seed, data.frames[:, None], data.labels, data.source, data.shares)
+    return FrameSet(seed, data.frames[:, None], data.labels, data.source, data.shares, names=data.names)

@@ -19,11 +19,12 @@ from edge.learning.evaluation import evaluate, integer_logits
 from edge.learning.folding import FoldedNetwork, fold
 from edge.learning.frames import FrameSet
 from edge.learning.grid import Grid
-from edge.learning.model_folder import sizes, write_gate_and_card, write_model
+from edge.learning.model_folder import REPORT, sizes, write_gate_and_card, write_model
 from edge.learning.network import EdgeNetwork, Topology, topology_of
 from edge.learning.onnx_writer import write_onnx
 from edge.learning.parts import Parts
 from edge.learning.pruning import ramped
+from edge.learning.report_page import write_report
 from edge.learning.rounded import RoundedNetwork, to_integers
 from edge.learning.settings import Settings
 from edge.learning.student import Loss, Student, label_loss, targets_of, taught_loss
@@ -83,7 +84,7 @@ def train_model(
 def finish(
     graph: Graph, tflite: bytes, settings: Settings, task: Task, held_out: FrameSet, test: FrameSet, out: Path
 ) -> dict[str, Any]:
-    """Fit the gate of a quantised model on the held-out bakes, evaluate it on the test bakes, write gate and card."""
+    """Fit a model's gate on the held-out bakes, evaluate it on the test bakes; writes gate, card and report."""
     gate = fit_gate(
         integer_logits(graph, held_out.key_frames),
         held_out.labels,
@@ -92,15 +93,17 @@ def finish(
         data=held_out.source,
         seed=held_out.seed,
     )
+    logits = integer_logits(graph, test.key_frames)
     card: dict[str, Any] = {
         "task": task.name,
         "labels": list(task.labels),
         **sizes(graph, tflite),
         "topology": asdict(_topology(settings, task)),
         "settings": settings.as_json(),
-        "evaluation": evaluate(graph, gate, test, task, all_frames=test.frames.shape[1] > 1),
+        "evaluation": evaluate(graph, gate, test, task, all_frames=test.frames.shape[1] > 1, logits=logits),
     }
     write_gate_and_card(out, gate, card)
+    write_report(out / REPORT, card, gate, logits, test, task)
     if len(held_out.labels) >= SMALLEST_SAMPLE:
         frames = held_out.key_frames
         save_reference(fit_reference(frames, integer_logits(graph, frames), gate), out / REFERENCE)

@@ -66,8 +66,8 @@ FINE_ONLY = (
 
 RECIPES = {
     "elpv": Settings(
-        shape="large",
-        epochs=60,
+        shape="deep",
+        epochs=26,
         batch=64,
         label_smoothing=0.0,  # the grades of the cells are soft already
         teacher="efficientnet-lite0",
