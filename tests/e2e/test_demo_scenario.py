@@ -1,4 +1,4 @@
-"""`crustwatch demo --scenario` with too few bakes to learn from: it says so, counts all the same, and leaves nothing behind."""
+"""`crustwatch demo --scenario` with too few bakes to learn from: it says so, and counts all the same."""
 
 from __future__ import annotations
 
