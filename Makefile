@@ -88,8 +88,8 @@ bench-cloud-full: setup ## Run the full-size network once with random weights in
 fuzz-compiler: setup ## Damage 50,000 .tflite files: each must be refused clearly or compile (half an hour)
 	@CRUSTWATCH_DAMAGED_MODELS=50000 $(BIN)/python -m pytest -q tests/contract/test_compiler_damaged.py
 
-verify-compiler: setup ## 1,000 inputs each through the networks of CRUSTWATCH_MODELS and the pizza model, on one core and two
-	@for model in $${CRUSTWATCH_MODELS:?names no folder}/*.tflite edge/models/pizza/model.tflite; do \
+verify-compiler: setup ## 1,000 inputs each through the networks of CRUSTWATCH_MODELS and those trained here, on one core and two
+	@for model in $${CRUSTWATCH_MODELS:?names no folder}/*.tflite edge/models/*/model.tflite tests/golden/edge_models/*.tflite; do \
 	  for cores in 1 2; do $(BIN)/crustwatch firmware verify $$model --inputs 1000 --cores $$cores || exit 1; done; done
 
 bench-compiler: setup ## Measure the MLPerf Tiny networks of the folder CRUSTWATCH_MODELS beside CMSIS-NN

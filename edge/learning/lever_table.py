@@ -40,7 +40,14 @@ LEVERS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("half of the pairs zero", {"pair_zeros": 0.5}),
     ("all three", {"multiplier_bits": 8, "weight_bound": 31, "pair_zeros": 0.5}),
 )
-"""Names and settings; all but the first are fine-tuned for the same epochs."""
+"""Names, and what they change of settings without levers."""
+PRUNING_EPOCHS = 4  # times those of the others: what is pruned has more to learn again
+
+
+def settings_with(settings: Settings, changes: dict[str, Any]) -> Settings:
+    """Those of a row of LEVERS."""
+    found = replace(settings, **{"multiplier_bits": 0, "weight_bound": 127, "pair_zeros": 0.0, **changes})
+    return replace(found, fine_tune_epochs=PRUNING_EPOCHS * found.fine_tune_epochs) if found.pair_zeros else found
 
 
 def measure_levers(
@@ -59,7 +66,9 @@ def measure_levers(
     """
     rows = []
     for number, (name, changes) in enumerate(levers):
-        row = trained_row(name, replace(settings, **changes), task, parts, out / str(number), out / "float", reporter)
+        row = trained_row(
+            name, settings_with(settings, changes), task, parts, out / str(number), out / "float", reporter
+        )
         rows.append(row)
         after_row(row)
     return rows
@@ -71,7 +80,9 @@ def trained_row(
     """A model trained into `folder` unless it is there with these settings, and measured on the emulated chip."""
     card = _finished(folder / CARD, settings)
     if card is None:
-        card = train_model(settings, task, parts, folder, resume=True, reporter=reporter, floats=floats)
+        card = train_model(
+            settings, task, parts, folder, resume=True, reporter=reporter, floats=floats, all_frames=False
+        )
     one, two = (bench_model(folder / MODEL, cores=cores).ms for cores in (1, 2))
     report = card["evaluation"]
     accuracy, alone = report["key_frame_accuracy"], round(COVERAGE * report["bakes"])

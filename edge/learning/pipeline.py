@@ -23,7 +23,7 @@ from edge.learning.model_folder import REPORT, sizes, write_gate_and_card, write
 from edge.learning.network import EdgeNetwork, Topology, topology_of
 from edge.learning.onnx_writer import write_onnx
 from edge.learning.parts import Parts
-from edge.learning.pruning import ramped
+from edge.learning.pruning import ramped, with_pairs
 from edge.learning.report_page import write_report
 from edge.learning.rounded import RoundedNetwork, to_integers
 from edge.learning.settings import Settings
@@ -56,11 +56,12 @@ def train_model(
     resume: bool,
     reporter: Reporter,
     floats: Path | None = None,
+    all_frames: bool = True,
 ) -> dict[str, Any]:
     """Train, quantise, fit the gate, evaluate on the test part; writes `out` and returns the card.
 
     `floats`: folder of the float phase's checkpoints, which runs with other levers may share; default: as the int8
-    phase's. A finished float phase there is taken as it is.
+    phase's. A finished float phase there is taken as it is. `all_frames`: the card has the mean over a bake's frames.
     """
     train, held_out, test = parts
     checkpoints = out / "checkpoints"
@@ -78,11 +79,19 @@ def train_model(
     tflite = write_tflite(network)
     write_model(out, tflite, write_onnx(network))
     graph = read_graph(tflite, "model.tflite")
-    return finish(graph, tflite, settings, task, held_out, test, out)
+    return finish(graph, tflite, settings, task, held_out, test, out, all_frames=all_frames)
 
 
 def finish(
-    graph: Graph, tflite: bytes, settings: Settings, task: Task, held_out: FrameSet, test: FrameSet, out: Path
+    graph: Graph,
+    tflite: bytes,
+    settings: Settings,
+    task: Task,
+    held_out: FrameSet,
+    test: FrameSet,
+    out: Path,
+    *,
+    all_frames: bool = True,
 ) -> dict[str, Any]:
     """Fit a model's gate on the held-out bakes, evaluate it on the test bakes; writes gate, card and report."""
     gate = fit_gate(
@@ -100,7 +109,9 @@ def finish(
         **sizes(graph, tflite),
         "topology": asdict(_topology(settings, task)),
         "settings": settings.as_json(),
-        "evaluation": evaluate(graph, gate, test, task, all_frames=test.frames.shape[1] > 1, logits=logits),
+        "evaluation": evaluate(
+            graph, gate, test, task, all_frames=all_frames and test.frames.shape[1] > 1, logits=logits
+        ),
     }
     write_gate_and_card(out, gate, card)
     write_report(out / REPORT, card, gate, logits, test, task)
@@ -208,6 +219,8 @@ def fine_tune(
     """Grids for the activations, then the int8 phase under the settings' levers, its checkpoints in `folder`."""
     levers, epochs, size = settings.levers, settings.fine_tune_epochs, task.input.size_px
     calibration = train.frames[: settings.calibration_bakes].reshape(-1, size, size, 3)  # [n, S, S, 3]
+    if levers.pair_zeros:
+        folded = with_pairs(folded)
     grids = calibrate(folded, to_tensor(calibration), settings.seed)
     input_grid = Grid(float(np.float32(task.input.scale)), task.input.zero_point)
     network = RoundedNetwork(folded, grids, input_grid, levers)

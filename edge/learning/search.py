@@ -1,9 +1,9 @@
 """Hardware-aware search: many networks priced by the compiler's cycle model, some of them trained, the best chosen.
 
 Networks are drawn by seed and compiled untrained, with the run's levers, so each has a price before it is trained:
-cycles depend on shapes and zeros, hardly on what the weights are. Of each of `train` equal classes of price the network
-with the most multiply-accumulates is trained, as in MCUNet (Lin et al. 2020, arXiv:2007.10319). Frontier and choice go
-by the held-out part; the test part is only reported.
+cycles depend on shapes and zeros, hardly on what the weights are. The task's own network is trained, and of each of
+some equal classes of price the network with the most multiply-accumulates, as MCUNet prefers them (Lin et al. 2020,
+arXiv:2007.10319). Frontier and choice go by the held-out part; the test part is only reported.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from edge.learning.folding import fold
 from edge.learning.grid import Grid
 from edge.learning.lever_table import LeverRow, trained_row
 from edge.learning.model_folder import read_model
-from edge.learning.network import EdgeNetwork, topology_of
+from edge.learning.network import SHAPES, EdgeNetwork, topology_of
 from edge.learning.parts import Parts
 from edge.learning.pipeline import Reporter
 from edge.learning.rounded import RoundedNetwork, to_integers
@@ -127,7 +127,7 @@ def search(
         )
     priced = _priced(plan, settings, task, reporter)
     trained = []
-    for candidate in _to_train(priced, plan.train):
+    for candidate in _to_train(priced, settings.shape, plan.train):
         folder = out / candidate.shape.replace("/2", "s").replace(",", "-")
         changed = replace(settings, shape=candidate.shape)
         row = trained_row(candidate.shape, changed, task, parts, folder, folder / "checkpoints", reporter)
@@ -157,7 +157,7 @@ def frontier(trained: Sequence[Trained]) -> list[Trained]:
 
 def _priced(plan: Plan, settings: Settings, task: Task, reporter: Reporter) -> list[Candidate]:
     """A draw of networks by seed, the task's own among them, from quick to slow."""
-    shapes = space()
+    shapes = [shape for shape in space() if shape != SHAPES.get(settings.shape, settings.shape)]
     rng = np.random.default_rng(plan.seed)
     drawn = [shapes[i] for i in rng.permutation(len(shapes))[: plan.sample - 1]]
     done = reporter.stage("pricing networks", len(drawn) + 1)
@@ -169,7 +169,11 @@ def _priced(plan: Plan, settings: Settings, task: Task, reporter: Reporter) -> l
     return sorted(found, key=lambda candidate: candidate.predicted_ms)
 
 
-def _to_train(priced: Sequence[Candidate], count: int) -> list[Candidate]:
-    """Of each of `count` classes of equal size by price, the network with the most multiply-accumulates."""
-    classes = np.array_split(np.arange(len(priced)), min(count, len(priced)))
-    return [max((priced[i] for i in members), key=lambda candidate: candidate.macs) for members in classes]
+def _to_train(priced: Sequence[Candidate], own: str, count: int) -> list[Candidate]:
+    """The task's own network, and of each of `count` - 1 classes of equal size by price that with the most MACs."""
+    chosen = [candidate for candidate in priced if candidate.shape == own][:count]
+    others = [candidate for candidate in priced if candidate.shape != own]
+    left = min(count - len(chosen), len(others))
+    classes = np.array_split(np.arange(len(others)), left) if left else []
+    chosen += [max((others[i] for i in members), key=lambda candidate: candidate.macs) for members in classes]
+    return sorted(chosen, key=lambda candidate: candidate.predicted_ms)

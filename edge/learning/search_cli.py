@@ -26,7 +26,10 @@ def levers(
     bakes: Bakes = None,
     checks: Checks = None,
     epochs: Annotated[int | None, typer.Option(help="Of the float network; default: the task's.", min=1)] = None,
-    fine_tune_epochs: Annotated[int, typer.Option(help="On the int8 grids, under each lever.", min=1)] = 4,
+    fine_tune_epochs: Annotated[
+        int,
+        typer.Option(help="On the int8 grids under each lever; four times as many where weights are pruned.", min=1),
+    ] = 3,
     shape: Shape = None,
     data: Data = None,
     cache: Cache = None,

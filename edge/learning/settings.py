@@ -32,7 +32,7 @@ class Settings:
     teacher_share: float = 0.5  # of the teacher's opinion in the targets; the rest is the labellers'
     feature_weight: float = 0.3  # of the squared error of told features in the loss
     fine_tune_epochs: int = 0  # on the int8 grids (quantisation-aware); it gained nothing here: decision 0063
-    fine_tune_learning_rate: float = 2e-4
+    fine_tune_learning_rate: float = 1e-3
     multiplier_bits: int = 0  # these three: levers.py
     weight_bound: int = 127
     pair_zeros: float = 0.0

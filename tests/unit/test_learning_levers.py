@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from edge.learning.calibration import calibrate
+from edge.learning.calibration import apply_layer, calibrate
 from edge.learning.cost import predicted_cycles
 from edge.learning.epoch import EpochReport
-from edge.learning.folding import fold
+from edge.learning.folding import FoldedNetwork, fold
 from edge.learning.grid import Grid
 from edge.learning.levers import Levers, next_short
 from edge.learning.network import EdgeNetwork, topology_of
-from edge.learning.pruning import pair_mask, ramped
+from edge.learning.pruning import pair_mask, ramped, with_pairs
 from edge.learning.rounded import RoundedNetwork, to_integers
 from edge.learning.settings import Settings
 from edge.learning.student import label_loss
@@ -103,6 +103,29 @@ def test_the_weakest_weights_go() -> None:
     weight = torch.tensor([[5.0, 1.0, 3.0, 0.1], [4.0, 1.0, 0.1, 3.0], [100.0, 1.0, 2.0, 300.0]]).reshape(3, 4, 1, 1)
     kept = pair_mask(weight, 0.5).reshape(3, 4).int()
     assert kept.tolist() == [[1, 0, 1, 1], [1, 0, 1, 1], [0, 0, 0, 1]]
+
+
+def test_pairs_of_like_channels_change_no_output() -> None:
+    torch.manual_seed(2)
+    network = fold(EdgeNetwork(topology_of("7,8,16/2,12", 5, 24)).eval())
+    paired, x = with_pairs(network), to_tensor(random_frames(4))
+
+    def logits(network: FoldedNetwork) -> torch.Tensor:
+        y = x
+        for layer in network.layers:
+            y = apply_layer(layer, y if layer.relu else y.mean(dim=(2, 3), keepdim=True))
+        return y
+
+    torch.testing.assert_close(logits(paired), logits(network), rtol=1e-4, atol=1e-5)
+    for old, new in zip(network.layers, paired.layers, strict=True):
+        if old.relu and not old.depthwise:
+            assert kept_energy(new.weight) >= kept_energy(old.weight)
+    assert kept_energy(paired.layers[2].weight) > 1.02 * kept_energy(network.layers[2].weight)
+
+
+def kept_energy(weight: torch.Tensor) -> float:
+    normed = weight.flatten(1) / weight.flatten(1).norm(dim=1, keepdim=True)
+    return float((normed**2 * pair_mask(weight, 0.5).flatten(1)).sum())
 
 
 def test_what_is_zero_once_stays_zero() -> None:

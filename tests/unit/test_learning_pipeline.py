@@ -64,6 +64,31 @@ def test_a_run_makes_a_model_folder_and_resuming_changes_nothing(
         train(tmp_path, cache, settings=replace(TINY, learning_rate=0.1), resume=True)
 
 
+def test_another_input_size_under_levers(tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = replace(
+        TINY, size_px=32, train_bakes=4, held_out_bakes=2, test_bakes=2, shape="4,6/2", weight_bound=31, pair_zeros=0.5
+    )
+    train(tmp_path, cache, settings=settings)
+    card = json.loads(capsys.readouterr().out)
+    assert card["topology"] == {"input_px": 32, "stem": 4, "blocks": [[2, 6]], "labels": 5}
+    assert read_model(tmp_path).graph.input_tensor.shape == (32, 32, 3)
+    run_evaluation(
+        tmp_path,
+        "pizza",
+        data=None,
+        split_seed=None,
+        seed=TINY.test_seed,
+        bakes=2,
+        all_frames=False,
+        cache=cache,
+        processes=1,
+        as_json=True,
+    )
+    assert json.loads(capsys.readouterr().out)["evaluation"]["bakes"] == 2
+    with pytest.raises(BadInputError, match="size_px must be 8 to 224, not 300"):
+        train(tmp_path, cache, settings=replace(settings, size_px=300))
+
+
 def test_frames_come_from_the_cache_the_second_time(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = load_task("pizza")
     first = FrameStore(cache, task).load(TINY.test_seed, 2)
