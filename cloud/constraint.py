@@ -19,6 +19,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from cloud.spatial_mllm.tokenizer import SPECIAL
+from cloud.value_choice import ValueChoice
 from shared.errors import BadInputError
 
 COMPACT = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
@@ -58,6 +59,7 @@ class SchemaGrammar:
             self._tokenizer = LLTokenizer(form, n_vocab=rows, eos_token=list(ends))
         except ValueError as error:
             raise BadInputError(f"answers in this vocabulary cannot be kept to a form: {error}") from None
+        self._choice = ValueChoice(tokenizer, rows)
         self._ready: dict[str, LLMatcher] = {}
 
     def constraint(self, schema: Mapping[str, Any], batch: int) -> AnswerConstraint:
@@ -68,13 +70,15 @@ class SchemaGrammar:
             if matcher.is_error():
                 raise BadInputError(f"no grammar of this schema: {matcher.get_error()}")
             self._ready[text] = matcher
-        return AnswerConstraint([self._ready[text].deep_copy() for _ in range(batch)], self.rows, self._ends)
+        matchers = [self._ready[text].deep_copy() for _ in range(batch)]
+        return AnswerConstraint(matchers, self.rows, self._ends, self._choice)
 
 
 class AnswerConstraint:
     """What each row of a batch may say next. Good for one batch."""
 
-    def __init__(self, matchers: Sequence[LLMatcher], rows: int, ends: Sequence[int]) -> None:
+    def __init__(self, matchers: Sequence[LLMatcher], rows: int, ends: Sequence[int], choice: ValueChoice) -> None:
+        self.choose = choice
         self._matchers = list(matchers)
         self._rows = rows
         self._ends = list(ends)

@@ -10,7 +10,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from shared.errors import BadInputError, MissingPartError
 
 try:
     import tokenizers  # noqa: F401 - what the model needs; missed here in one line
-    import torch  # noqa: F401
+    import torch
     import transformers  # noqa: F401
 except ImportError as error:
     raise MissingPartError(f"{error.name} is missing: pip install 'crustwatch[cloud]'") from error
@@ -40,27 +40,16 @@ from cloud.chat import Chat, Question, Reply, Shown
 from cloud.loading import SHIPPED, Loaded, checkpoint_folder, load_checkpoint
 from cloud.media import Footage
 from cloud.media.pictures import one_size
+from cloud.readout.engine import READOUTS, load_readout
 from cloud.spatial_mllm.prompts import chat_prompt
+from cloud.taken import Taken, check_frames
 from cloud.vocabulary import prompt_question
 from shared.messages import BakeVerdict, Provenance
 from shared.task import Task
 
 __all__ = ["SHIPPED", "Engine", "checkpoint_folder", "load_engine"]
 
-MAX_SIDES_RATIO = 16.0
-ENGINES = ("full", "int8", "int4", "no-geometry")
-
-
-@dataclass(frozen=True)
-class Taken:
-    """The frames of one bake, uint8 [H, W, 3] RGB each, and when each was taken."""
-
-    frames: Sequence[NDArray[np.uint8]]
-    times_s: Sequence[float]
-
-    def in_time(self) -> list[int]:
-        """Indices of the frames from first to last; equal times stay in their order."""
-        return sorted(range(len(self.frames)), key=lambda index: (self.times_s[index], index))
+ENGINES = ("full", "int8", "int4", "no-geometry", *READOUTS)
 
 
 class VerdictEngine(Protocol):
@@ -98,10 +87,12 @@ def load_engine(
     attention: str = "auto",
     threads: int | None = None,
     engine: str = "full",
-) -> Engine:
+) -> VerdictEngine:
     """Load a checkpoint as an engine of `ENGINES`; see `cloud.loading.load_checkpoint` for the rest and for errors."""
     if engine not in ENGINES:
         raise BadInputError(f"engine {engine!r}: choose one of {', '.join(ENGINES)}")
+    if engine in READOUTS:
+        return load_readout(checkpoint, engine, device, dtype, threads=threads)
     loaded = load_checkpoint(
         checkpoint,
         device,
@@ -148,7 +139,7 @@ class Engine:
         for clip in clips:
             check_frames(clip.frames, clip.times_s)
         orders = [clip.in_time() for clip in clips]
-        shown = [self._show(clip, order, task.escalation.frames) for clip, order in zip(clips, orders, strict=True)]
+        shown = self._shown(clips, orders, task.escalation.frames)
         question = prompt_question(task, self.chat.tokenizer)
         replies = self.chat.answer(
             [Question(question, (one,)) for one in shown],
@@ -161,6 +152,14 @@ class Engine:
             self._verdict(reply, tuple(order[place] for place in one.places), prompt_sha256, seconds, task)
             for reply, one, order in zip(replies, shown, orders, strict=True)
         ]
+
+    def _shown(self, clips: Sequence[Taken], orders: Sequence[Sequence[int]], most: int) -> list[Shown]:
+        """Every clip as the model sees it. Resizing takes a core each; the choice by space takes the model instead."""
+        threads = min(len(clips), torch.get_num_threads())
+        if threads < 2 or self._sees_space:
+            return [self._show(clip, order, most) for clip, order in zip(clips, orders, strict=True)]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(self._show, clips, orders, [most] * len(clips)))
 
     def _show(self, clip: Taken, order: Sequence[int], most: int) -> Shown:
         frames = tuple(one_size([clip.frames[place] for place in order]))
@@ -195,16 +194,3 @@ class Engine:
         """Whether the checkpoint can choose frames by the space that they show."""
         config = self.model.config
         return config.geometry and config.vggt.point_head is not None
-
-
-def check_frames(frames: Sequence[NDArray[np.uint8]], times_s: Sequence[float]) -> None:
-    """Raises BadInputError for frames or times that no engine takes."""
-    if len(frames) == 0:  # also an array of frames
-        raise BadInputError("a clip has at least one frame")
-    if len(frames) != len(times_s) or not all(math.isfinite(at) for at in times_s):
-        raise BadInputError(f"{len(frames)} frames need as many finite capture times, not {list(times_s)[:8]}")
-    for frame in frames:
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or min(frame.shape[:2]) < 1:
-            raise BadInputError(f"a frame is uint8 [H, W, 3] RGB, not {frame.dtype} {list(frame.shape)}")
-        if max(frame.shape[:2]) > MAX_SIDES_RATIO * min(frame.shape[:2]):
-            raise BadInputError(f"a frame of {frame.shape[1]}x{frame.shape[0]} pixels is longer than 16:1")

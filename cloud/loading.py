@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -126,8 +127,13 @@ def torch_device(device: str) -> torch.device:
 
 def sha256_of_weights(folder: Path) -> str:
     """SHA-256 over the weight files of a folder in the order of their names."""
+    return sha256_of_files(sorted(folder.glob("*.safetensors")))
+
+
+def sha256_of_files(paths: Sequence[Path]) -> str:
+    """SHA-256 over the bytes of files, one after the other."""
     digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in paths:
         with path.open("rb") as file:
             while block := file.read(_HASH_BLOCK):
                 digest.update(block)

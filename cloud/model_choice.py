@@ -41,7 +41,7 @@ class ModelChoice:
 class EngineChoice(ModelChoice):
     """A model with the engine that runs it."""
 
-    engine: Annotated[str, typer.Option(help="full, int8, int4 or no-geometry.")] = "full"
+    engine: Annotated[str, typer.Option(help="full, int8, int4, no-geometry, features or light.")] = "full"
 
     def load(self) -> VerdictEngine:
         """The engine."""

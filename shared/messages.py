@@ -64,7 +64,7 @@ class Provenance(msgspec.Struct, frozen=True):
     seconds: float
     clip_sha256: str = ""  # of the clip that was judged
     worker: str = ""
-    engine: str = "full"  # full, int8, int4 or no-geometry
+    engine: str = "full"  # full, int8, int4, no-geometry, features or light
 
 
 class BakeVerdict(msgspec.Struct, frozen=True):

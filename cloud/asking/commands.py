@@ -13,10 +13,10 @@ from cloud.asking.cli import Sight
 from cloud.asking.depth_report import write_depth
 from cloud.asking.sampling_report import sample, write
 from cloud.chat import Question
-from cloud.engine import Taken
 from cloud.media import Footage, read_pictures, read_video
 from cloud.model_choice import EngineChoice, ModelChoice
 from cloud.spatial_mllm.sampling import MAX_CANDIDATES
+from cloud.taken import Taken
 from shared.errors import BadInputError
 from shared.task import load_task
 

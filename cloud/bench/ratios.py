@@ -11,13 +11,14 @@ import torch
 
 from cloud.chat import Chat, Question
 from cloud.doctor.live_bytes import LiveBytes
-from cloud.engine import Engine, Taken
+from cloud.engine import Engine
 from cloud.loading import SHIPPED, load_checkpoint
 from cloud.media import Footage
 from cloud.spatial_mllm import CameraHeadConfig, DinoConfig, DptHeadConfig, SpatialMLLM, VggtConfig
 from cloud.spatial_mllm.processor import Frame, Processor
 from cloud.spatial_mllm.sampling import space_aware_frames
 from cloud.spatial_mllm.vggt.aggregator import Aggregator
+from cloud.taken import Taken
 from cloud.vocabulary import question_of
 from shared.task import load_task
 

@@ -85,3 +85,35 @@ def scanqa(
     from cloud.evaluation.commands import run_scanqa
 
     run_scanqa(choice, bench, max_tokens, as_json)
+
+
+@app.command()
+def baselines(
+    against: Annotated[Path, typer.Option(help="JSONL file of `crustwatch cloud eval bakes --out`.")],
+    clips: Annotated[int, typer.Option(min=64, help="Training clips for the histogram, a multiple of 64.")] = 1024,
+    cache: Annotated[Path | None, typer.Option(help="Folder for rendered clips, as of `cloud train`.")] = None,
+    renderers: Annotated[int, typer.Option(min=1, help="Processes that render what is missing.")] = 1,
+    as_json: Json = False,
+) -> None:
+    """Text only, a colour histogram and the edge's network on the same bakes, and whether each is beaten.
+
+    Example: crustwatch cloud eval baselines --against build/bakes.jsonl
+    """
+    from cloud.evaluation.comparisons import run_baselines
+
+    run_baselines(against, clips, cache, renderers, as_json)
+
+
+@app.command()
+def ablations(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of training runs with bakes.summary.json in them.")],
+    out: Annotated[Path | None, typer.Option(help="Markdown file for the table; a chart lies beside it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """One table of training runs: what each changed, and what its evaluation found.
+
+    Example: crustwatch cloud eval ablations runs/on-7 runs/off-7 --out build/ablations.md
+    """
+    from cloud.evaluation.comparisons import run_ablations
+
+    run_ablations(runs, out, as_json)

@@ -68,3 +68,14 @@ class Ledger:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._file.close()
+
+
+def read_ledger(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """What was run, and the rows by key, of a ledger that is not being written. Raises BadInputError."""
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return dict(lines[0]["run"]), {line.pop("id"): line for line in lines[1:]}
+    except OSError as error:
+        raise BadInputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise BadInputError(f"{path} is no file of answers: {error!r}") from None

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import DynamicCache
 
+from cloud.spatial_mllm.kv_cache import answer_cache
 from shared.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ class Constraint(Protocol):
 
     def allowed(self, device: torch.device) -> Tensor:
         """Bool [B, vocabulary]: tokens that each row may go on with; at least one."""
+        ...
+
+    def choose(self, free: Tensor) -> Tensor:
+        """Int64 [B]: the next token of each row, from fp32 logits [B, vocabulary] that are -inf where not allowed."""
         ...
 
     def take(self, chosen: Tensor, ended: Tensor) -> None:
@@ -111,7 +115,7 @@ def _steps(
         inputs = inputs.followed_by(inputs.input_ids, None)
     ended = torch.zeros(B, dtype=torch.bool, device=device)  # [B]
     ends = torch.tensor(sorted(eos_token_ids), dtype=torch.int64, device=device)  # [n_eos]
-    cache = DynamicCache() if cached else None
+    cache = answer_cache(model.config.language.num_hidden_layers) if cached else None
     with torch.inference_mode():
         if cache is None:
             inputs = model.encoded(inputs)
@@ -121,8 +125,10 @@ def _steps(
         del out
     for step in range(max_new_tokens):
         with torch.inference_mode():
-            free = logits if constraint is None else logits.masked_fill(~constraint.allowed(device), -torch.inf)
-            chosen = free.argmax(-1)  # [B]
+            if constraint is None:
+                chosen = logits.argmax(-1)  # [B]
+            else:
+                chosen = constraint.choose(logits.masked_fill(~constraint.allowed(device), -torch.inf))  # [B]
             surety = logits.log_softmax(-1).gather(-1, chosen[:, None])[:, 0]  # [B]
             before = ended
             chosen = torch.where(before, torch.full_like(chosen, pad_token_id), chosen)  # [B]

@@ -13,7 +13,7 @@ from typing import Any, Self
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers.cache_utils import DynamicCache
+from transformers.cache_utils import Cache
 
 from cloud.spatial_mllm.config import SpatialConfig
 from cloud.spatial_mllm.connector import Connector
@@ -258,7 +258,7 @@ class SpatialMLLM(nn.Module):
         *,
         labels: Tensor | None = None,
         keep_layers: Collection[int] = (),
-        past_key_values: DynamicCache | None = None,
+        past_key_values: Cache | None = None,
         last_only: bool = False,
     ) -> SpatialOutput:
         """Forward pass over whole prompts.
@@ -374,7 +374,7 @@ class SpatialMLLM(nn.Module):
             tokens_per_second=self.config.vision.tokens_per_second,
         )
 
-    def decode(self, ids: Tensor, attention_mask: Tensor | None, position_ids: Tensor, cache: DynamicCache) -> Tensor:
+    def decode(self, ids: Tensor, attention_mask: Tensor | None, position_ids: Tensor, cache: Cache) -> Tensor:
         """One decoding step over a filled cache.
 
         Args:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cloud.training.records import Record, cell_points
+from cloud.training.records import Record, cell_flow, cell_points
 from cloud.training.store import SHARD_CLIPS, ClipStore, Shard
 from shared.bakery import FRAME_COUNT
 
@@ -38,10 +38,14 @@ class Batch:
         """Where the shown cells lie in the pizza's frame, float32 [B, T, H2, W2, 3] metres."""
         return torch.from_numpy(np.ascontiguousarray(cell_points(self.records)[:, self.chosen]))
 
+    def flow(self) -> Tensor:
+        """How far each shown cell has moved since the first shown frame, float32 [B, T, H2, W2, 2] frame widths."""
+        return torch.from_numpy(cell_flow(self.records, self.chosen))
+
 
 def choose_frames(count: int, random: np.random.Generator) -> NDArray[np.int64]:
     """`count` of the eight frames in order, evenly spread with a random phase; now and then one frame doubled."""
-    if random.random() < STILL_SHARE:
+    if random.random() < STILL_SHARE or count == 1:
         return np.repeat(random.integers(FRAME_COUNT), 2)  # [2]
     edges = np.linspace(0, FRAME_COUNT, count + 1).astype(np.int64)  # [count + 1]
     return np.array([random.integers(low, high) for low, high in pairwise(edges)])  # [count]

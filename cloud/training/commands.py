@@ -13,22 +13,22 @@ from cloud.training.run import Limits, Report, Run
 from shared.cache_folder import cache_folder
 from shared.task import load_task
 
+SHOWN_LOSSES = ("loss", "doneness", "char_direction", "pose", "flow")
 LINE_EVERY_S = 60.0  # between two lines when there is no terminal for a bar
 
 
 def run_training(
-    out: Path, minutes: float, resume: bool, clips: int, cache: Path | None, threads: int, renderers: int
+    out: Path, plan: TrainingPlan, limits: Limits, resume: bool, cache: Path | None, threads: int, renderers: int
 ) -> None:
     """Train into `out`, with a progress bar; see cloud/training/cli.py for the arguments."""
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
-    plan = TrainingPlan(clips=clips)
     console = Console(stderr=True)
     run = Run(
         out,
         cache_folder() / "clips" if cache is None else cache,
         plan,
-        Limits(minutes=minutes),
+        limits,
         load_task("pizza"),
         resume=resume,
         processes=renderers,
@@ -46,7 +46,8 @@ def run_training(
         said = [-LINE_EVERY_S]  # seconds of the run at the latest line of a log
 
         def watch(now: Report) -> None:
-            losses = f"loss {now.losses['loss']:.2f}, doneness {now.losses['doneness']:.2f}" if now.losses else ""
+            named = [f"{name} {now.losses[name]:.3f}" for name in SHOWN_LOSSES if name in now.losses]
+            losses = ", ".join(named)
             known = "" if now.validation is None else f", validation {now.validation}"
             state = f"step {now.step}, {now.clips_rendered} clips rendered, {now.clips_seen} seen; {losses}{known}"
             progress.update(bar, completed=now.progress, state=state)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
 import msgspec
 import numpy as np
 
-from cloud.engine import Taken, VerdictEngine
+from cloud.engine import VerdictEngine
+from cloud.taken import Taken
+from cloud.training.targets import char_direction
 from shared.bakery import KEY_FRAME, BakeTruth
 from shared.bakery.bake import Bake
 from shared.images import decode_jpeg, encode_jpeg
@@ -46,6 +49,7 @@ class BakesReport(msgspec.Struct, frozen=True):
     within_one_label: ShareReport
     hour: ShareReport
     hour_within_one: ShareReport
+    direction_within_30: ShareReport  # degrees between the hour's middle and the char's true direction
     char_place: ShareReport
     cannot_tell: int
     mean_confidence: float
@@ -104,6 +108,7 @@ def report(judged: Sequence[Judged], engine: VerdictEngine, seed: int, task: Tas
         ),
         hour=_share(sectored, lambda item: _hours_apart(item) == 0),
         hour_within_one=_share(sectored, lambda item: _hours_apart(item) <= 1),
+        direction_within_30=_share(sectored, lambda item: _degrees_apart(item) <= 30),
         char_place=_share(
             told, lambda item: item.clip.char is not None and item.clip.char.where == item.truth.char_where
         ),
@@ -133,6 +138,16 @@ def _hours_apart(item: Judged) -> int:
     if said is None or item.truth.char_sector is None:
         return 12
     return abs((said - item.truth.char_sector + 6) % 12 - 6)
+
+
+def _degrees_apart(item: Judged) -> float:
+    """Degrees between the middle of the answer's hour and where the char truly lies towards; 180 without an hour."""
+    said = None if item.clip.char is None else item.clip.char.hour
+    if said is None:
+        return 180.0
+    sine, cosine = char_direction(np.array([item.truth.char_fraction_by_hour], np.float32))[0]
+    true = math.degrees(math.atan2(sine, cosine))
+    return abs((30 * said - true + 180) % 360 - 180)
 
 
 def _crust(verdict: BakeVerdict) -> float | None:

@@ -11,7 +11,7 @@ from cloud.spatial_mllm.prompts import chat_prompt
 from cloud.spatial_mllm.tokenizer import VIDEO_PAD, text_ids
 from cloud.spatial_mllm.vggt.aggregator import IMAGE_MEAN, IMAGE_STD
 from cloud.training.auxiliary import Features
-from cloud.training.targets import ANSWER_TOKENS
+from cloud.training.targets import ANSWER_TOKENS, VALUE_POSITIONS
 from cloud.vocabulary import question_of
 from shared.task import Task
 
@@ -74,16 +74,33 @@ class TrainingForward:
         )
         if out.video is None:
             raise AssertionError("every training batch has frames")
-        tokens = out.video.spatial.groups[0].tokens
-        last = tokens.last()  # [B, T, P, 2C]
+        patches = cameras = None
+        for group in out.video.spatial.groups:  # one, as all clips have one shape; none without geometry
+            last = group.tokens.last()  # [B, T, P, 2C]
+            patches = last[:, :, group.tokens.patch_start :].reshape(B, T, rows, columns, -1)
+            cameras = last[:, :, 0]
         first = len(prompt) - 1  # the place that predicts the first answer token
         features = Features(
-            patches=last[:, :, tokens.patch_start :].reshape(B, T, rows, columns, -1),
-            cameras=last[:, :, 0],
+            patches=patches,
+            cameras=cameras,
             fused=out.video.fused.view(B, T // 2, rows // merge, columns // merge, -1),
-            answer=out.last_hidden_state[:, first + 1],  # after the fragment that opens the doneness
+            answer=out.last_hidden_state[:, first + VALUE_POSITIONS[0]],  # after the fragment that opens the doneness
+            hour=out.last_hidden_state[:, first + VALUE_POSITIONS[3]],
         )
         return out.logits[:, first : first + ANSWER_TOKENS], features
+
+    def encode(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """The spatial encoder alone over frames [B, T, 3, h, w].
+
+        Returns its patches [B, T, rows, columns, 2C] and camera tokens [B, T, 2C].
+
+        Raises MissingPartError for a model without geometry.
+        """
+        tokens = self._model.vggt.aggregator(frames)
+        last = tokens.last()  # [B, T, P, 2C]
+        p = self._model.config.vision.patch_size
+        B, T, _, height, width = frames.shape
+        return last[:, :, tokens.patch_start :].reshape(B, T, height // p, width // p, -1), last[:, :, 0]
 
     def encoder_inputs(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """What each encoder's patch embedding sees of `frames` [B, T, 3, h, w].

@@ -74,13 +74,14 @@ def fit_patch_filters(model: SpatialMLLM, frames: Tensor, normalised: Tensor) ->
         frames: [N, 3, h, w], as the spatial encoder's trunk gets them (ImageNet-normalised).
         normalised: [N, 3, 2, p, p] patches of two frames, as the vision tower gets them.
     """
-    spatial = model.spatial_encoder.vggt_model.aggregator.patch_embed.patch_embed.proj  # Conv2d 3 -> C
-    filters = dct_filters(spatial.out_channels, spatial.kernel_size[0])  # [C, 3, p, p]
-    seen = nn.functional.conv2d(frames, filters, stride=spatial.stride)  # [N, C, h/p, w/p]
-    spread = seen.std(dim=(0, 2, 3)).clamp_min(1e-3)  # [C]
-    spatial.weight.copy_(filters / spread[:, None, None, None])
-    if spatial.bias is not None:
-        spatial.bias.copy_(-seen.mean(dim=(0, 2, 3)) / spread)
+    if model.config.geometry:
+        spatial = model.spatial_encoder.vggt_model.aggregator.patch_embed.patch_embed.proj  # Conv2d 3 -> C
+        filters = dct_filters(spatial.out_channels, spatial.kernel_size[0])  # [C, 3, p, p]
+        seen = nn.functional.conv2d(frames, filters, stride=spatial.stride)  # [N, C, h/p, w/p]
+        spread = seen.std(dim=(0, 2, 3)).clamp_min(1e-3)  # [C]
+        spatial.weight.copy_(filters / spread[:, None, None, None])
+        if spatial.bias is not None:
+            spatial.bias.copy_(-seen.mean(dim=(0, 2, 3)) / spread)
 
     vision = model.visual.patch_embed.proj  # Conv3d 3 -> D
     together = dct_filters(vision.out_channels * 3 // 4, vision.kernel_size[-1])  # [3D/4, 3, p, p]

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from cloud.loading import checkpoint_folder
 from cloud.spatial_mllm import SpatialMLLM
 from cloud.training.auxiliary import AuxiliaryHeads, Features, total
 from cloud.training.batches import Batch
@@ -30,12 +31,14 @@ class Learner:
 
     def __init__(self, plan: TrainingPlan, tokenizer: Tokenizer, task: Task) -> None:
         self.plan = plan
-        self.model = SpatialMLLM(spatial_config(plan.sizes, tokenizer))
+        self.model = SpatialMLLM(spatial_config(plan.sizes, tokenizer, geometry=plan.geometry))
         self.heads = AuxiliaryHeads(2 * plan.sizes.spatial_width, plan.sizes.hidden)
         self.targets = TargetTable(tokenizer, task)
         self.forward = TrainingForward(self.model, tokenizer, task)
         initialise(self.model, plan.seed)
         initialise_heads(self.heads, plan.seed)
+        if plan.start is not None:
+            _begin_with(self.model, plan.start)
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
         self.optimisers = self._optimisers()
 
@@ -60,6 +63,8 @@ class Learner:
 
     def begin(self, batch: Batch) -> None:
         """Fit the patch filters to the first clips; call once, before the first step of a fresh run."""
+        if self.plan.start is not None:
+            return
         fit_patch_filters(self.model, *self.forward.encoder_inputs(batch.frames))
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
 
@@ -76,18 +81,25 @@ class Learner:
         for optimiser, full in zip(self.optimisers, (self.plan.matrix_rate, self.plan.learning_rate), strict=True):
             for group in optimiser.param_groups:
                 group["lr"] = share * full
-        losses, features = self.answer_losses(batch)
-        auxiliary = self.heads.losses(features, batch)
-        weight = 1 + (self.plan.auxiliary_end - 1) * progress
-        loss = losses["answer"] + weight * total(auxiliary)
+        losses, auxiliary, loss = self._losses(batch, progress)
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own stub
         nn.utils.clip_grad_norm_([*self.model.parameters(), *self.heads.parameters()], self.plan.clip_norm)
         for optimiser in self.optimisers:
-            optimiser.step()
+            optimiser.step()  # leaves alone what has no gradient: while pre-training, everything but the encoder
         self._update_average(step)
         return {name: float(value.detach()) for name, value in {"loss": loss, **losses, **auxiliary}.items()}
+
+    def _losses(self, batch: Batch, progress: float) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+        """Losses of the answer, auxiliary ones, and what is minimised; while pre-training the geometry's alone."""
+        if progress < self.plan.pretrain and self.plan.geometry:
+            auxiliary = self.heads.geometry(*self.forward.encode(batch.frames), batch)
+            return {}, auxiliary, total(auxiliary)
+        losses, features = self.answer_losses(batch)
+        auxiliary = self.heads.losses(features, batch)
+        weight = 1 + (self.plan.auxiliary_end - 1) * progress
+        return losses, auxiliary, losses["answer"] + weight * total(auxiliary)
 
     def answer_losses(self, batch: Batch) -> tuple[dict[str, Tensor], Features]:
         """Cross-entropy of the answer's tokens against the soft targets."""
@@ -145,6 +157,15 @@ class Learner:
                 optimiser.load_state_dict(saved)
         except (KeyError, RuntimeError, ValueError) as error:
             raise BadInputError(f"the unfinished run has another form: {error}") from None
+
+
+def _begin_with(model: SpatialMLLM, checkpoint: str) -> None:
+    """Copy the weights of a checkpoint. Raises BadInputError when it has other sizes."""
+    source = SpatialMLLM.from_folder(checkpoint_folder(checkpoint), dtype=torch.float32, heads=False)
+    try:
+        model.load_state_dict(source.state_dict(), strict=True)
+    except RuntimeError as error:
+        raise BadInputError(f"{checkpoint} has other sizes than the plan: {' '.join(str(error).split())}") from None
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:

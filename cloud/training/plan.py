@@ -64,6 +64,9 @@ class TrainingPlan:
     pixels: PixelRange = field(default_factory=lambda: PixelRange(12_544, 16_800))  # 4:3 frames become 140x112
     clips: int = 8192
     seed: int = 7
+    geometry: bool = True  # False: neither spatial encoder nor connector, for the ablation
+    frames: int = 8  # most frames shown; 1: a lone frame, doubled
+    start: str | None = None  # checkpoint of the same sizes whose weights it begins with
     matrix_rate: float = 0.005  # Muon's
     learning_rate: float = 7.5e-4  # AdamW's
     warmup_steps: int = 30
@@ -71,6 +74,7 @@ class TrainingPlan:
     clip_norm: float = 1.0
     average_decay: float = 0.998  # of the averaged weights, which are what is saved
     auxiliary_end: float = 0.3  # weight of the auxiliary losses at the end of the run; 1 at its start
+    pretrain: float = 0.0  # share of the run in which the spatial encoder alone learns depth, points, flow and pose
     phases: tuple[Phase, ...] = (Phase(0.6, 4, 8), Phase(1.0, 8, 8))
 
     def phase(self, progress: float) -> Phase:
@@ -82,7 +86,7 @@ class TrainingPlan:
         return msgspec.to_builtins(self)  # type: ignore[no-any-return]  # builtins of a dataclass are a dict
 
 
-def spatial_config(sizes: Sizes, tokenizer: Tokenizer) -> SpatialConfig:
+def spatial_config(sizes: Sizes, tokenizer: Tokenizer, *, geometry: bool = True) -> SpatialConfig:
     """The architecture at the plan's sizes: no dense heads, full attention in every block of the vision tower."""
     head = sizes.hidden // sizes.heads
     third = head // 6
@@ -131,4 +135,5 @@ def spatial_config(sizes: Sizes, tokenizer: Tokenizer) -> SpatialConfig:
             eos=token_id(tokenizer, IM_END),
             pad=token_id(tokenizer, PAD),
         ),
+        geometry=geometry,
     )

@@ -72,11 +72,8 @@ def cell_means(values: NDArray[Any], weights: NDArray[np.float32], rows: int, co
     return np.where(total > 0, means, 0.0).astype(np.float32)
 
 
-def cell_points(records: Record) -> NDArray[np.float32]:
-    """Where each cell's middle lies in the pizza's frame (x towards belt travel, z up), metres.
-
-    `records` [B] gives float32 [B, 8, rows, columns, 3], from the cells' depth, the poses and the intrinsics.
-    """
+def cell_rays(records: Record) -> NDArray[np.float32]:
+    """Where each cell's middle lies in its camera's frame, metres: float32 [B, 8, rows, columns, 3]."""
     depth = records["depth"].astype(np.float32)  # [B, 8, rows, columns]
     rows, columns = depth.shape[2:]
     y = (np.arange(rows, dtype=np.float32) + 0.5) * FRAME_HEIGHT / rows - 0.5  # [rows] pixels
@@ -88,9 +85,34 @@ def cell_points(records: Record) -> NDArray[np.float32]:
     rays[..., 0] = right[:, None, None, :] * depth
     rays[..., 1] = down[:, None, :, None] * depth
     rays[..., 2] = depth
+    return rays
+
+
+def cell_flow(records: Record, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+    """How far each cell's middle is from where the first of the `chosen` [T] frames shows it, in frame widths.
+
+    Float32 [B, T, rows, columns, 2] (x, y), zero in the first. The camera does not turn in a clip: what lies at p in
+    one frame lies at p plus the cameras' shift in another. Not from frame to frame: the aggregator marks the first
+    frame alone, and the order of the others shows nowhere in it.
+    """
+    rays = cell_rays(records)[:, chosen]  # [B, T, rows, columns, 3]
+    shifts = records["poses"][..., 3][:, chosen]  # [B, T, 3]
+    first = rays + (shifts[:, :1] - shifts)[:, :, None, None]  # [B, T, rows, columns, 3]
+    here = rays[..., :2] / np.maximum(rays[..., 2:], 1e-3)  # [B, T, rows, columns, 2]
+    flow = here - first[..., :2] / np.maximum(first[..., 2:], 1e-3)  # [B, T, rows, columns, 2]
+    focal = records["intrinsics"][:, 0, 0] / FRAME_WIDTH  # [B]
+    return np.asarray(flow * focal[:, None, None, None, None], np.float32)
+
+
+def cell_points(records: Record) -> NDArray[np.float32]:
+    """Where each cell's middle lies in the pizza's frame (x towards belt travel, z up), metres.
+
+    `records` [B] gives float32 [B, 8, rows, columns, 3], from the cells' depth, the poses and the intrinsics.
+    """
+    rays = cell_rays(records)  # [B, 8, rows, columns, 3]
     poses = records["poses"]  # [B, 8, 3, 4]
     seen = rays - poses[:, :, None, None, :, 3]  # [B, 8, rows, columns, 3]
-    world = seen.reshape(*depth.shape[:2], -1, 3) @ poses[..., :3]  # [B, 8, rows*columns, 3]: R transposed times seen
+    world = seen.reshape(*rays.shape[:2], -1, 3) @ poses[..., :3]  # [B, 8, rows*columns, 3]: R transposed times seen
     points: NDArray[np.float32] = world.reshape(rays.shape) - records["centre"][:, None, None, None, :]
     return points
 

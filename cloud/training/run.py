@@ -19,7 +19,7 @@ from cloud.training.learner import Learner, random_of, read_state, write_state
 from cloud.training.plan import TRAINING_SEEDS, VALIDATION_SEED, TrainingPlan
 from cloud.training.store import SHARD_CLIPS, ClipStore, Renderer, Shard, shards
 from cloud.vocabulary import build_tokenizer
-from shared.bakery import FRAME_COUNT
+from shared.bakery import FRAME_COUNT, KEY_FRAME
 from shared.errors import BadInputError
 from shared.intervals import Share, wilson
 from shared.task import Task
@@ -150,7 +150,7 @@ class Run:
         phase = self.plan.phase(progress)
         random = random_of(self.plan.seed, self.step)
         records = self.sampler.next(phase.batch_clips)
-        batch = make_batch(records, choose_frames(phase.frames, random), random)
+        batch = make_batch(records, choose_frames(min(phase.frames, self.plan.frames), random), random)
         if self.step == 0:
             self.learner.begin(batch)
         losses = self.learner.step(batch, self.step, progress)
@@ -163,12 +163,13 @@ class Run:
 
     def _validate(self, there: list[Shard], watch: Watcher) -> Share:
         hits = count = 0
+        shown = np.arange(FRAME_COUNT) if self.plan.frames > 1 else np.array([KEY_FRAME, KEY_FRAME])
         with self.learner.averaged_weights():
             for shard in there:
                 records = self.store.open(shard)
                 for start in range(0, SHARD_CLIPS, 32):
                     part = np.array(records[start : start + 32])  # [32]
-                    hits += self.learner.doneness_hits(make_batch(part, np.arange(FRAME_COUNT), None))
+                    hits += self.learner.doneness_hits(make_batch(part, shown, None))
                     count += len(part)
         self.validated = wilson(hits, count)
         watch(self._report(self.limits.progress(self.step, self.seconds)))

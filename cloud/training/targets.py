@@ -20,7 +20,7 @@ from shared.task import Task
 
 ANSWER_TOKENS = 16  # 8 fragments, 7 values, end mark
 VALUE_POSITIONS = (1, 3, 5, 7, 9, 11, 13)  # of the values among the answer's tokens, in the order of Answer
-FIELD_WEIGHTS = (4.0, 1.0, 0.5, 0.7, 0.5, 0.3, 0.3)  # doneness is what escalations are decided on
+FIELD_WEIGHTS = (4.0, 1.0, 1.0, 1.5, 0.5, 0.5, 0.3)  # doneness is what escalations are decided on
 FRAGMENT_WEIGHT = 0.05  # fragments never vary: learnt at once
 
 DONENESS_SIGMA = 0.02  # of the bake index; labels keep 0.03 from an edge
@@ -111,15 +111,18 @@ class TargetTable:
         for row, record in enumerate(records):
             answer = answer_for(record, self.task)
             spread = target[row]  # [16, V]
-            spread[1, self._labels] = self._doneness(float(record["bake_index"]), int(record["doneness"]))
+            spread[1, self._labels] = doneness_shares(
+                float(record["bake_index"]), int(record["doneness"]), len(self._labels)
+            )
             burnt = 100 * float(record["burnt_fraction"])
-            self._bell(spread[3], np.arange(101), answer.burnt_percent, burnt, BURNT_SIGMA[0] + BURNT_SIGMA[1] * burnt)
+            percents = np.arange(0 if answer.char == "none" else 1, 101)  # "0" before char would say that there is none
+            self._bell(spread[3], percents, answer.burnt_percent, burnt, BURNT_SIGMA[0] + BURNT_SIGMA[1] * burnt)
             spread[5, self._places[int(record["char"])]] = 1
             if answer.hour is None:
                 spread[7, self._null] = 1
             else:
                 hours = np.arange(1, 13)  # [12]
-                apart = np.abs((hours - answer.hour + 6) % 12 - 6)  # [12]
+                apart = np.abs((hours - _hour(record, answer.hour) + 6) % 12 - 6)  # [12]
                 bell = np.exp(-0.5 * (apart / HOUR_SIGMA) ** 2)  # [12]
                 spread[7, self._numbers[hours]] = bell / bell.sum()
             steps = np.arange(0, 101, EVENNESS_STEP)
@@ -129,20 +132,37 @@ class TargetTable:
             self._bell(spread[13], np.arange(BLISTER_MAX_MM + 1), answer.blister_mm, blister, BLISTER_SIGMA)
         return target
 
-    def _doneness(self, bake_index: float, label: int) -> NDArray[np.float32]:
-        """Probability of each label [5] for a bake index known up to DONENESS_SIGMA."""
-        edges = np.array([-np.inf, *DONENESS_EDGES, np.inf])  # [6]
-        below = 1 / (1 + np.exp(-1.702 * (edges - bake_index) / DONENESS_SIGMA))  # [6], logistic for the normal
-        shares = np.diff(below)  # [5]
-        if int(shares.argmax()) != label:  # a task whose labels are not the fifths of the bake index
-            shares = np.eye(len(self.task.labels))[label]
-        return np.asarray(shares, np.float32)
-
     def _bell(self, row: NDArray[np.float32], values: NDArray[np.int64], peak: int, truth: float, sigma: float) -> None:
         """Write a normal bell around `truth` over the numbers `values` into `row` [V]; its largest entry is `peak`."""
         bell = np.exp(-0.5 * ((values - truth) / sigma) ** 2)  # [n]
         bell[values == peak] = max(float(bell.max()) * 1.001, 1e-6)  # ties and values beyond the scale
         row[self._numbers[values]] = bell / bell.sum()
+
+
+def _hour(record: Record, sector: int) -> float:
+    """The char's direction in hours, as fine as it is known, within the hour `sector` of the answer."""
+    sine, cosine = char_direction(record["char_by_hour"][None])[0]
+    hour = float(np.arctan2(sine, cosine)) * 6 / np.pi
+    return sector + float(np.clip((hour - sector + 6) % 12 - 6, -0.45, 0.45))
+
+
+def doneness_shares(bake_index: float, label: int, labels: int) -> NDArray[np.float32]:
+    """Probability of each label [labels] for a bake index known up to DONENESS_SIGMA."""
+    edges = np.array([-np.inf, *DONENESS_EDGES, np.inf])  # [6]
+    below = 1 / (1 + np.exp(-1.702 * (edges - bake_index) / DONENESS_SIGMA))  # [6], logistic for the normal
+    shares = np.diff(below)  # [5]
+    if len(shares) != labels or int(shares.argmax()) != label:  # labels that are not the fifths of the bake index
+        shares = np.eye(labels)[label]
+    return np.asarray(shares, np.float32)
+
+
+def char_direction(char_by_hour: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Where char [B, 12] lies towards from the item's centroid: float32 [B, 2], sine and cosine of the angle clockwise
+    from 12 o'clock times the share of the char that has this one direction; zeros without char.
+    """
+    angles = 2 * np.pi * np.arange(1, 13) / 12  # [12]
+    vectors = char_by_hour @ np.stack((np.sin(angles), np.cos(angles)), axis=1)  # [B, 2]
+    return np.asarray(vectors / np.maximum(char_by_hour.sum(1, keepdims=True), 1e-6), np.float32)
 
 
 def bake_histogram(bake_index: NDArray[np.float32], bins: int, sigma: float) -> NDArray[np.float32]:

@@ -41,7 +41,15 @@ def recipe_of(options: TuningOptions, seed: int | None) -> Recipe:
 
 
 def run_tuning(
-    model: str, options: TuningOptions, out: Path, *, resume: bool, clips: int, seed: int | None, threads: int
+    model: str,
+    options: TuningOptions,
+    out: Path,
+    *,
+    resume: bool,
+    clips: int,
+    seed: int | None,
+    threads: int,
+    steps: int | None,
 ) -> None:
     """Fine-tune into `out`, with a progress bar; `clips` rendered bakes where these are the data."""
     if options.data is None:
@@ -58,7 +66,7 @@ def run_tuning(
         file = Path(options.data)
         lessons = FileLessons(file, options.media or file.parent, options.frames, options.reader)
         data = f"{len(lessons)} records of {file.name}, {options.frames} frames by {options.reader}"
-    run = Tuning(loaded, lessons, recipe, out, resume=resume, data=data, most_steps=options.steps)
+    run = Tuning(loaded, lessons, recipe, out, resume=resume, data=data, most_steps=steps)
     learning = sum(parameter.numel() for parameter in run.masters.learning)
     console = Console(stderr=True)
     console.print(f"{loaded.name}: {learning / 1e6:.2f} M parameters learn from {data} in {run.steps} steps")

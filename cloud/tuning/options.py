@@ -39,7 +39,6 @@ class TuningOptions:
         ),
     ] = None
     epochs: Annotated[float | None, typer.Option(min=0.001, help="Default 1.", rich_help_panel=_PANEL)] = None
-    steps: Annotated[int | None, typer.Option(min=1, help="At most so many steps.", rich_help_panel=_PANEL)] = None
     batch: Annotated[
         int | None, typer.Option(min=1, help="Examples at once in a process; default 1.", rich_help_panel=_PANEL)
     ] = None

@@ -26,7 +26,7 @@ def worker(
         str, typer.Option(help="auto, sdpa, eager or flash_attention_2 (extra gpu); auto takes the fastest there is.")
     ] = "auto",
     engine: Annotated[
-        str, typer.Option(help="full, int8, int4 (extra quant) or no-geometry; it is named in each verdict.")
+        str, typer.Option(help="full, int8, int4 (extra quant), no-geometry, features or light; each verdict names it.")
     ] = "full",
     task: Annotated[str, typer.Option(help="Name of a task, or a .toml file.")] = "pizza",
     name: Annotated[

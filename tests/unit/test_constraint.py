@@ -14,9 +14,10 @@ from tokenizers import Tokenizer
 
 from cloud.answer import BLISTER_MAX_MM, CRUST_MAX_MM, Answer, answer_schema, longest_answer, parse_answer
 from cloud.constraint import SchemaGrammar
-from cloud.engine import Engine, Taken
+from cloud.engine import Engine
 from cloud.loading import load_checkpoint
 from cloud.spatial_mllm.tokenizer import load_tokenizer, text_ids, token_id
+from cloud.taken import Taken
 from cloud.vocabulary import build_tokenizer
 from shared.errors import BadInputError
 from shared.task import Task, load_task

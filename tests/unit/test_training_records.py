@@ -78,7 +78,7 @@ def test_the_answer_is_the_peak_of_its_targets(record: Record) -> None:
         ids = table.ids(records)[row]
         assert tokenizer.decode(ids[:-1].tolist(), skip_special_tokens=False) == answer_for(records[row], TASK).text()
     near = tokenizer.token_to_id("1")  # hours lie on a circle: 1 is next to 12
-    assert spread[1, 7, near] == pytest.approx(spread[1, 7, tokenizer.token_to_id("11")])
+    assert spread[1, 7, near] > 0 < spread[1, 7, tokenizer.token_to_id("11")]
     assert spread[1, 7, near] > spread[1, 7, tokenizer.token_to_id("6")]
 
 

@@ -186,12 +186,12 @@ def test_the_benchmarks_records_are_asked_as_their_evaluations_ask(tmp_path: Pat
 
 
 def test_the_command(base: Path, data: Path, tmp_path: Path) -> None:
-    common = {"resume": False, "clips": 64, "seed": 3, "threads": 1}
+    common = {"resume": False, "clips": 64, "seed": 3, "threads": 1, "steps": 1}
     with pytest.raises(BadInputError, match="--data"):
         run_tuning(str(base), TuningOptions(), tmp_path / "run", **common)  # type: ignore[arg-type]
     with pytest.raises(BadInputError, match="--lora"):
         run_tuning(str(base), TuningOptions(data="bakes", rank=4), tmp_path / "run", **common)  # type: ignore[arg-type]
-    options = TuningOptions(data="bakes", steps=1, batch=1, accumulate=1)
+    options = TuningOptions(data="bakes", batch=1, accumulate=1)
     run_tuning(str(base), options, tmp_path / "run", **common)  # type: ignore[arg-type]
     assert (tmp_path / "run" / "model.safetensors").exists()
     assert (tmp_path / "run" / STATE_NAME).exists()

@@ -1,0 +1,55 @@
+"""Options of the small default's training, as typed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from cloud.training.plan import TrainingPlan
+
+_PANEL = "The small default from nothing, or --engine"
+
+
+@dataclass(frozen=True)
+class SmallOptions:
+    """Time, data and what an ablation changes."""
+
+    minutes: Annotated[
+        float, typer.Option(min=0.05, help="Minutes of work, rendering included.", rich_help_panel=_PANEL)
+    ] = 60.0
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder for rendered clips; default ~/.cache/crustwatch/clips.", rich_help_panel=_PANEL),
+    ] = None
+    renderers: Annotated[int, typer.Option(min=1, help="Rendering processes beside it.", rich_help_panel=_PANEL)] = 1
+    geometry: Annotated[
+        bool, typer.Option(help="With the spatial encoder, or for the ablation without.", rich_help_panel=_PANEL)
+    ] = True
+    shown: Annotated[
+        int, typer.Option(min=1, max=8, help="Frames shown; 1: for the ablation a lone one.", rich_help_panel=_PANEL)
+    ] = 8
+    pairs: Annotated[
+        int | None,
+        typer.Option(min=1, max=24, help="Frame/global pairs of the spatial encoder.", rich_help_panel=_PANEL),
+    ] = None
+    pretrain: Annotated[
+        float,
+        typer.Option(min=0, max=0.9, help="Share of the run for geometry pre-training alone.", rich_help_panel=_PANEL),
+    ] = 0.0
+    start: Annotated[
+        str | None, typer.Option(help="Begin with this checkpoint's weights; equal sizes.", rich_help_panel=_PANEL)
+    ] = None
+
+    def plan(self, clips: int, seed: int | None) -> TrainingPlan:
+        """The recipe with what was asked for in place."""
+        from cloud.training.plan import Sizes, TrainingPlan
+
+        plan = TrainingPlan(
+            clips=clips, geometry=self.geometry, frames=self.shown, pretrain=self.pretrain, start=self.start
+        )
+        sizes = Sizes() if self.pairs is None else replace(Sizes(), spatial_depth=self.pairs)
+        return replace(plan, sizes=sizes, seed=plan.seed if seed is None else seed)
