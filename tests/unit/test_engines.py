@@ -30,7 +30,7 @@ def test_each_engine_gives_a_verdict_and_names_itself(name: str) -> None:
     assert verdict.doneness in TASK.labels
     assert verdict.provenance is not None
     assert verdict.provenance.engine == name
-    assert verdict.provenance.geometry == (name != "no-geometry")
+    assert verdict.provenance.geometry == (name not in ("no-geometry", "light"))
 
 
 @pytest.mark.parametrize(("weights", "limit"), [("int8", 0.02), ("int4", 0.25)])
