@@ -68,7 +68,10 @@ class Properties:
                 value_bytes, at = _binary(data, at + 1)
                 singles[kind] = _once(singles, kind, value_bytes)
             elif kind == _SUBSCRIPTION:
-                _, at = variable_byte_integer(data, at + 1)
+                try:
+                    _, at = variable_byte_integer(data, at + 1)
+                except IndexError:
+                    raise MalformedPacket("a property that is not whole") from None
             else:
                 raise MalformedPacket(f"property 0x{kind:02x} in a PUBLISH")
         if at != len(data):
