@@ -76,8 +76,13 @@ fuzz: setup .venv-fuzz/.installed ## Fuzz every parser with atheris: 10,000,000 
 bench-emu: setup ## Measure the emulator: one core, both cores, asleep, start-up (a minute)
 	@$(BIN)/crustwatch emu bench
 
-bench-gate: setup ## Compare the gate with the usual rules on 2 x 4,000 rendered bakes (renders 40 minutes the first time)
+bench-gate: setup ## Compare the gate with the usual rules on rendered bakes and photographs, before the cloud, and with mapie (an hour the first time)
 	@$(BIN)/crustwatch edge compare
+	@$(BIN)/crustwatch edge compare --task elpv
+	@$(BIN)/crustwatch cloud eval bakes --count 1000 --seed 3000 --out .bench/answers.jsonl
+	@$(BIN)/crustwatch edge compare --cascade .bench/answers.jsonl
+	@$(PIP) install -c constraints.txt 'mapie==1.6.0'
+	@$(BIN)/python -m pytest -q tests/unit/test_certification_mapie.py
 
 bench-cloud: setup ## Measure the cloud model: batches, one geometry pass, kept layers, the cache (a minute)
 	@$(BIN)/crustwatch cloud bench
@@ -117,5 +122,5 @@ lock: ## Write constraints.txt anew from what .venv holds
 	  $(BIN)/pip --disable-pip-version-check freeze --exclude-editable | sed 's/+cpu$$//' | sort -f; } > constraints.txt
 
 clean: ## Remove .venv and caches
-	@rm -rf $(VENV) .venv-tflite .venv-fuzz .fuzz .probe .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) .venv-tflite .venv-fuzz .fuzz .probe .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -62,8 +62,10 @@ def for_tuning(unseen: Unseen, share: float) -> tuple[LabelledFrames, int]:
     """The photographs in an order whose first n, about `share` of them, may choose thresholds, and that n.
 
     Of a split these are the held-out ones. Else groups are shuffled, so that no label comes first and no group is on
-    both sides.
+    both sides. Raises BadInputError when all have one label: what is escalated would mean nothing.
     """
+    if len(np.unique(unseen.test.labels)) < 2:
+        raise BadInputError(f"{unseen.test.source}: all items have one label: there is nothing to certify")
     if unseen.held_out is not None:
         return unseen.all(), len(unseen.held_out)
     data = unseen.test

@@ -62,6 +62,12 @@ def test_new_photographs_are_cut_between_groups_and_mixed(photographs: Path) -> 
     assert len(set(ordered.labels[:tuning].tolist())) > 1
 
 
+def test_one_label_only_certifies_nothing(tmp_path: Path) -> None:
+    folder = coloured_photographs(tmp_path, ("burnt",), groups=4, each=2)
+    with pytest.raises(BadInputError, match="one label: there is nothing to certify"):
+        for_tuning(unseen_photographs(DEFAULT_MODEL, str(folder), PIZZA, None), 0.25)
+
+
 def test_photographs_are_certified(model: Path, photographs: Path, tmp_path: Path) -> None:
     def certify(alpha: str) -> Path:
         out = tmp_path / "certificate.json"
