@@ -29,7 +29,7 @@ Synchronous = Literal["NORMAL", "FULL"]
 BUSY_S = 0.2  # how long another program may hold the file (a backup, a shell) before a write is put off
 LOG_BYTES = 16 * 1024 * 1024  # the write-ahead log is cut back to this after a checkpoint, and is long from here on
 LONGEST_LOG_BYTES = 4 * LOG_BYTES  # a log that never came to rest is checkpointed by the next commit
-CACHE_KB = 512  # pages kept in memory; a process may host many outboxes
+CACHE_KB = 64  # pages kept in memory: the kernel's cache holds the rest, and a process may host many outboxes
 COMMIT_BYTES = 16 * 1024  # what a commit adds to the log, about four pages
 MAY_PASS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY,
             sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM}  # fmt: skip

@@ -62,13 +62,13 @@ def learn(
     ] = None,
     delta: Annotated[float, typer.Option(help="The promise may fail for this share of samples.")] = 0.05,
     epochs: Annotated[int, typer.Option(help="Over lessons and what is replayed.", min=1)] = 8,
-    learning_rate: Annotated[float, typer.Option(help="Peak of AdamW.", min=0.0)] = 1e-3,
+    learning_rate: Annotated[float, typer.Option(help="Peak of AdamW.", min=0.0)] = 4e-3,
     seed: Annotated[int, typer.Option(help="Of order, augmentation and dropout.", min=0)] = 1,
-    replay: Annotated[int, typer.Option(help="Bakes of the task's own data to remember by.", min=0)] = 600,
+    replay: Annotated[int, typer.Option(help="Bakes of the task's own data to remember by.", min=0)] = 1000,
     trusted: Annotated[
         int, typer.Option(help="Bakes with certain labels that it must not get worse on; 0: no such check.", min=0)
     ] = 400,
-    most_forgotten: Annotated[float, typer.Option(help="Accuracy that may be lost on them.", min=0, max=1)] = 0.05,
+    most_forgotten: Annotated[float, typer.Option(help="Accuracy that may be lost on them.", min=0, max=1)] = 0.1,
     since: Annotated[datetime | None, typer.Option(help="Learn from bakes since then (UTC).")] = None,
     days: Annotated[int, typer.Option(help="Days until the certificate expires.", min=1)] = 90,
     data: Annotated[str | None, typer.Option(help="Photographs to remember by: as for edge train.")] = None,

@@ -17,7 +17,10 @@ from edge.loop.evidence import of_traffic
 from edge.loop.paired import Paired, compare
 from shared.task import Task
 
-MOST_FORGOTTEN = 0.05  # of accuracy on trusted bakes: the interval's lower end must not lie below its negative
+MOST_FORGOTTEN = 0.1  # of accuracy on trusted bakes: the interval's lower end must not lie below its negative
+
+MOST_WRONG = 0.1  # of the cloud's words, where people looked too: the interval's lower end
+SMALLEST_GAIN = 0.02  # of the escalated share, which by the luck of its thresholds differs between equal models
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,22 @@ def paired_json(paired: Paired) -> dict[str, Any]:
 
 
 def reasons_against(
-    figures: dict[str, Any], trusted: dict[str, Any] | None, uncertified: str | None, most_forgotten: float
+    figures: dict[str, Any],
+    trusted: dict[str, Any] | None,
+    cloud_wrong: dict[str, Any] | None,
+    uncertified: str | None,
+    most_forgotten: float,
 ) -> list[str]:
-    """Why the challenger is dropped, one line each; empty when it is worth a trial."""
+    """Why the challenger is dropped, one line each; empty when it is worth a trial.
+
+    That it misses more of a critical label is none: both hold the same promise, and who escalates less may use it up.
+    """
     reasons = [] if uncertified is None else [f"it cannot be certified: {uncertified}"]
+    if cloud_wrong is not None and cloud_wrong["low"] > MOST_WRONG:
+        reasons.append(
+            f"its teacher errs: of {cloud_wrong['n']} bakes that people looked at the cloud called"
+            f" {cloud_wrong['share']:.0%} wrongly"
+        )
     accuracy, escalated = figures["accuracy"]["difference"], figures["escalated"]["difference"]
     if trusted is not None and (lost := trusted["difference"])["low"] < -most_forgotten:
         reasons.append(
@@ -85,9 +100,6 @@ def reasons_against(
         )
     if accuracy["high"] < 0:
         reasons.append(f"it is less often right than the champion: p = {accuracy['p']:.2g} on held-out bakes")
-    for label, pair in figures["missed"].items():
-        if pair["difference"]["low"] > 0:
-            reasons.append(f"it misses more of {label} than the champion")
-    if not reasons and not (accuracy["low"] > 0 or escalated["high"] < 0):
+    if not reasons and not (accuracy["low"] > 0 or escalated["high"] < -SMALLEST_GAIN):
         reasons.append("it is neither more often right nor does it escalate less than the champion, beyond chance")
     return reasons

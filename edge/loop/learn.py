@@ -45,9 +45,9 @@ class Plan:
     alphas: dict[int, float]
     delta: float = 0.05
     epochs: int = 8
-    learning_rate: float = 1e-3
+    learning_rate: float = 4e-3
     seed: int = 1
-    replay: int = 600  # bakes of the champion's own training data, so that it does not forget
+    replay: int = 1000  # bakes of the champion's own training data, so that it does not forget
     trusted: int = 400  # bakes whose labels are certain and that nobody was trained on
     most_forgotten: float = MOST_FORGOTTEN
     since_us: int = 0
@@ -85,9 +85,10 @@ def learn(
 
     began_s = time.monotonic()
     champion = read_model(model)
+    task = task.with_size(champion.graph.input_tensor.shape[0])
+    store.check_task(task)
     if champion.graph.labels != len(task.labels):
         raise BadInputError(f"{model}: {champion.graph.labels} labels, task {task.name} has {len(task.labels)}")
-    task = task.with_size(champion.graph.input_tensor.shape[0])
     lessons = lessons_of(store, task, plan.since_us)
     train, fit, held_out = (lessons.of(part) for part in PARTS)
     if len(lessons) < SMALLEST_LESSON or not (len(train) and len(fit) and len(held_out)):
@@ -127,7 +128,8 @@ def learn(
     old, new = held(champion, seen, before), held(challenger, seen, found)
     figures = compare_models(old, new, truth, shares, plan.alphas, task)
     known_good = _on_trusted(champion, challenger, trusted)
-    reasons = reasons_against(figures, known_good, uncertified, plan.most_forgotten)
+    taught_by = _store_figures(lessons, proof.complete)
+    reasons = reasons_against(figures, known_good, taught_by["cloud_wrong"], uncertified, plan.most_forgotten)
     certificate = None
     if found is not None:
         escalated = of_traffic(~new.passed, shares)
@@ -145,7 +147,7 @@ def learn(
             "reasons": reasons,
             "folder": str(out),
             "certificate": None if certificate is None else str(certificate),
-            "store": _store_figures(lessons, proof.complete),
+            "store": taught_by,
             **figures,
             "trusted": known_good,
             "seconds": round(time.monotonic() - began_s, 1),

@@ -231,19 +231,30 @@ class Registry:
 
 
 def _read(folder: Path) -> State:
+    path = folder / REGISTRY
     try:
-        state = msgspec.json.decode((folder / REGISTRY).read_bytes(), type=State)
+        text = path.read_bytes()
     except FileNotFoundError:
         raise BadInputError(
-            f"{folder}: no registry: crustwatch edge models --registry {folder} --found begins one"
+            f"{folder}: no registry: crustwatch edge models --registry {folder} --found MODEL begins one"
         ) from None
-    except (OSError, *NOT_JSON) as error:
-        raise BadInputError(f"{folder / REGISTRY}: cannot be read: {error}") from None
+    except OSError as error:
+        raise BadInputError(f"{path}: cannot be read: {error.strerror}") from None
+    return parse_registry(text, str(path))
+
+
+def parse_registry(text: bytes, path: str) -> State:
+    """The state in the bytes of a registry.json. Raises BadInputError with `path` for anything else."""
+    try:
+        state = msgspec.json.decode(text, type=State)
+    except NOT_JSON as error:
+        raise BadInputError(f"{path}: not a registry: {error}") from None
     named = {state.champion, *state.previous, *([state.challenger] if state.challenger else [])}
     if state.schema != SCHEMA or not named <= set(state.models):
-        raise BadInputError(f"{folder / REGISTRY}: schema {state.schema}, or it names a model that it does not hold")
-    if any("/" in name or name.startswith(".") for name in state.models):
-        raise BadInputError(f"{folder / REGISTRY}: a model's name is that of a folder beside it")
+        raise BadInputError(f"{path}: schema {state.schema}, or it names a model that it does not hold")
+    files = [name for model in state.models.values() for name in model.files]
+    if any("/" in name or "\0" in name or name in ("", ".", "..") for name in [*state.models, *files]):
+        raise BadInputError(f"{path}: a model or a file of one is named like a path")
     return state
 
 

@@ -2,7 +2,7 @@
 
 Gateways are hosted by a few processes (`fleet_host.py`), each with its own outbox file and connection. An outsider
 counts the finals on the event topics and takes the time from capture to sight; for bakes that the cloud is asked about
-it includes the way to the worker and back. Messages are not sealed here: a thousand key pairs prove nothing more.
+it includes the way to the worker and back.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class FleetFigures:
     escalated_share: float
     clip_bytes: int
     synchronous: str
+    sealed: bool
     missing: int  # bakes without a final verdict on the event topic
     doubled: int
     timeouts: int
@@ -47,8 +48,7 @@ class FleetFigures:
     cloud_p50_ms: float  # of escalated ones: from acceptance to the cloud's verdict applied
     cloud_p99_ms: float
     cpu_ms_per_bake: float  # of the gateways' processes
-    growth_mb: dict[str, float]  # of each process, from a third of the run to its end
-    memory_mb: dict[str, list[float]]  # every 5 s
+    memory_mb: dict[str, list[float]]  # resident, of each process: at the start, then the most of each minute
 
 
 def measure(order: FleetOrder, gateways: int, processes: int) -> FleetFigures:
@@ -56,7 +56,7 @@ def measure(order: FleetOrder, gateways: int, processes: int) -> FleetFigures:
     with (
         tempfile.TemporaryDirectory(prefix="crustwatch-bench-") as folder,
         EmbeddedBroker("mosquitto") as broker,
-        script("bench_worker.py", broker.address.port, "-") as worker,
+        script("bench_worker.py", broker.address.port, f"{folder}/keys" if order.sealed else "-") as worker,
         contextlib.ExitStack() as stack,
     ):
         hosts = []
@@ -111,6 +111,7 @@ async def _measure(
         escalated_share=order.escalated,
         clip_bytes=order.clip_bytes,
         synchronous=order.synchronous,
+        sealed=order.sealed,
         missing=bakes - len(seen.finals),
         doubled=seen.doubled,
         timeouts=sum(report.timeouts for report in reports),
@@ -119,8 +120,7 @@ async def _measure(
         cloud_p50_ms=percentile_ms(cloud_s, 0.5),
         cloud_p99_ms=percentile_ms(cloud_s, 0.99),
         cpu_ms_per_bake=round(1e3 * sum(report.cpu_s for report in reports) / max(1, bakes), 3),
-        growth_mb={name: record.growth_mb(name) for name in pids},
-        memory_mb=record.samples,
+        memory_mb={name: record.by_minute(name) for name in pids},
     )
 
 

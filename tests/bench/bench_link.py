@@ -76,6 +76,7 @@ def fleet(
     clip: Annotated[int, typer.Option(min=1000, help="Bytes of a clip.")] = 30_000,
     snapshot: Annotated[int, typer.Option(min=100, help="Bytes of the retained picture of each bake.")] = 4000,
     synchronous: Annotated[str, typer.Option(help="FULL: fsync for each gateway, all on this one disk.")] = "NORMAL",
+    sealed: Annotated[bool, typer.Option(help="Each gateway has a key and seals; the worker checks.")] = True,
     as_json: Json = False,
 ) -> None:
     """A thousand gateways at a bake a second each on one broker: sustained or not, latencies, memory over time.
@@ -84,7 +85,7 @@ def fleet(
     """
     import bench_fleet
 
-    order = bench_fleet.FleetOrder(0, "", 0, 0, seconds, rate, escalated, clip, snapshot, synchronous)
+    order = bench_fleet.FleetOrder(0, "", 0, 0, seconds, rate, escalated, clip, snapshot, synchronous, sealed)
     show(bench_fleet.measure(order, gateways, processes), as_json)
 
 

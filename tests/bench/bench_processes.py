@@ -53,10 +53,10 @@ class MemoryRecord:
                 self.samples[name].append(round(resident_mb(pid), 1))
             await asyncio.sleep(self._every_s)
 
-    def growth_mb(self, name: str) -> float:
-        """From the end of the first third, when everything is warm, to the end: what would go on growing."""
-        kept = self.samples[name]
-        return round(kept[-1] - kept[len(kept) // 3], 1) if kept else 0.0
+    def by_minute(self, name: str) -> list[float]:
+        """The first sample, then the largest of each minute."""
+        kept, minute = self.samples[name], max(1, round(60 / self._every_s))
+        return kept[:1] + [max(kept[at : at + minute]) for at in range(0, len(kept), minute)]
 
 
 def percentile_ms(seconds: list[float], share: float) -> float:

@@ -2,15 +2,14 @@
 
     python tests/bench/fleet_host.py '{"port": 1883, ...}'      # prints one JSON object when it is done
 
-What is real: `edge.gateway.link.Link` with its outbox on disk and its own connection, as any gateway has them. What is
-not there: camera, device and sealing keys of their own; the edge's verdict and the clip are given. What the gateways of
+What is real: `edge.gateway.link.Link` with its outbox on disk, its own connection and its own sealing key, as any
+gateway has them. What is not there: camera and device; the edge's verdict and the clip are given. What the gateways of
 a process share: the interpreter, the event loop, the disk.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import random
 import sys
@@ -28,8 +27,11 @@ from edge.gateway.link import Link, client_config
 from edge.gateway.outbox import Outbox, OutboxConfig
 from edge.gateway.storage import Synchronous
 from shared.clock import system_now_us
+from shared.heap import settle_heap
 from shared.messages import BakeVerdict, LineVerdict
 from shared.mqtt import BrokerAddress, MqttClient
+from shared.pki.identity import Identity
+from shared.seal.local import local_seal
 from shared.topics import Line
 
 AT_ONCE = 16  # connections that are made at a time, before the run
@@ -48,6 +50,7 @@ class FleetOrder(msgspec.Struct, frozen=True):
     clip_bytes: int
     snapshot_bytes: int
     synchronous: Synchronous
+    sealed: bool = True
 
 
 class FleetReport(msgspec.Struct, frozen=True):
@@ -85,8 +88,7 @@ async def host(order: FleetOrder) -> FleetReport:
             for number, outbox in zip(numbers, outboxes, strict=True)
         ]
         await asyncio.to_thread(sys.stdin.readline)  # the bench says when all processes are up
-        gc.collect()
-        gc.freeze()  # a collection that goes over all that the gateways hold would stop every one of them
+        settle_heap()  # a collection that goes over all that the gateways hold would stop every one of them
         before_s, started_s = time.process_time(), time.perf_counter()
         start.set()
     cpu_s, baking_s = time.process_time() - before_s, time.perf_counter() - started_s
@@ -126,7 +128,9 @@ async def _line(
     async with MqttClient(mqtt, patient=True) as client:
         async with dialling:
             await client.wait_connected()
-        link = Link(config, outbox, client, device=DEVICE, model="bench", learned=learned)
+        keys = Path(order.folder) / "keys"
+        seal = local_seal(Identity.of("gateway", f"fleet/oven-{number}"), keys) if order.sealed else None
+        link = Link(config, outbox, client, device=DEVICE, model="bench", learned=learned, seal=seal)
 
         async def bake() -> None:
             await start.wait()

@@ -16,6 +16,7 @@ from wire_targets import how_and_rest
 from cloud.worker.archive import Decision, Sent, parse_decision
 from edge.certification.certificate import parse_certificate
 from edge.gate.gate_file import parse_gate
+from edge.loop.registry import parse_registry
 from firmware_sim.compiler.tflite_reader import read_graph
 from firmware_sim.rp2040.image import UF2_BLOCK, load_image
 from firmware_sim.rp2040.symbols import Symbols
@@ -174,3 +175,17 @@ def pem_seeds() -> list[bytes]:
     texts = [(folder / name).read_bytes() for name in (files.CA_CERTIFICATE, files.CRL, files.CA_KEY)] + [request]
     ders = [base64.b64decode(b"".join(text.splitlines()[1:-1])) for text in texts]
     return [bytes((n,)) + text for n, text in enumerate(texts)] + [bytes((4 + n,)) + der for n, der in enumerate(ders)]
+
+
+def registry(data: bytes) -> None:
+    """What a folder of champions and challengers says of itself."""
+    parse_registry(data, "registry.json")
+
+
+def registry_seeds() -> list[bytes]:
+    return [
+        b'{"schema":1,"task":"pizza","champion":"a","challenger":"b","previous":["a"],"models":{"a":{"sha256":"00","files":'
+        b'{"model.tflite":"00"},"parent":null,"added":"2026-01-01T00:00:00Z"},"b":{"sha256":"01","files":{},"parent":"a",'
+        b'"added":"2026-01-02T00:00:00Z","metrics":{"kept":0.5}}},"events":[{"at":"2026-01-01T00:00:00Z","what":"added",'
+        b'"model":"a","why":"found"}]}'
+    ]

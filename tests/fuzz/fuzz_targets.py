@@ -32,13 +32,14 @@ class Target:
 
 
 TARGETS = (
-    Target("message", message_targets.message, message_targets.message_seeds, 0.12, 1024),
+    Target("message", message_targets.message, message_targets.message_seeds, 0.11, 1024),
     Target("clip", wire_targets.clip, wire_targets.clip_seeds, 0.1, 1024),
     Target("uart", wire_targets.uart, wire_targets.uart_seeds, 0.1, 256),
     Target("request", message_targets.request, message_targets.request_seeds, 0.1, 512),
     Target("gate", file_targets.gate, file_targets.gate_seeds, 0.06, 2048),
     Target("certificate", file_targets.certificate, file_targets.certificate_seeds, 0.06, 1024),
     Target("decision", file_targets.decision, file_targets.decision_seeds, 0.06, 1024),
+    Target("registry", file_targets.registry, file_targets.registry_seeds, 0.02, 1024),
     Target("answer", message_targets.answer, message_targets.answer_seeds, 0.06, 1024),
     Target("dashboard", message_targets.dashboard, message_targets.dashboard_seeds, 0.06, 1024),
     Target("seal", message_targets.seal, message_targets.seal_seeds, 0.05, 1024),

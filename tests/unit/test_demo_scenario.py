@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from edge.demo.observer import Observer
 from edge.demo.scenario.diary import Belt, Diary, Moment, one_after_another
@@ -144,11 +145,13 @@ def test_the_scenario_ends_when_no_alarm_comes(tmp_path: Path) -> None:
     from edge.budget import Limits
     from edge.demo.scenario.commands import Chores
     from edge.demo.scenario.program import Scenario, ScenarioOptions
+    from edge.demo.scenario.watching import Watching
 
     plan = Plan.of("new-light", 1, 40)
     options = ScenarioOptions(plan, False, "litert", None, "pizza-small", "auto", tmp_path, None, Limits())
     scenario: Any = Scenario(options, tmp_path, contextlib.ExitStack())
-    scenario._observer = Observer(Line.of("s", "g"), lambda: 0)
+    observer = Observer(Line.of("s", "g"), lambda: 0)
+    scenario._watching = Watching(Console(), observer, scenario._diary, TASK.critical)
     for number in range(plan.before + plan.unnoticed + 1):
         scenario._diary.took(bake(number))
     asyncio.run(scenario._watch(None, Chores(tmp_path)))

@@ -19,6 +19,8 @@ from edge.loop.store import Store
 from edge.loop.trial import check_trial, trial_of
 from shared.errors import BadInputError
 
+MODEL = '{"sha256": "", "files": {}, "parent": null, "added": "2026-01-01T00:00:00Z"}'
+
 
 def model(folder: Path, mark: bytes) -> Path:
     """A model folder of its own; the registry does not read the model."""
@@ -94,9 +96,10 @@ def test_a_copy_that_was_cut_short_is_made_again(registry: Registry, tmp_path: P
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("{", "cannot be read"),
+        ("{", "not a registry"),
         ('{"schema": 2, "task": "pizza", "champion": "a", "models": {}}', "schema 2"),
         ('{"schema": 1, "task": "pizza", "champion": "a", "models": {}}', "does not hold"),
+        (f'{{"schema": 1, "task": "pizza", "champion": "..", "models": {{"..": {MODEL}}}}}', "like a path"),
     ],
 )
 def test_a_damaged_registry_is_one_line(tmp_path: Path, text: str, words: str) -> None:

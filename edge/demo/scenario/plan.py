@@ -12,6 +12,7 @@ from shared.task import load_task
 
 DEFAULT_BAKES = 1800
 SMALLEST = 40
+SMALLEST_CALIBRATION = 60  # of its rendered bakes just enough prove the loosest promise
 DELTA = 0.05
 ALPHAS = (0.05, 0.1, 0.2, 0.3)
 HELD_OUT = 0.4  # of the lessons, which prove the promise
@@ -56,7 +57,7 @@ class Plan:
             shadow=max(SMALLEST_TRIAL, total * 10 // 100),
             after=total * 18 // 100,
             unnoticed=max(SMALLEST, total // 4),
-            calibration=max(SMALLEST, total * 50 // 100),
+            calibration=max(SMALLEST_CALIBRATION, total * 50 // 100),
             replay=total * 15 // 100,
             trusted=max(SMALLEST_TRUSTED, total // 6) if total >= 2 * SMALLEST_TRUSTED else 0,
             alpha=_promise(HELD_OUT * LABEL_SHARE * lessons),

@@ -15,12 +15,11 @@ import shutil
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from edge.budget import Limits
 from edge.certification.certificate import Certificate, load_certificate
@@ -37,10 +36,10 @@ from edge.demo.program import (
 )
 from edge.demo.scenario.commands import COMPILER, Chores, can_build_firmware
 from edge.demo.scenario.diary import Belt, Diary, one_after_another
-from edge.demo.scenario.figures import judge, phase_figures, share_words
 from edge.demo.scenario.line import OvenLine
+from edge.demo.scenario.outcome import Trial, outcome_of, table_of
 from edge.demo.scenario.plan import DELTA, Plan
-from edge.demo.scenario.plot import Bound, draw
+from edge.demo.scenario.watching import Watching
 from edge.demo.worker_process import WorkerProcess
 from edge.devices.model import DEFAULT_MODEL
 from edge.gateway.sources.rendered import RenderedBakes
@@ -50,7 +49,6 @@ from edge.loop.trial import check_trial, trial_of
 from shared.broker import EmbeddedBroker
 from shared.clock import system_now_us
 from shared.errors import BadInputError, CrustwatchError
-from shared.messages import ShadowStats
 from shared.mqtt import MqttClient, MqttConfig
 from shared.pki.authority import Authority, utc_now
 from shared.pki.identity import Identity
@@ -59,7 +57,7 @@ from shared.task import load_task
 from shared.task_errors import own_error_alone
 
 RENDERERS = 2
-REPORT_EVERY = 50  # bakes between two lines of progress
+MADE = ("first-model", "registry", "store", "challenger")  # by a run, below its folder
 LEARNING_PAUSE_S = 0.3  # between bakes while the challenger is trained: it needs the cores more
 LEARNING_BAKES = 0.3  # of the lessons: more do not pass while the challenger is trained
 WITHOUT_COMPILER = "litert"  # the promoted model's device when no firmware can be built
@@ -85,6 +83,8 @@ def run(options: ScenarioOptions) -> None:
     """Run a scenario; exits with 1 when a bake was lost or a verdict applied twice, with 130 after Ctrl-C."""
     logging.getLogger("edge.watch").setLevel(logging.ERROR)  # alarms are told by the scenario
     folder = run_folder(options.folder)
+    if left := [name for name in MADE if (folder / name).exists()]:
+        raise BadInputError(f"--out {folder}: holds {left[0]} of an earlier scenario: name another folder")
     kind = broker_kind(options.broker)
     with contextlib.ExitStack() as parts:
         scenario = Scenario(options, folder, parts)
@@ -97,17 +97,6 @@ def run(options: ScenarioOptions) -> None:
         )
 
 
-@dataclass(slots=True)
-class Trial:
-    """What became of the challenger."""
-
-    learnt: dict[str, Any] = field(default_factory=dict)
-    shadow: ShadowStats | None = None
-    promoted: bool = False
-    why: str = "the shift was not learnt from"
-    device: str | None = None  # of the promoted model
-
-
 class Scenario:
     """One run. `parts` ends what it starts."""
 
@@ -117,9 +106,8 @@ class Scenario:
         self._task = load_task()
         self._diary = Diary(time.monotonic)
         self._trial = Trial()
-        self._bounds: list[Bound] = []
         self._is_learning, self._has_learnt = False, asyncio.Event()
-        self._began_learning = self._reported = 0
+        self._began_learning = 0
 
     async def run(self, broker: EmbeddedBroker) -> dict[str, Any]:
         """The outcome, as `--json` prints it."""
@@ -133,13 +121,14 @@ class Scenario:
         chores = Chores(self._folder)
         parts.callback(chores.stop)
         authority = Authority.create(data / "pki", LINE.site, utc_now())
-        self._observer = Observer(LINE, system_now_us, demo_seal(authority, "observer", "demo"))
+        observer = Observer(LINE, system_now_us, demo_seal(authority, "observer", "demo"))
+        self._watching = Watching(self._console, observer, self._diary, self._task.critical)
         parts.enter_context(broker)
-        self._say(f"broker {broker.kind}: pid {broker.pid}, {broker.address}; logs and plot: {self._folder}")
+        self._watching.say(f"broker {broker.kind}: pid {broker.pid}, {broker.address}; logs and plot: {self._folder}")
         worker = WorkerProcess(
             broker.address,
             self._folder / "worker.log",
-            self._say,
+            self._watching.say,
             self._options.checkpoint,
             WORKER_THREADS,
             authority,
@@ -155,7 +144,7 @@ class Scenario:
             load_seal(identity),
             Store.begin(self._folder / "store", self._task),
             self._options.limits,
-            self._say,
+            self._watching.say,
         )
         with own_error_alone():
             async with (
@@ -163,21 +152,28 @@ class Scenario:
                 asyncio.TaskGroup() as tasks,
             ):
                 watchers = [
-                    tasks.create_task(self._observer.follow(client), name="scenario observer"),
+                    tasks.create_task(observer.follow(client), name="scenario observer"),
                     tasks.create_task(worker.supervise(), name="scenario worker"),
                 ]
-                await wait_for_worker(worker, self._observer)
+                await wait_for_worker(worker, observer)
                 await self._pass_bakes(line, belt, registry, chores)
-                await self._catch_up()
+                await self._catch_up(observer)
                 for watcher in watchers:
                     watcher.cancel()
-        return self._report()
+        plot = self._options.plot or self._folder / "scenario.png"
+        outcome = outcome_of(plan, self._trial, self._diary, observer, self._task.critical, plot)
+        self._console.print(table_of(outcome))
+        self._watching.say(f"promoted: {'yes' if self._trial.promoted else 'no'}; {self._trial.why}")
+        self._watching.say(f"plot: {plot}")
+        return outcome
 
     async def _found(self, chores: Chores) -> Registry:
         """A registry with the first champion: the shipped model, certified on rendered bakes of the usual look."""
         plan, alpha = self._plan, self._plan.alpha
         model = self._options.model or DEFAULT_MODEL
-        self._say(f"certifying the first model on {plan.calibration} rendered bakes: {alpha}, confidence {1 - DELTA:g}")
+        self._watching.say(
+            f"certifying the first model on {plan.calibration} rendered bakes: {alpha}, confidence {1 - DELTA:g}"
+        )
         first = self._folder / "first-model"
         shutil.copytree(model, first)
         await chores.run(
@@ -192,17 +188,20 @@ class Scenario:
         plan, diary, trial = self._plan, self._diary, self._trial
         champion = registry.champion
         promise = load_certificate(champion / CERTIFICATE).certificate
-        async with asyncio.TaskGroup() as tasks:
-            lessons = tasks.create_task(self._watch(promise, chores), name="scenario lessons")
-            await line.serve(
-                self._options.device, champion, champion / CERTIFICATE, belt.until(self._has_learnt.is_set)
-            )
-            await lessons
+        with own_error_alone():
+            async with asyncio.TaskGroup() as tasks:
+                lessons = tasks.create_task(self._watch(promise, chores), name="scenario lessons")
+                await line.serve(
+                    self._options.device, champion, champion / CERTIFICATE, belt.until(self._has_learnt.is_set)
+                )
+                await lessons
         registry = Registry.open(registry.folder)
         if registry.challenger is None:
             return
         begun = diary.count
-        self._note("shadow", f"{registry.challenger.name} beside the champion, on {WITHOUT_COMPILER}", "shadow")
+        self._watching.note(
+            "shadow", f"{registry.challenger.name} beside the champion, on {WITHOUT_COMPILER}", "shadow"
+        )
         stats = await line.serve(
             self._options.device,
             champion,
@@ -221,13 +220,13 @@ class Scenario:
         except BadInputError as error:
             trial.why = str(error)
             registry.drop(trial.why)
-            self._note("dropped", trial.why, "escalated")
+            self._watching.note("dropped", trial.why, "escalated")
             return
         registry.promote(trial.why)
         trial.promoted = True
         trial.device = await self._device_of(registry.champion, chores)
         begun = diary.count
-        self._note("promoted", f"{registry.champion.name} decides, on {trial.device}: {trial.why}", "after")
+        self._watching.note("promoted", f"{registry.champion.name} decides, on {trial.device}: {trial.why}", "after")
         promise = load_certificate(registry.champion / CERTIFICATE).certificate
         await line.serve(
             trial.device,
@@ -235,26 +234,25 @@ class Scenario:
             registry.champion / CERTIFICATE,
             belt.until(lambda: diary.count - begun >= plan.after),
         )
-        self._bound(promise, begun, diary.count)
+        self._trial.was_in_force(promise, begun, diary.count)
 
     async def _watch(self, promise: Certificate, chores: Chores) -> None:
         """Wait for the alarm and for enough verdicts, then learn from them while bakes go on passing."""
         plan, diary = self._plan, self._diary
         try:
-            while diary.count < plan.before:
-                await asyncio.sleep(POLL_S)
-            self._note("shift", f"{plan.shift} begins", "shift")
-            while (alarm := self._alarm()) is None:
+            while (alarm := self._watching.alarm()) is None:
                 if diary.count - plan.before > plan.unnoticed:
                     self._trial.why = f"no alarm within {plan.unnoticed} bakes of the shift"
                     return
                 await asyncio.sleep(POLL_S)
             ended = diary.count
-            self._bound(promise, 0, ended)
-            self._note("alarm", f"{alarm}: the certificate ends, every bake is escalated", "escalated")
-            while self._finals_since(ended) < plan.lessons:
+            self._trial.was_in_force(promise, 0, ended)
+            self._watching.note("alarm", f"{alarm}: the certificate ends, every bake is escalated", "escalated")
+            while self._watching.finals_since(ended) < plan.lessons:
                 await asyncio.sleep(POLL_S)
-            self._note("learning", f"from {self._finals_since(ended)} verdicts since the alarm and those before")
+            self._watching.note(
+                "learning", f"from {self._watching.finals_since(ended)} verdicts since the alarm and those before"
+            )
             self._is_learning, self._began_learning = True, diary.count
             await self._learn(chores)
         finally:
@@ -265,14 +263,8 @@ class Scenario:
         try:
             trial.learnt = await chores.run(
                 "learn",
-                *(
-                    "edge",
-                    "learn",
-                    "--store",
-                    str(self._folder / "store"),
-                    "--registry",
-                    str(self._folder / "registry"),
-                ),
+                *("edge", "learn", "--store", str(self._folder / "store")),
+                *("--registry", str(self._folder / "registry")),
                 *("--alpha", plan.alpha, "--delta", str(DELTA), "--key", str(self._folder / "signer.pem")),
                 *("--replay", str(plan.replay), "--trusted", str(plan.trusted)),
                 *("--out", str(self._folder / "challenger")),
@@ -283,24 +275,26 @@ class Scenario:
             if not trial.learnt["accepted"]:
                 trial.why = "; ".join(trial.learnt["reasons"])
         if not trial.learnt.get("accepted"):
-            self._note("refused", f"no challenger: {trial.why}")
+            self._watching.note("refused", f"no challenger: {trial.why}")
 
     async def _device_of(self, model: Path, chores: Chores) -> str:
         """The promoted model's device: the emulated board with firmware of its own where that can be built."""
         if self._options.device.partition(":")[0] not in ("emulated", "emulated-camera"):
             return self._options.device
         if not can_build_firmware():
-            self._say(f"no {COMPILER} here: the promoted model runs on {WITHOUT_COMPILER} instead of the board")
+            self._watching.say(
+                f"no {COMPILER} here: the promoted model runs on {WITHOUT_COMPILER} instead of the board"
+            )
             return WITHOUT_COMPILER
         out = self._folder / "firmware"
         await chores.run("firmware", "firmware", "build", "--model", str(model), "--out", str(out))
         return f"{self._options.device.partition(':')[0]}:{out / 'firmware.elf'}"
 
-    # What is noted on the way.
-
     async def _ready(self) -> None:
         """Before each bake: show where things stand; while the challenger is trained, let it have the cores."""
-        self._progress()
+        self._watching.progress()
+        if self._diary.count == self._plan.before and self._diary.phase == "before":
+            self._watching.note("shift", f"{self._plan.shift} begins", "shift")
         if not self._is_learning or self._has_learnt.is_set():
             return
         await asyncio.sleep(LEARNING_PAUSE_S)
@@ -308,87 +302,12 @@ class Scenario:
         while not self._has_learnt.is_set() and self._diary.count >= most:
             await asyncio.sleep(POLL_S)
 
-    def _progress(self) -> None:
-        diary = self._diary
-        if diary.count % REPORT_EVERY or diary.count == self._reported:
-            return
-        self._reported = diary.count
-        recent = judge(self._observer, diary, self._task.critical)[-REPORT_EVERY:]
-        if recent:
-            escalated, right = (
-                sum(getattr(row, name) for row in recent) / len(recent) for name in ("escalated", "right")
-            )
-            words = f"of the last {len(recent)}: {escalated:.0%} escalated, {right:.0%} right"
-            self._say(f"{diary.count} bakes, {diary.phase}: {words}")
-
-    def _alarm(self) -> str | None:
-        stats = self._observer.stats
-        if stats is None or stats.certificate != "withdrawn":
-            return None
-        return stats.alarms[0] if stats.alarms else "withdrawn"
-
-    def _finals_since(self, number: int) -> int:
-        return max(0, self._observer.finals - number)
-
-    def _bound(self, promise: Certificate, first: int, last: int) -> None:
-        self._bounds += [Bound(first, last, part.label, part.bound, part.alpha) for part in promise.promises]
-
-    def _note(self, what: str, words: str, phase: str | None = None) -> None:
-        self._diary.note(what, words, phase)
-        self._say(f"bake {self._diary.count}: {what}: {words}")
-
-    def _say(self, words: str) -> None:
-        self._console.print(words, highlight=False, soft_wrap=True)
-
-    async def _catch_up(self) -> None:
+    async def _catch_up(self, observer: Observer) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(5.0):
-                while self._observer.finals < self._diary.count:
+                while observer.finals < self._diary.count:
                     await asyncio.sleep(POLL_S)
-
-    # What is said in the end.
-
-    def _report(self) -> dict[str, Any]:
-        plan, trial, diary = self._plan, self._trial, self._diary
-        judged = judge(self._observer, diary, self._task.critical)
-        phases = phase_figures(judged, self._task.critical)
-        plot = self._options.plot or self._folder / "scenario.png"
-        title = f"rendered bakes of seed {plan.seed}, {plan.shift}"
-        draw(judged, diary.moments, self._bounds, title, plot)
-        self._console.print(_table(phases, plan))
-        self._say(f"promoted: {'yes' if trial.promoted else 'no'}; {trial.why}")
-        self._say(f"plot: {plot}")
-        seen = {bake.first.bake for bake in self._observer.bakes.values() if bake.final is not None}
-        return {
-            "scenario": plan.shift,
-            "seed": plan.seed,
-            "data": "rendered",
-            "bakes": diary.count,
-            "lost": sum(name not in seen for name in diary.names),
-            "duplicates": self._observer.duplicates,
-            "phases": phases,
-            "moments": [moment._asdict() for moment in diary.moments],
-            "certified": [bound._asdict() for bound in self._bounds],
-            "promoted": trial.promoted,
-            "why": trial.why,
-            "promoted_device": trial.device,
-            "learnt": trial.learnt,
-            "shadow": None
-            if trial.shadow is None
-            else {name: getattr(trial.shadow, name) for name in trial.shadow.__struct_fields__},
-            "plot": str(plot),
-        }
 
 
 def _sha256(model: Path) -> str:
     return hashlib.sha256((model / MODEL).read_bytes()).hexdigest()
-
-
-def _table(phases: list[dict[str, Any]], plan: Plan) -> Table:
-    table = Table(title=f"{plan.shift}, rendered bakes of seed {plan.seed}: shares with 95 % intervals")
-    for heading in ("phase", "bakes", "escalated", "unsure or unfamiliar", "edge alone right", "edge and cloud right"):
-        table.add_column(heading)
-    for row in phases:
-        names = ("escalated", "doubted", "edge_accuracy", "cascade_accuracy")
-        table.add_row(row["phase"], str(row["bakes"]), *(share_words(row[name]) for name in names))
-    return table
