@@ -41,7 +41,7 @@ LEVERS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("all three", {"multiplier_bits": 8, "weight_bound": 31, "pair_zeros": 0.5}),
 )
 """Names, and what they change of settings without levers."""
-PRUNING_EPOCHS = 4  # times those of the others: what is pruned has more to learn again
+PRUNING_EPOCHS = 3  # times those of the others: what is pruned has more to learn again
 
 
 def settings_with(settings: Settings, changes: dict[str, Any]) -> Settings:

@@ -26,7 +26,7 @@ class Topology:
 
 
 SHAPES = {
-    # The shipped pizza model: 3,800 parameters and 0.36 M multiply-accumulates at 48 px (decision 0064).
+    # The pizza model before the levers: 3,800 parameters, 0.36 M multiply-accumulates at 48 px (decisions 0064, 0067).
     "small": "8,8,16/2,16,32/2,32",
     # For fine detail: 38,000 parameters, 3.9 M multiply-accumulates at 96 px.
     "large": "16,16,32/2,32,64/2,64,128/2,128",

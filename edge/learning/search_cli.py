@@ -28,7 +28,7 @@ def levers(
     epochs: Annotated[int | None, typer.Option(help="Of the float network; default: the task's.", min=1)] = None,
     fine_tune_epochs: Annotated[
         int,
-        typer.Option(help="On the int8 grids under each lever; four times as many where weights are pruned.", min=1),
+        typer.Option(help="On the int8 grids under each lever; three times as many where weights are pruned.", min=1),
     ] = 3,
     shape: Shape = None,
     data: Data = None,

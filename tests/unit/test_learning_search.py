@@ -94,7 +94,7 @@ def test_a_row_has_its_own_levers_only() -> None:
     plain, short, pruned = (settings_with(task_has_levers, LEVERS[row][1]) for row in (1, 2, 4))
     assert (plain.multiplier_bits, plain.weight_bound, plain.pair_zeros, plain.fine_tune_epochs) == (0, 127, 0.0, 3)
     assert (short.multiplier_bits, short.weight_bound) == (8, 127)
-    assert (pruned.multiplier_bits, pruned.pair_zeros, pruned.fine_tune_epochs) == (0, 0.5, 12)
+    assert (pruned.multiplier_bits, pruned.pair_zeros, pruned.fine_tune_epochs) == (0, 0.5, 9)
 
 
 def weights_of(graph: object) -> list[np.ndarray]:
