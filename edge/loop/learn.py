@@ -26,6 +26,8 @@ from edge.loop.paired import compare
 from edge.loop.parts import PARTS, Lessons, check_spoken, lessons_of, training_frames
 from edge.loop.registry import CERTIFICATE
 from edge.loop.store import Store
+from edge.watch.familiar import SMALLEST_SAMPLE
+from edge.watch.reference import REFERENCE, fit_reference, save_reference
 from shared.cache_folder import cache_folder
 from shared.errors import BadInputError
 from shared.intervals import wilson
@@ -115,6 +117,7 @@ def learn(
         reporter=reporter,
     )
     challenger = read_model(out)
+    _keep_reference(challenger, lessons, proof, out, plan.seed)
 
     uncertified, found = None, None
     try:
@@ -181,6 +184,22 @@ def _shuffled(lesson: FrameSet, replay: FrameSet | None, seed: int) -> FrameSet:
         labels = np.concatenate([labels, replay.labels])
     order = np.random.default_rng(seed).permutation(len(labels))
     return FrameSet(seed, frames[order], labels[order], "store")
+
+
+def _keep_reference(challenger: ModelFolder, lessons: Lessons, proof: Proof, out: Path, seed: int) -> None:
+    """What frames look like now, for the watch on unfamiliar ones and on drift: bakes that were not trained on.
+
+    Unsure bakes are thinned out to their share of the traffic, unless too few would be left to say anything.
+    """
+    items = np.union1d(proof.tuning, proof.certifying)
+    shares = proof.shares[items]
+    thinned = items[np.random.default_rng(seed).random(len(items)) < shares.min() / shares]
+    for chosen in (thinned, items, np.arange(len(lessons))):
+        if len(chosen) >= SMALLEST_SAMPLE:
+            frames = lessons.seen[np.random.default_rng(seed).permutation(chosen)]  # one half whitens, one limits
+            reference = fit_reference(frames, integer_logits(challenger.graph, frames), challenger.gate)
+            save_reference(reference, out / REFERENCE)
+            return
 
 
 def _certified_or_none(

@@ -29,6 +29,8 @@ from edge.loop.learn import Learned, Plan, learn
 from edge.loop.parts import lessons_of, part_of
 from edge.loop.rows import LabelRow
 from edge.loop.store import Store
+from edge.watch.features import frame_features
+from edge.watch.reference import load_reference
 from shared.errors import BadInputError
 from shared.images import encode_jpeg
 
@@ -148,6 +150,10 @@ def test_a_shift_is_learnt_from_verdicts_alone(champion: Path, tmp_path: Path) -
     for label, alpha in ALPHAS.items():  # of truths that it has never been told
         assert wrong[fresh.labels == label].mean() < alpha
     assert "by the cloud, 0 by people" in signed.certificate.sample.data
+    familiar = load_reference(tmp_path / "new" / "reference.npz").familiarity
+    assert (familiar.distances(frame_features(fresh.key_frames[:300])) <= familiar.limit).mean() > 0.95
+    far = bakes(300, 12, light=0.2)
+    assert (familiar.distances(frame_features(far.key_frames)) <= familiar.limit).mean() < 0.5
 
     first = (tmp_path / "new" / "model.tflite").read_bytes()
     plan = Plan(ALPHAS, epochs=5, learning_rate=1e-2)
