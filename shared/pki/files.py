@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, UnsupportedAlgorithm
 
 from shared import atomic_file
 from shared.errors import BadInputError
@@ -20,6 +20,7 @@ MALFORMED = (  # what the library raises at damage: some of it when a file is re
     ValueError,
     TypeError,
     UnsupportedAlgorithm,
+    InternalError,  # OpenSSL's word for a key of the wrong length; found by fuzzing
     x509.InvalidVersion,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,

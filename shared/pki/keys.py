@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from shared.errors import BadInputError
+from shared.pki.files import MALFORMED
 
 
 def load_key(path: Path) -> Ed25519PrivateKey:
@@ -20,7 +20,7 @@ def load_key(path: Path) -> Ed25519PrivateKey:
         raise BadInputError(f"{path}: cannot be read: {error.strerror}") from None
     try:
         key = serialization.load_pem_private_key(text, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except MALFORMED:
         key = None
     if not isinstance(key, Ed25519PrivateKey):
         raise BadInputError(f"{path}: not an Ed25519 private key in PEM without a password")
