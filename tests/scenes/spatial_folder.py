@@ -33,10 +33,22 @@ def qwen_tokenizer_file() -> Path:
     )
 
 
-def small_config(tokenizer_file: Path, rows: int, *, heads: bool = True, geometry: bool = True) -> SpatialConfig:
-    """A model of 32 channels whose vocabulary has `rows` rows."""
+def tokens_of(tokenizer_file: Path) -> TokenIds:
+    """Where a vocabulary has the special tokens."""
     tokenizer = load_tokenizer(tokenizer_file)
-    ids = {text: token_id(tokenizer, text) for text in (VISION_START, VISION_END, IMAGE_PAD, VIDEO_PAD)}
+    return TokenIds(
+        vision_start=token_id(tokenizer, VISION_START),
+        vision_end=token_id(tokenizer, VISION_END),
+        image=token_id(tokenizer, IMAGE_PAD),
+        video=token_id(tokenizer, VIDEO_PAD),
+        bos=token_id(tokenizer, "<|endoftext|>"),
+        eos=token_id(tokenizer, "<|im_end|>"),
+        pad=token_id(tokenizer, "<|endoftext|>"),
+    )
+
+
+def small_config(rows: int, tokens: TokenIds, *, heads: bool = True, geometry: bool = True) -> SpatialConfig:
+    """A model of 32 channels whose vocabulary has `rows` rows."""
     return SpatialConfig(
         language=LanguageConfig(
             vocab_size=rows,
@@ -67,15 +79,7 @@ def small_config(tokenizer_file: Path, rows: int, *, heads: bool = True, geometr
             point_head=DENSE if heads else None,
             depth_head=DENSE if heads else None,
         ),
-        tokens=TokenIds(
-            vision_start=ids[VISION_START],
-            vision_end=ids[VISION_END],
-            image=ids[IMAGE_PAD],
-            video=ids[VIDEO_PAD],
-            bos=token_id(tokenizer, "<|endoftext|>"),
-            eos=token_id(tokenizer, "<|im_end|>"),
-            pad=token_id(tokenizer, "<|endoftext|>"),
-        ),
+        tokens=tokens,
         geometry=geometry,
     )
 
@@ -96,7 +100,7 @@ def write_folder(
     source = checkpoint_folder(SHIPPED) / "tokenizer.json" if vocabulary == "pizza" else qwen_tokenizer_file()
     rows = 165 if vocabulary == "pizza" else 151_936
     torch.manual_seed(seed)
-    model = SpatialMLLM(small_config(source, rows, heads=heads, geometry=geometry))
+    model = SpatialMLLM(small_config(rows, tokens_of(source), heads=heads, geometry=geometry))
     for name, parameter in model.named_parameters():
         if name.endswith(".gamma"):
             torch.nn.init.constant_(parameter, 0.5)  # LayerScale at its start hides what a block does

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from spatial_folder import qwen_tokenizer_file, small_config
+from spatial_folder import qwen_tokenizer_file, small_config, tokens_of
 from typer.testing import CliRunner
 
 from cloud.bench import full_size
@@ -24,7 +24,7 @@ def test_keeping_the_last_layer_takes_a_tenth_or_less() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_random_weights_run_end_to_end(dtype: torch.dtype) -> None:
-    config = small_config(qwen_tokenizer_file(), 151_936)
+    config = small_config(151_936, tokens_of(qwen_tokenizer_file()))
     found = full_size.run(config, dtype, frames=2, tokens=3)
     assert len(found.tokens) == 3
     assert list(found.seconds)[:4] == ["weights", "vision tower", "spatial encoder", "connector"]

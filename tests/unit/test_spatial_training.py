@@ -2,55 +2,13 @@
 
 import pytest
 import torch
+from spatial_folder import small_config
 from torch import Tensor
 
-from cloud.spatial_mllm import (
-    CameraHeadConfig,
-    DinoConfig,
-    DptHeadConfig,
-    LanguageConfig,
-    ModelInputs,
-    SpatialConfig,
-    SpatialMLLM,
-    TokenIds,
-    VggtConfig,
-    VisionConfig,
-)
+from cloud.spatial_mllm import ModelInputs, SpatialMLLM, TokenIds
 from shared.errors import BadInputError
 
-DENSE = DptHeadConfig(layers=(0, 0, 1, 1), level_channels=(8, 8, 8, 8), features=8, hidden=4)
-CONFIG = SpatialConfig(
-    language=LanguageConfig(
-        vocab_size=40,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        mrope_section=(2, 3, 3),
-        max_position_embeddings=128,
-    ),
-    vision=VisionConfig(
-        depth=2,
-        hidden_size=24,
-        intermediate_size=32,
-        num_heads=2,
-        out_hidden_size=32,
-        window_size=56,
-        fullatt_block_indexes=(1,),
-    ),
-    vggt=VggtConfig(
-        width=16,
-        depth=2,
-        num_heads=2,
-        mlp_size=32,
-        dino=DinoConfig(depth=1, num_heads=2, mlp_size=32, position_grid=4),
-        camera_head=CameraHeadConfig(depth=1, num_heads=2, mlp_size=32),
-        point_head=DENSE,
-        depth_head=DENSE,
-    ),
-    tokens=TokenIds(vision_start=30, vision_end=31, image=32, video=33, bos=34, eos=35, pad=36),
-)
+CONFIG = small_config(40, TokenIds(vision_start=30, vision_end=31, image=32, video=33, bos=34, eos=35, pad=36))
 ROWS = COLUMNS = 4  # patches
 
 

@@ -13,32 +13,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from training_clips import PLAN, TASK, fill
 
-from cloud.spatial_mllm.processor import PixelRange
 from cloud.training.learner import read_state
-from cloud.training.plan import TRAINING_SEEDS, VALIDATION_SEED, Phase, Sizes, TrainingPlan
+from cloud.training.plan import TrainingPlan
 from cloud.training.run import STATE_NAME, Limits, Run
-from cloud.training.store import SHARD_CLIPS, ClipStore, shards
+from cloud.training.store import SHARD_CLIPS
 from shared.errors import BadInputError
-from shared.task import load_task
 
 torch.set_num_threads(1)  # as in the child: other threads add in another order, and a few steps make it visible
 
-TASK = load_task("pizza")
 STEPS = 12
-PLAN = TrainingPlan(
-    sizes=Sizes(16, 1, 1, 16, 1, 1, 1, 24, 1, 1),
-    pixels=PixelRange(3_136, 4_704),  # 56x56
-    clips=2 * SHARD_CLIPS,
-    warmup_steps=4,
-    phases=(Phase(0.5, 2, 8), Phase(1.0, 4, 4)),
-)
 
 # Trains on made-up shards without a renderer; prints each step, and slows down so that the kill finds it at work.
 CHILD = """
 import sys, time
 from pathlib import Path
-sys.path.insert(0, {here!r})
+sys.path[:0] = [{here!r}, {here!r} + "/../scenes"]
 import test_training_resume as t
 run = t.make_run(Path(sys.argv[1]), Path(sys.argv[2]), resume=False)
 def watch(now):
@@ -51,22 +42,6 @@ run.go(watch)
 def make_run(out: Path, cache: Path, *, resume: bool) -> Run:
     limits = Limits(steps=STEPS)
     return Run(out, cache, PLAN, limits, TASK, resume=resume, validation_shards=1, save_every_s=0.0, export_every_s=1e9)
-
-
-def fill(cache: Path) -> None:
-    """Shards of noise whose brightness tells the doneness: enough to see a loss curve."""
-    store = ClipStore(cache, PLAN.pixels, TASK)
-    random = np.random.default_rng(0)
-    for shard in (*shards(*TRAINING_SEEDS, 2), *shards(VALIDATION_SEED, VALIDATION_SEED, 1)):
-        records = np.zeros(SHARD_CLIPS, store.dtype)
-        label = random.integers(0, 5, SHARD_CLIPS)  # [64]
-        records["doneness"], records["bake_index"] = label, (label + 0.5) / 5
-        shade = 40 * label[:, None, None, None, None] + random.integers(0, 30, records["frames"].shape)
-        records["frames"] = shade
-        records["coverage"], records["bake"] = 255, 51 * label[:, None, None, None]
-        records["depth"], records["poses"][..., :3] = 0.2, np.eye(3)
-        records["intrinsics"] = np.diag((300, 300, 1))
-        np.save(store.folder / shard.name, records)
 
 
 @pytest.fixture(scope="module")
