@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from firmware_sim.compiler.arena import plan
 from firmware_sim.compiler.channels import simplified
 from firmware_sim.compiler.graph import Graph
 from firmware_sim.compiler.placement import place
@@ -14,9 +13,8 @@ CLOCK_MHZ = 125
 def predicted_cycles(graph: Graph, cores: int = 1) -> int:
     """Cycles of one inference. Raises BadInputError for a network that does not fit the chip."""
     graph = simplified(graph)
-    arena = plan(graph)
-    placed = place(graph, arena, "the network", cores=cores)
-    return sum(predict(graph, placed, layers_by_operator(graph, arena, placed)))
+    placed = place(graph, "the network", cores=cores)
+    return sum(predict(graph, placed, layers_by_operator(graph, placed)))
 
 
 def predicted_ms(graph: Graph, cores: int = 1) -> float:

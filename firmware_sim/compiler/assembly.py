@@ -46,6 +46,7 @@ class Assembly:
     name: str
     lines: list[str] = field(default_factory=list)
     cycles: int = 0
+    start_cycles: int = 0  # of beginning a channel, for loops over channels
     bytes: int = 0
     _literal_at: int | None = None
     _labels: int = 0
@@ -73,6 +74,7 @@ class Assembly:
         label = f".Lpool_{name}_{self._labels}"
         self.emit(f"b {label}", 2)
         self.lines += ["    .ltorg", f"{label}:"]
+        self.bytes += 2  # literals begin at a word
         self._labels += 1
         self._literal_at = None
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from firmware_sim.compiler.dense_code import Rows
 from firmware_sim.compiler.emit_layers import WORK_WORDS
 from firmware_sim.compiler.graph import Conv2D, Graph
+from firmware_sim.compiler.planes import Plane
 
 MOST_WORDS = 6144  # of a work area
 BAND_CYCLES = 9.5  # of packing a word (pack_m0.S)
@@ -52,14 +53,16 @@ class _Rows:
         return ((pairs - 1) * self.stride + self.kernel) * self.pitch + self.spare
 
 
-def _rows(operator: Conv2D, graph: Graph) -> _Rows | None:
+def _rows(operator: Conv2D, graph: Graph, *, planes: bool = False) -> _Rows | None:
+    """`planes`: the outputs are words of planes; then pixels of 1x1 windows are paired by rows too."""
     window = operator.window
     height, width, _ = graph.tensors[operator.output].shape
-    spare = -(-len(operator.bias) // 4)
-    if operator.rescale.once or height < 2:
+    spare = 0 if planes else -(-len(operator.bias) // 4)
+    if operator.rescale.once or (height < 2 and not planes):
         return None
     if (window.height, window.width) == (1, 1):
-        pixels = (window.stride_h, window.stride_w) != (1, 1) and (window.pad_top, window.pad_left) == (0, 0)
+        strided = (window.stride_h, window.stride_w) != (1, 1)
+        pixels = (planes or strided) and (window.pad_top, window.pad_left) == (0, 0)
         depth = operator.weights.shape[3]
         return _Rows(width * depth, width, height, 1, 1, depth, spare) if pixels else None
     pitch = ((width - 1) * window.stride_w + window.width) * operator.weights.shape[3]
@@ -102,4 +105,29 @@ def bands_of(operator: Conv2D, graph: Graph, cores: int, words: int) -> Bands | 
         shared_pairs=rows.half(2) * rows.width,
         packing=packed * BAND_CYCLES / pairs,
         packed_once=rows.words(half) <= words,
+    )
+
+
+def paired_bands(operator: Conv2D, graph: Graph, words: int, plane: Plane | None, paired: int) -> Bands | None:
+    """Those of a layer whose outputs are planes, or whose input is words of pixels `paired` rows apart.
+
+    None when a row does not fit the work area, or both do not fit together.
+    """
+    rows = _rows(operator, graph, planes=True)
+    if rows is None or (plane is not None and paired and plane.distance != paired):
+        return None
+    depth, first_rows = operator.weights.shape[3], min(plane.distance if plane is not None else paired, rows.height)
+    pairs, packing, once = first_rows * rows.width, 0.0, True
+    if not paired:
+        if rows.words(1) > words:
+            return None
+        most = (words // rows.pitch - rows.kernel) // rows.stride + 1
+        packed = sum(rows.words(min(most, first_rows - at)) for at in range(0, first_rows, most))
+        packing, once = packed * BAND_CYCLES / pairs, rows.words(first_rows) <= words
+    return Bands(
+        layout=Rows(operator.window.width * depth, rows.pitch, rows.step),
+        pairs=pairs,
+        shared_pairs=-(-first_rows // 2) * rows.width,
+        packing=packing,
+        packed_once=once,
     )

@@ -18,7 +18,10 @@ from firmware_sim.compiler.cycles import choice_cycles
 from firmware_sim.compiler.emit_layers import GeneratedDepthwise, weight_rows
 from firmware_sim.compiler.generated import Candidate
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, Operator
-from firmware_sim.compiler.overlay import overlay_cycles
+from firmware_sim.compiler.overlay import overlay_cost
+
+CHUNK_BYTES = 208  # of tables in SRAM: struct nn_layer, nn_generated and nn_overlay
+NEVER = 1e12  # cycles of what cannot be
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,9 @@ class State:
     name: str
     cycles: float
     bytes: int
+    chunks: int = 0  # of an overlay
+    running: float = 0.0  # cycles of an overlay without any wait
+    load: float = 0.0  # cycles of loading it
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +47,17 @@ class Plan:
 
     @property
     def cycles(self) -> float:
-        """Of all convolutions."""
-        return sum(state.cycles for state in self.states.values())
+        """Of all convolutions, one after the other, with the waits for overlays."""
+        loads = [s.load / s.chunks for _, s in sorted(self.states.items()) for _ in range(s.chunks)]
+        now, ready = 0.0, loads.pop(0) if loads else 0.0
+        for _, state in sorted(self.states.items()):
+            if not state.chunks:
+                now += state.cycles
+            for _ in range(state.chunks):
+                now = max(now, ready)
+                ready = now + (loads.pop(0) if loads else 0.0)
+                now += state.running / state.chunks
+        return now
 
     def in_flash(self, graph: Graph) -> frozenset[int]:
         """The layers whose kernels read weights from flash."""
@@ -63,40 +78,57 @@ def weight_bytes(operator: Operator) -> int:
     return weight_rows(operator).size if isinstance(operator, Conv2D | DepthwiseConv2D) else 0
 
 
+Options = dict[int, list[State]]  # of each convolution, by operator position
+
+
 def states_of(
-    operator: Conv2D | DepthwiseConv2D, graph: Graph, made: Candidate | None, cores: int, words: int, slot_bytes: int
+    operator: Conv2D | DepthwiseConv2D, graph: Graph, made: Candidate | None, cores: int, words: int, *, plain: bool
 ) -> list[State]:
-    """The forms that a layer can take."""
+    """The forms that a layer can take, overlays left out. Only generated code knows others than `plain` activations."""
+    states = [State("none", NEVER, 0)]
     weights = weight_bytes(operator)
-    states = [
-        State("flash", choice_cycles(operator, graph, None, cores, words, in_flash=True), 0),
-        State("sram", choice_cycles(operator, graph, None, cores, words, in_flash=False), weights),
-    ]
+    if plain:
+        states = [
+            State("flash", choice_cycles(operator, graph, None, cores, words, in_flash=True), 0),
+            State("sram", choice_cycles(operator, graph, None, cores, words, in_flash=False), weights),
+        ]
     if made is None:
         return states
     code = choice_cycles(operator, graph, made, cores, words, in_flash=False)
-    if isinstance(operator, DepthwiseConv2D) and not _reads_weights(made):
+    if not isinstance(operator, DepthwiseConv2D):
+        return [*states, State("code", code, made.bytes)]
+    if not _reads_weights(made):
         return [*states, State("code alone", code, made.bytes)]
-    if isinstance(operator, DepthwiseConv2D):
-        return [
-            *states,
-            State("code", choice_cycles(operator, graph, made, cores, words, in_flash=True), made.bytes),
-            State("code+sram", code, made.bytes + weights),
-        ]
-    states.append(State("code", code, made.bytes))
-    if slot_bytes and made.bytes > 0:
-        states.append(State("overlay", code + overlay_cycles(made, slot_bytes) - made.cycles, 0))
-    return states
+    return [
+        *states,
+        State("code", choice_cycles(operator, graph, made, cores, words, in_flash=True), made.bytes),
+        State("code+sram", code, made.bytes + weights),
+    ]
 
 
-def fill(graph: Graph, found: dict[int, Candidate], room: int, cores: int, words: int, slot_bytes: int) -> Plan:
-    """The forms that use `room` bytes of SRAM best when work areas have `words` and two slots `slot_bytes` each."""
+def with_overlay(states: list[State], made: Candidate | None, slot_bytes: int) -> list[State]:
+    """Those of a layer and, of a dense one, the form whose code goes through slots of that size."""
+    if made is None or made.source is None or not slot_bytes or made.bytes <= 0:
+        return states
+    code = next(state for state in states if state.name == "code")
+    cost = overlay_cost(made, slot_bytes)
+    more = code.cycles - made.cycles
+    return [
+        *states,
+        State(
+            "overlay",
+            more + cost.cycles,
+            cost.chunks * CHUNK_BYTES,
+            chunks=cost.chunks,
+            running=more + cost.running,
+            load=cost.load,
+        ),
+    ]
+
+
+def fill(options: Options, room: int, slot_bytes: int) -> Plan:
+    """The forms that use `room` bytes of SRAM best when two slots take `slot_bytes` of them each."""
     room -= 2 * slot_bytes
-    options = {
-        i: states_of(operator, graph, found.get(i), cores, words, slot_bytes)
-        for i, operator in enumerate(graph.operators)
-        if isinstance(operator, Conv2D | DepthwiseConv2D)
-    }
     chosen = {i: min((s for s in states if s.bytes == 0), key=lambda s: s.cycles) for i, states in options.items()}
     if room < 0:
         return Plan({i: State(s.name, float("inf"), 0) for i, s in chosen.items()}, slot_bytes, room, options)

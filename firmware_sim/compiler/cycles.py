@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from firmware_sim.compiler.emit_layers import Chunk, Generated, GeneratedDepthwise, LayerText, kernel_of
+from firmware_sim.compiler.emit_layers import Chunk, Generated, GeneratedDepthwise, LayerText, kernel_of, split_of_layer
 from firmware_sim.compiler.features import (
     Features,
     Part,
@@ -24,7 +24,6 @@ from firmware_sim.compiler.features import (
 )
 from firmware_sim.compiler.generated import Candidate
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, Operator
-from firmware_sim.compiler.split import split_of
 
 PRICES = Path(__file__).with_name("cycle_prices.json")
 SYNC = "sync"  # the price of asking the other core and of its answer
@@ -77,9 +76,9 @@ def features_of(
     """What each core does, with `words` of work area; `packed`: by the chunk before."""
     if made is not None and isinstance(operator, Conv2D) and isinstance(made.generated, Generated):
         codes = {code.name: code for code in made.assembly}
-        names, pitch = (chunk or made.generated.chunks[0]).names, made.generated.pitch
+        names = (chunk or made.generated.chunks[0]).names
         return [
-            dense_features(operator, graph, part, codes[names[i % len(names)]], words, pitch, packed=packed)
+            dense_features(operator, graph, part, codes[names[i % len(names)]], words, made.generated, packed=packed)
             for i, part in enumerate(parts)
         ]
     if made is not None and isinstance(operator, DepthwiseConv2D) and isinstance(made.generated, GeneratedDepthwise):
@@ -113,9 +112,8 @@ def _with_lines(
 def _split(kernel: str, operator: Operator, graph: Graph, made: Candidate | None) -> tuple[int, bool]:
     if made is not None and isinstance(made.generated, Generated) and made.generated.chunks[0].split:
         return made.generated.chunks[0].split, True
-    rows = made is not None and isinstance(made.generated, Generated) and made.generated.pitch > 0
-    keeps = kernel != "generated_conv_2d"
-    found = split_of(kernel, *output_shape(operator, graph), keeps_channels=keeps, whole_rows=rows)
+    generated = made.generated if made is not None else None
+    found = split_of_layer(kernel, operator, generated, output_shape(operator, graph))
     return (0, False) if found is None else (found.begin, found.by_channels)
 
 

@@ -20,10 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_sim.compiler.assembly import ACCUM0, PEEK_LANE0, SIO_INTERP, Assembly, Block, advance
-from firmware_sim.compiler.prover import BASE, EXACT, F1, F2X, Requantisation
+from firmware_sim.compiler.planes import Plane
+from firmware_sim.compiler.prover import BASE, EXACT, F1, Requantisation
 
 CHUNK = 2  # words of an LDM
 MAX_OFFSET = 31  # of STRB
+MAX_WORDS = 31  # of LDR
 COUNT = 48  # place on the stack of pairs left, the fifth argument
 Signed = NDArray[np.int8]
 
@@ -49,20 +51,22 @@ def dense_code(
     channels: tuple[int, int] | None = None,
     unread: NDArray[np.bool_] | None = None,
     rows: Rows | None = None,
+    plane: Plane | None = None,
 ) -> Assembly:
     """The function `name`, an nn_code of nn.h; its cycles are those of one pair.
 
     `weights` int8 [O, K]; `constants` int64 [O]: the output of channels without weights. The sums of the channels
     whose form is exact go to `exact`, first and second pixel's, channel by channel. `channels`: only the first of these
     to before the second. `unread` [O]: of channels without weights those whose output may be anything. `rows`: how
-    a window lies; without it, word behind word.
+    a window lies; without it, word behind word. `plane`: the outputs go there, both pixels in a word; no form is exact.
     """
     code = Assembly(name)
     code.lines += [f'    .section .text.{name}, "ax"', f"    .global {name}", f"    .type {name}, %function"]
     code.lines += ["    .balign 4", "    .thumb_func", f"{name}:"]
     layout = rows or Rows(weights.shape[1], 0, weights.shape[1])
-    _prologue(code, name)
+    _prologue(code, name, plane)
     code.cycles = 0
+    writer = _PlaneWriter(code, plane) if plane is not None else None
     begin, end = channels or (0, len(weights))
     mine = (np.arange(len(weights)) >= begin) & (np.arange(len(weights)) < end)  # [O]
     empty = mine & ~weights.any(axis=1)  # [O]
@@ -72,12 +76,15 @@ def dense_code(
         group = live[at : at + 2]
         code.place_pool(name, 14 * weights.shape[1] + 200)
         _sums(code, [weights[c].astype(int).tolist() for c in group], layout)
-        _outputs(code, name, group, forms, exact_index)
+        _outputs(code, group, forms, exact_index, writer)
     if unread is not None:
         empty &= ~unread
-    code.place_pool(name, 6 * int(empty.sum()) + 64)
-    _constants(code, [int(c) for c in np.flatnonzero(empty)], constants)
-    _again(code, name, layout, len(weights))
+    code.place_pool(name, (20 if writer else 6) * int(empty.sum()) + 64)
+    if writer is None:
+        _constants(code, [int(c) for c in np.flatnonzero(empty)], constants)
+    else:
+        writer.constants([int(c) for c in np.flatnonzero(empty)], constants)
+    _again(code, name, layout, len(weights), writer)
     cycles = code.cycles
     _epilogue(code)
     code.cycles = cycles
@@ -85,7 +92,7 @@ def dense_code(
     return code
 
 
-def _prologue(code: Assembly, name: str) -> None:
+def _prologue(code: Assembly, name: str, plane: Plane | None) -> None:
     code.emit("push {r3-r7, lr}", 7)
     for high in (8, 9, 10, 11):
         code.emit(f"mov r{high - 4}, r{high}")
@@ -94,7 +101,11 @@ def _prologue(code: Assembly, name: str) -> None:
     code.emit(f"adr r4, .Lpair_{name}")
     code.emit("adds r4, #1")
     code.emit("push {r3, r4}", 3)  # [sp] exact sums, [sp, #4] the loop
-    code.emit("mov r10, r2")
+    if plane is None:
+        code.emit("mov r10, r2")
+    else:
+        code.load("r4", 4 * plane.words)
+        code.emit("mov r10, r4")
     code.load("r4", SIO_INTERP)
     code.emit("mov r8, r4")
     code.emit("mov r12, r0")
@@ -103,7 +114,7 @@ def _prologue(code: Assembly, name: str) -> None:
     code.bytes += 2
 
 
-def _again(code: Assembly, name: str, layout: Rows, channels: int) -> None:
+def _again(code: Assembly, name: str, layout: Rows, channels: int, writer: _PlaneWriter | None) -> None:
     """The next pair, if there is one."""
     code.emit(f"ldr r1, [sp, #{COUNT}]", 2)
     code.emit("subs r1, #1")
@@ -112,12 +123,15 @@ def _again(code: Assembly, name: str, layout: Rows, channels: int) -> None:
     code.emit("mov r0, r12")
     _skip(code, 4 * layout.step)
     code.emit("mov r12, r0")
-    code.emit("mov r1, lr")
-    advance(code, "r1", channels)
-    code.emit("mov lr, r1")
-    code.emit("mov r1, r10")
-    advance(code, "r1", channels)
-    code.emit("mov r10, r1")
+    if writer is None:
+        code.emit("mov r1, lr")
+        advance(code, "r1", channels)
+        code.emit("mov lr, r1")
+        code.emit("mov r1, r10")
+        advance(code, "r1", channels)
+        code.emit("mov r10, r1")
+    else:
+        writer.next_pair()
     code.emit("ldr r0, [sp, #4]", 2)
     code.emit("bx r0", 2)
     code.lines.append(f".Ldone_{name}:")
@@ -171,11 +185,14 @@ def _sums(code: Assembly, rows: list[list[int]], layout: Rows) -> None:
         while len(run) < min(CHUNK, len(needed)) and layout.place(needed[len(run)]) == layout.place(run[0]) + len(run):
             run.append(needed[len(run)])
         needed = needed[len(run) :]
-        _skip(code, 4 * (layout.place(run[0]) - position))
-        position = layout.place(run[0])
         words = {k: f"r{6 + i}" for i, k in enumerate(run)}
-        code.emit("ldm r0!, {" + ", ".join(words.values()) + "}", 1 + len(run))
-        position += len(run)
+        distance = layout.place(run[0]) - position
+        if len(run) == 1 and distance <= MAX_WORDS:
+            code.emit(f"ldr {words[run[0]]}, [r0, #{4 * distance}]", 2)  # alone: no step of the pointer
+        else:
+            _skip(code, 4 * distance)
+            code.emit("ldm r0!, {" + ", ".join(words.values()) + "}", 1 + len(run))
+            position = layout.place(run[0]) + len(run)
         for i, row in enumerate(rows):
             # a block had better begin with a positive weight
             for k in sorted(run, key=lambda k: (row[k] < 0, k)) if blocks[i].products == 0 else run:
@@ -210,69 +227,132 @@ def _skip(code: Assembly, distance: int) -> None:
     code.emit("adds r0, r0, r2")
 
 
-def _outputs(code: Assembly, name: str, group: list[int], forms: Requantisation, exact_index: dict[int, int]) -> None:
+@dataclass(slots=True)
+class _PlaneWriter:
+    """Stores words into planes: lr is the pair's place in plane `at`, r10 the bytes of a plane."""
+
+    code: Assembly
+    plane: Plane
+    at: int = 0
+
+    def store(self, words: list[tuple[int, str]]) -> None:
+        """Words of channels in low registers but r6 and r7, which are lost."""
+        self.code.emit("mov r6, lr")
+        for channel, register in words:
+            if (index := self.plane.index[channel]) >= 0:
+                self._go("r6", index)
+                self.code.emit(f"str {register}, [r6]", 2)
+        self.code.emit("mov lr, r6")
+
+    def _go(self, register: str, index: int, scratch: str = "r7") -> None:
+        steps, self.at = index - self.at, index
+        if 0 <= steps <= 2:
+            for _ in range(steps):
+                self.code.emit(f"add {register}, r10")
+            return
+        self._move(register, steps * 4 * self.plane.words, scratch)
+
+    def _move(self, register: str, distance: int, scratch: str) -> None:
+        if abs(distance) <= 3 * 255:
+            advance(self.code, register, distance)
+            return
+        self.code.load(scratch, distance)
+        self.code.emit(f"adds {register}, {register}, {scratch}")
+
+    def constants(self, channels: list[int], values: NDArray[np.int64]) -> None:
+        """Channels without weights."""
+        channels = sorted((c for c in channels if self.plane.index[c] >= 0), key=lambda c: self.plane.index[c])
+        if not channels:
+            return
+        self.code.emit("mov r6, lr")
+        held = None
+        for channel in channels:
+            word = (int(values[channel]) + (int(values[channel]) << 16)) & 0xFFFFFFFF
+            self._go("r6", self.plane.index[channel])
+            if word != held:
+                self.code.load("r5", word)
+                held = word
+            self.code.emit("str r5, [r6]", 2)
+        self.code.emit("mov lr, r6")
+
+    def next_pair(self) -> None:
+        """Back to the first plane, a word further."""
+        self.code.emit("mov r6, lr")
+        self._move("r6", 4 - self.at * 4 * self.plane.words, "r7")
+        self.code.emit("mov lr, r6")
+
+
+def _outputs(
+    code: Assembly,
+    group: list[int],
+    forms: Requantisation,
+    exact_index: dict[int, int],
+    writer: _PlaneWriter | None,
+) -> None:
     """Requantise and store both pixels of one or two channels."""
-    lanes = [(group[0], "r1", 0), (group[0], "r2", 1)]
-    if len(group) == 2:
-        lanes += [(group[1], "r3", 0), (group[1], "r5", 1)]
+    sums = dict(zip(group, (("r1", "r2"), ("r3", "r5")), strict=False))
     code.emit("mov r0, r8")
-    pointers: dict[int, int] = {}  # 0: r1, 1: r2, to the base that it holds
-    for channel, sum_register, pixel in lanes:
-        form = int(forms.form[channel])
-        if form == EXACT:
+    for channel, pair in sums.items():
+        if int(forms.form[channel]) == EXACT:
             code.emit("ldr r7, [sp]", 2)
-            offset = 8 * exact_index[channel] + 4 * pixel
-            code.load("r6", offset)
-            code.emit(f"str {sum_register}, [r7, r6]", 2)
+            for pixel, value in enumerate(pair):
+                code.load("r6", 8 * exact_index[channel] + 4 * pixel)
+                code.emit(f"str {value}, [r7, r6]", 2)
         else:
-            _requantise(code, form, sum_register, forms, channel, fresh=pixel == 0)
-        register, base = f"r{1 + pixel}", channel - channel % (MAX_OFFSET + 1)
-        if pixel not in pointers:
-            # the first channel's sums are in these registers until here
-            code.emit(f"mov {register}, {'lr' if pixel == 0 else 'r10'}")
-            pointers[pixel] = 0
-        advance(code, register, base - pointers[pixel])
-        pointers[pixel] = base
-        if form != EXACT:
-            code.emit(f"strb r7, [{register}, #{channel - base}]", 2)
+            requantise_pair(code, pair, forms, channel)
+    proven = {channel: pair for channel, pair in sums.items() if int(forms.form[channel]) != EXACT}
+    if not proven:
+        return
+    if writer is not None:
+        for low, high in proven.values():
+            code.emit(f"lsls {high}, {high}, #16")
+            code.emit(f"adds {low}, {low}, {high}")
+        writer.store([(channel, low) for channel, (low, _) in proven.items()])
+        return
+    for pixel, (register, output) in enumerate((("r6", "lr"), ("r7", "r10"))):
+        code.emit(f"mov {register}, {output}")
+        at = 0
+        for channel, pair in proven.items():
+            base = channel - channel % (MAX_OFFSET + 1)
+            advance(code, register, base - at)
+            at = base
+            code.emit(f"strb {pair[pixel]}, [{register}, #{channel - base}]", 2)
 
 
-def _requantise(code: Assembly, form: int, x: str, forms: Requantisation, channel: int, *, fresh: bool) -> None:
-    """The output of sum `x` in r7. r4 is m, r6 is b unless the form needs k there; `fresh`: not loaded yet."""
-    m, k, b, d = (int(values[channel]) for values in (forms.m, forms.k, forms.b, forms.d))
-    base = BASE.get(form, form)
-    ties = form in BASE
-    if fresh:
-        code.load("r4", m)
-    if base == F1:
-        code.emit(f"muls {x}, r4")
-        if fresh or ties:
-            code.load("r6", b)
-        code.emit(f"adds r7, {x}, r6")
-    else:
-        code.emit(f"asrs r7, {x}, #8")
-        code.emit(f"uxtb {x}, {x}")
-        code.emit(f"muls {x}, r4")
-        if base == F2X and k:
-            code.emit(f"movs r6, #{k}")
-            code.emit("muls r6, r7")
+def requantise_pair(code: Assembly, pair: tuple[str, str], forms: Requantisation, channel: int) -> None:
+    """Make the outputs of two sums in low registers; r0 is INTERP1; r4, r6 and r7 are lost."""
+    form = int(forms.form[channel])
+    m, k, a, s, b, d = (int(v[channel]) for v in (forms.m, forms.k, forms.a, forms.s, forms.b, forms.d))
+    code.load("r4", m)
+    if BASE.get(form, form) == F1:
+        code.load("r6", b)
+        for x in pair:
+            code.emit(f"muls {x}, r4")
             code.emit(f"adds {x}, {x}, r6")
-            code.emit(f"asrs {x}, {x}, #8")
-        else:
-            code.emit(f"lsrs {x}, {x}, #8")
-        code.emit("muls r7, r4")
-        code.emit(f"adds r7, r7, {x}")
-        if fresh or ties or base == F2X:
-            code.load("r6", b)
-        code.emit("adds r7, r7, r6")
-    if ties:
-        code.emit("asrs r6, r7, #31")
-        code.emit(f"lsls r6, r6, #{d}")
-        code.emit("adds r7, r7, r6")
+    else:
+        while k and k % 2 == 0 and s > 1 and k > 255:
+            k, s = k >> 1, s - 1
+        code.load("r6", k)
+        for x in pair:
+            code.emit(f"asrs r7, {x}, #{a}" if a else f"movs r7, {x}")
+            code.emit("muls r7, r6")
+            code.emit(f"asrs r7, r7, #{s}")
+            code.emit(f"muls {x}, r4")
+            code.emit(f"adds {x}, {x}, r7")
+        code.load("r6", b)
+        for x in pair:
+            code.emit(f"adds {x}, {x}, r6")
+    if form in BASE:
+        for x in pair:
+            code.emit(f"asrs r7, {x}, #31")
+            code.emit(f"lsls r7, r7, #{d}")
+            code.emit(f"adds {x}, {x}, r7")
         code.load("r6", forms.after)
-        code.emit("adds r7, r7, r6")
-    code.emit(f"str r7, [r0, #{ACCUM0}]")
-    code.emit(f"ldr r7, [r0, #{PEEK_LANE0}]")
+        for x in pair:
+            code.emit(f"adds {x}, {x}, r6")
+    for x in pair:
+        code.emit(f"str {x}, [r0, #{ACCUM0}]")
+        code.emit(f"ldr {x}, [r0, #{PEEK_LANE0}]")
 
 
 def _constants(code: Assembly, channels: list[int], values: NDArray[np.int64]) -> None:

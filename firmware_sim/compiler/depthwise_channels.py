@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firmware_sim.compiler.assembly import Block
-from firmware_sim.compiler.prover import F1, F2, F2X, Requantisation
+from firmware_sim.compiler.prover import BASE, EXACT, F1, PLAIN_SHIFT, Requantisation
 
 TAPS = 9
-SPLITS: tuple[tuple[int, ...], ...] = (
-    (9,),
-    (3, 6),
-    (6, 3),
-    (4, 5),
-    (5, 4),
-    (3, 3, 3),
-    (2, 1, 2, 1, 2, 1),
-    (2, 2, 2, 2, 1),
-)
+MOST_BLOCKS = 4
+ANY = (2, 2, 2, 2, 1)  # blocks of any weights but -128
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a loop's requantisation does."""
+
+    plain: bool  # F1: without k
+    ties: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One channel's numbers: weights [9], the products between drains, and the requantisation F2, or F2x when k > 0."""
+    """One channel's numbers: weights [9], the products between drains, and its requantisation."""
 
     index: int
     taps: tuple[int, ...]
     blocks: tuple[int, ...]
+    kind: Kind
     m: int
     k: int
     b: int
+    d: int
+    after: int
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """As nn.h has them; a channel without ties subtracts nothing and adds nothing."""
+        ties = (self.d, self.after) if self.kind.ties else (0, 0)
+        return (*self.taps, self.m, self.k, self.b, self.index, int(self.kind.ties), *ties)
 
 
 def channels_of(weights: NDArray[np.int8], forms: Requantisation) -> list[Channel]:
@@ -42,11 +52,10 @@ def channels_of(weights: NDArray[np.int8], forms: Requantisation) -> list[Channe
 
 
 def _channel(taps: list[int], forms: Requantisation, c: int) -> Channel | None:
-    form, m, k, b = int(forms.form[c]), int(forms.m[c]), int(forms.k[c]), int(forms.b[c])
-    if form == F1 and m < 2**16:
-        form, m = F2, m << 8  # the same function
-    if form not in (F2, F2X):
+    form, m, k, b, d = (int(values[c]) for values in (forms.form, forms.m, forms.k, forms.b, forms.d))
+    if form == EXACT or (forms.a[c], forms.s[c]) not in ((0, PLAIN_SHIFT), (0, 0)):
         return None
+    kind = Kind(BASE.get(form, form) == F1, form in BASE)
     blocks, block, start = [], Block(), 0
     for tap, weight in enumerate(taps):
         if not block.takes(weight):
@@ -55,12 +64,36 @@ def _channel(taps: list[int], forms: Requantisation, c: int) -> Channel | None:
         if not block.takes(weight):
             return None  # -128, which no block takes
         block.add(weight)
-    return Channel(c, tuple(taps), (*blocks, TAPS - start), m, k if form == F2X else 0, b)
+    return Channel(c, tuple(taps), (*blocks, TAPS - start), kind, m, k, b, d, forms.after)
 
 
-def splits_of(channel: Channel) -> list[tuple[int, ...]]:
-    """Those of SPLITS whose blocks the channel's weights allow, the cheapest first."""
-    return [split for split in SPLITS if _allowed(channel.taps, split)]
+def _splits() -> list[tuple[int, ...]]:
+    """All ways to divide nine products between drains, the cheapest first."""
+    found: list[tuple[int, ...]] = [ANY]
+    for blocks in range(MOST_BLOCKS, 0, -1):
+        for ends in combinations(range(1, TAPS), blocks - 1):
+            found.append(tuple(np.diff((0, *ends, TAPS)).tolist()))
+    return found[::-1]
+
+
+SPLITS = tuple(_splits())
+
+
+def choose_splits(channels: list[Channel], most: int) -> list[tuple[int, ...]]:
+    """The split of each channel: at most so many different ones, those with the fewest drains in all."""
+    allowed = np.array([[_allowed(channel.taps, split) for split in SPLITS] for channel in channels])  # [n, splits]
+    drains = np.array([len(split) for split in SPLITS])
+    cost = np.where(allowed, drains, 2 * TAPS)  # [n, splits]
+    chosen, best = [SPLITS.index(ANY)], cost[:, SPLITS.index(ANY)]
+    while len(chosen) < most:
+        with_each = np.minimum(best[:, None], cost)  # [n, splits]
+        found = int(with_each.sum(axis=0).argmin())
+        if with_each[:, found].sum() == best.sum():
+            break
+        chosen.append(found)
+        best = with_each[:, found]
+    cheapest = np.array(chosen)[cost[:, chosen].argmin(axis=1)]  # [n]
+    return [SPLITS[i] for i in cheapest.tolist()]
 
 
 def _allowed(taps: tuple[int, ...], sizes: tuple[int, ...]) -> bool:

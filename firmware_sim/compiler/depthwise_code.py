@@ -1,11 +1,16 @@
-"""Generates Cortex-M0+ assembly for a 3x3 DEPTHWISE_CONV_2D layer: loops over the windows of a packed channel.
+"""Generates Cortex-M0+ assembly for a 3x3 DEPTHWISE_CONV_2D layer: loops over the windows of packed channels.
 
-A channel's rows lie packed in pairs (depthwise_code.c), so a window gives two outputs; two windows beside each other
-share words and weights. A block of products is summed in one register while the exact bound of its weights keeps the
-first pixel's half within 16 signed bits, then drained (dense_code.py says how). Two kinds of loop:
+A channel's rows lie packed in pairs, in the work area (depthwise_code.c) or in planes that the layer before wrote
+(planes.py), so a window gives two outputs; two windows beside each other share words and weights. A block of products
+is summed in one register while the exact bound of its weights keeps the first pixel's half within 16 signed bits, then
+drained (dense_code.py says how). Two kinds of function:
 
 - of one channel: its weights and its requantisation are immediates, zero weights cost nothing, blocks are its own;
-- of a layer: weights come from the stack, for any channel whose weights allow the blocks of one of SPLITS.
+- of a layer: numbers come from the stack, for any channel whose weights allow the blocks of one of SPLITS.
+
+Each does one channel after another. Of planes it first fills what the layer before does not know: the columns beside
+the rows, the rows above the first and below the last, which are rows of the other half, and second rows that do not
+exist.
 
 Registers: r0 packed row, r1-r7 words, sums, weights and results as they become free, r8 and r10 sums of H of both
 windows, r9 and r11 sums of words, r12 first pixel's output, lr end of its row.
@@ -16,12 +21,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from firmware_sim.compiler.assembly import Assembly, advance
-from firmware_sim.compiler.depthwise_channels import Channel
-from firmware_sim.compiler.depthwise_sums import DISTANCE, ROWS, Requantised, Sums
+from firmware_sim.compiler.depthwise_channels import Channel, Kind
+from firmware_sim.compiler.depthwise_sums import DISTANCE, ROWS, D, Sums, requantise
+from firmware_sim.compiler.planes import Plane, Source
 
 MAX_OFFSET = 31  # of STRB
-ARGUMENT = 36 + 56  # place on the stack of the fifth argument
-FRAME_BYTES = 56
+MAX_WORDS = 31  # of LDR and STR
+NUMBERS, OUT, ALL_ROWS = 64, 68, 72  # places on the stack
+FRAME_BYTES = 76
+COPIED = 12  # numbers of a channel that lie on the stack: weights, m, k, b
+ARGUMENT = 36 + FRAME_BYTES  # place on the stack of the fifth argument, the distance; the sixth is the count
+UNROLLED = 2  # pairs of windows of a row
 NEAR = 240  # bytes that a conditional branch reaches
 
 
@@ -34,21 +44,30 @@ class Geometry:
     stride_w: int
     out_w: int
     channels: int
+    plane: Plane | None = None  # what the layer before wrote
+    words: bool = False  # the outputs are words of both pixels, for a layer that reads pairs of rows
+
+    @property
+    def step(self) -> int:
+        """Bytes from an output to the next one of its channel."""
+        return (4 if self.words else 1) * self.channels
 
     @property
     def name(self) -> str:
         """Layers of one geometry share their loops."""
-        return f"depthwise_{self.width}_{self.out_w}_{self.channels}_{self.stride_h}_{self.stride_w}"
+        plane = f"_{self.plane.name}" if self.plane else ""
+        words = "_words" if self.words else ""
+        return f"depthwise_{self.width}_{self.out_w}_{self.channels}_{self.stride_h}_{self.stride_w}{plane}{words}"
 
 
-def layer_code(name: str, split: tuple[int, ...], geometry: Geometry, *, wide: bool) -> Assembly:
-    """The function `name` for any channel that allows `split`; `wide`: whose k counts (nn.h, nn_depthwise_channel)."""
-    return _function(name, _Loop(Assembly(name), name, geometry, split, None, wide))
+def layer_code(name: str, split: tuple[int, ...], geometry: Geometry, kind: Kind) -> Assembly:
+    """The function `name` for any channel of a kind that allows `split`."""
+    return _function(name, _Loop(Assembly(name), name, geometry, split, None, kind))
 
 
 def channel_code(name: str, channel: Channel, geometry: Geometry) -> Assembly:
     """The function `name` for one channel."""
-    return _function(name, _Loop(Assembly(name), name, geometry, channel.blocks, channel, channel.k > 0))
+    return _function(name, _Loop(Assembly(name), name, geometry, channel.blocks, channel, channel.kind))
 
 
 def _function(name: str, loop: _Loop) -> Assembly:
@@ -69,31 +88,61 @@ class _Loop:
     geometry: Geometry
     split: tuple[int, ...]
     channel: Channel | None
-    wide: bool
+    kind: Kind
     free: set[int] = field(default_factory=lambda: set(range(1, 8)))
 
     def write(self) -> None:
-        """The whole function; afterwards `code.cycles` are those of one packed row of windows."""
+        """The whole function; afterwards `code.cycles` are those of one packed row of windows, `code.start_cycles`
+        those of beginning a channel."""
         code, geometry = self.code, self.geometry
         self._prologue()
         code.cycles = 0
+        code.lines.append(f".Lchannel_{self.name}:")
+        self._begin_channel()
+        if geometry.plane is not None:
+            self._fill_plane(geometry.plane)
+            code.place_pool(self.name, 600)
+        begun = code.cycles
+        code.cycles = 0
         pairs = geometry.out_w // 2 if geometry.stride_w <= 2 else 0
         singles = geometry.out_w - 2 * pairs
+        short = pairs <= UNROLLED  # so few windows that they need no loop, and lr is free
+        if short:
+            code.emit(f"ldr r7, [sp, #{ROWS}]", 2)
+            code.emit("mov lr, r7")
+        begun += code.cycles
+        code.cycles = 0
         code.lines.append(f".Lrow_{self.name}:")
-        if pairs:
-            self._windows("pair", pairs, 2)
+        for number in range(pairs if short else min(pairs, 1)):
+            self._windows(f"pair_{number}", 1 if short else pairs, 2)
         if singles:
             self._windows("single", singles, 1)
         advance(code, "r0", 4 * (geometry.stride_h * geometry.width - geometry.out_w * geometry.stride_w))
-        code.emit(f"ldr r7, [sp, #{ROWS}]", 2)
-        code.emit("subs r7, #1")
-        code.emit(f"str r7, [sp, #{ROWS}]", 2)
+        if short:
+            code.emit("mov r7, lr")
+            code.emit("subs r7, #1")
+            code.emit("mov lr, r7")
+        else:
+            code.emit(f"ldr r7, [sp, #{ROWS}]", 2)
+            code.emit("subs r7, #1")
+            code.emit(f"str r7, [sp, #{ROWS}]", 2)
         code.emit(f"beq .Ldone_{self.name}")
         code.emit(f"b .Lrow_{self.name}", 2)
         code.lines.append(f".Ldone_{self.name}:")
-        cycles = code.cycles
+        row = code.cycles
+        code.cycles = 0
+        if self.channel is None:
+            if geometry.plane is not None:
+                advance(code, "r0", 4 * (3 - geometry.stride_h) * geometry.width)
+            code.emit(f"ldr r7, [sp, #{ARGUMENT + 4}]", 2)
+            code.emit("subs r7, #1")
+            code.emit(f"str r7, [sp, #{ARGUMENT + 4}]", 2)
+            code.emit(f"beq .Lend_{self.name}")
+            code.emit(f"b .Lchannel_{self.name}", 2)
+            code.lines.append(f".Lend_{self.name}:")
+        code.start_cycles = begun + code.cycles
         self._epilogue()
-        code.cycles = cycles
+        code.cycles = row
 
     def _prologue(self) -> None:
         code = self.code
@@ -102,15 +151,119 @@ class _Loop:
             code.emit(f"mov r{high - 4}, r{high}")
         code.emit("push {r4-r7}", 5)
         code.emit(f"sub sp, #{FRAME_BYTES}")
-        code.emit(f"str r3, [sp, #{ROWS}]", 2)
-        code.emit("mov r12, r2")
-        if self.channel is None:
-            code.emit("mov r2, sp")
-            for _ in range(3):
-                code.emit("ldm r1!, {r3-r6}", 5)
-                code.emit("stm r2!, {r3-r6}", 5)
+        code.emit(f"str r1, [sp, #{NUMBERS}]", 2)
+        code.emit(f"str r2, [sp, #{OUT}]", 2)
+        code.emit(f"str r3, [sp, #{ALL_ROWS}]", 2)
         code.emit(f"ldr r4, [sp, #{ARGUMENT}]", 2)
         code.emit(f"str r4, [sp, #{DISTANCE}]", 2)
+
+    def _begin_channel(self) -> None:
+        code = self.code
+        code.emit(f"ldr r2, [sp, #{OUT}]", 2)
+        if self.channel is None:
+            code.emit(f"ldr r1, [sp, #{NUMBERS}]", 2)
+            code.emit("mov r7, sp")
+            for _ in range(COPIED // 4):
+                code.emit("ldm r1!, {r3-r6}", 5)
+                code.emit("stm r7!, {r3-r6}", 5)
+            code.emit("ldm r1!, {r3-r6}", 5)  # channel, whether there are ties, d, after
+            if self.kind.ties:
+                code.emit(f"str r5, [sp, #{D}]", 2)
+                code.emit(f"str r6, [sp, #{D + 4}]", 2)
+            code.emit(f"str r1, [sp, #{NUMBERS}]", 2)
+            if self.geometry.words:
+                code.emit("lsls r3, r3, #2")
+        else:
+            code.load("r3", (4 if self.geometry.words else 1) * self.channel.index)
+        code.emit("adds r2, r2, r3")
+        code.emit("mov r12, r2")
+        code.emit(f"ldr r3, [sp, #{ALL_ROWS}]", 2)
+        code.emit(f"str r3, [sp, #{ROWS}]", 2)
+
+    def _fill_plane(self, plane: Plane) -> None:
+        """The words of a plane that the layer before did not write: r0 stays, r1-r7 are lost."""
+        code, pitch = self.code, self.geometry.width
+        outside = plane.zero_point + (plane.zero_point << 16)
+        right = pitch - plane.left - plane.columns
+        code.load("r7", outside)
+        code.emit("movs r1, r0")
+        if plane.left or right:
+            # the right columns of a row and the left ones of the next lie side by side
+            for _ in range(plane.left):
+                code.emit("stm r1!, {r7}", 2)
+            between = plane.left + right
+            rows = len(plane.rows)
+            advance(code, "r1", 4 * plane.columns)
+            for row in range(rows):
+                count = between if row < rows - 1 else right
+                if count:
+                    offset = 0
+                    for i in range(count):
+                        code.emit(f"str r7, [r1, #{4 * i}]", 2)
+                        offset = 4 * i
+                    assert offset <= 4 * MAX_WORDS  # noqa: S101
+                if row < rows - 1:
+                    advance(code, "r1", 4 * pitch)
+        for row, source in enumerate(plane.rows):
+            if source.kind != "written":
+                self._fill_row(row, source, plane)
+
+    def _fill_row(self, row: int, source: Source, plane: Plane) -> None:
+        """One row of a plane from another one, or of zero points."""
+        code, pitch = self.code, self.geometry.width
+        code.emit("movs r1, r0")
+        self._step("r1", 4 * (row * pitch + plane.left))
+        if source.kind != "outside":
+            code.emit("movs r2, r0")
+            self._step("r2", 4 * (source.row * pitch + plane.left))
+        # what is added: the other half
+        zero = plane.zero_point
+        code.load(
+            "r7", {"low": zero, "high": zero << 16, "alone": zero << 16, "outside": zero + (zero << 16)}[source.kind]
+        )
+        groups, rest = divmod(plane.columns, 3)
+        loop = groups > 3
+        if loop:
+            code.emit("movs r6, r1")
+            self._step("r6", 12 * groups, scratch="r3")
+            code.lines.append(f".Lfill_{self.name}_{row}:")
+        before = code.cycles
+        for _ in range(1 if loop else groups):
+            self._fill_words(source.kind, ("r3", "r4", "r5"))
+        if loop:
+            code.emit("cmp r1, r6")
+            code.emit(f"bne .Lfill_{self.name}_{row}", 2)
+            code.cycles += (groups - 1) * (code.cycles - before) - 1
+        if rest:
+            self._fill_words(source.kind, ("r3", "r4", "r5")[:rest])
+
+    def _fill_words(self, kind: str, registers: tuple[str, ...]) -> None:
+        code = self.code
+        listed = "{" + ", ".join(registers) + "}"
+        if kind == "outside":
+            for register in registers:
+                code.emit(f"movs {register}, r7")
+        else:
+            code.emit(f"ldm r2!, {listed}", 1 + len(registers))
+        for register in registers:
+            if kind == "low":  # the first pixel of that row is the second here
+                code.emit(f"lsls {register}, {register}, #16")
+                code.emit(f"adds {register}, {register}, r7")
+            elif kind == "alone":
+                code.emit(f"sxth {register}, {register}")
+                code.emit(f"adds {register}, {register}, r7")
+            elif kind == "high":  # and its second the first; the borrow is bit 15
+                code.emit(f"asrs {register}, {register}, #16")
+                code.emit(f"adcs {register}, r7")
+        code.emit(f"stm r1!, {listed}", 1 + len(registers))
+
+    def _step(self, register: str, distance: int, scratch: str = "r6") -> None:
+        """Move a pointer forward by any distance."""
+        if distance <= 510:
+            advance(self.code, register, distance)
+        else:
+            self.code.load(scratch, distance)
+            self.code.emit(f"adds {register}, {register}, {scratch}")
 
     def _epilogue(self) -> None:
         code = self.code
@@ -124,7 +277,7 @@ class _Loop:
         """`times` times so many windows."""
         code = self.code
         if times > 1:
-            code.load("r7", times * windows * self.geometry.channels)
+            code.load("r7", times * windows * self.geometry.step)
             code.emit("add r7, r12")
             code.emit("mov lr, r7")
             code.lines.append(f".L{label}_{self.name}:")
@@ -171,40 +324,47 @@ class _Loop:
                 sums.products(3 * row + column, used, keeps=windows == 2 and column + stride < 3)
                 if 3 * row + column in ends:
                     sums.drain()
-            advance(code, "r0", 4 * (self.geometry.width - loaded if row < 2 else stride * windows - loaded))
-            if row == 2:
-                advance(code, "r0", -8 * self.geometry.width)
+            onward = self.geometry.width if row < 2 else stride * windows - 2 * self.geometry.width
+            advance(code, "r0", 4 * (onward - loaded))
         return sums.finish()
 
     def _outputs(self, sums: list[tuple[int, int]]) -> int:
-        """Requantise and store: the second pixels first, with distance 0 the first ones then overwrite them.
+        """Requantise and store; of each window the second pixel first: with distance 0 the first one overwrites it.
 
         Returns the register that holds the next output's place, as r12 does.
         """
-        code, step = self.code, self.geometry.channels
-        lows, highs = [low for low, _ in sums], [high for _, high in sums]
-        self.free = set(range(8)) - set(lows + highs)
-        code.emit("mov r8, r0")
-        values = Requantised(self)
-        place = 0
-        for pixel, registers in ((1, highs), (0, lows)):
+        code, step = self.code, self.geometry.step
+        values = [register for pair in sums for register in pair]
+        self.free = set(range(1, 8)) - set(values)
+        requantise(self, values)
+        if self.geometry.words:
+            (first,) = self.take()
+            code.emit(f"mov r{first}, r12")
             offset = 0
-            for window, x in enumerate(registers):
-                value = values.of(x)
-                if window == 0:
-                    place = x
-                    if pixel:
-                        code.emit(f"ldr r{x}, [sp, #{DISTANCE}]", 2)
-                        code.emit(f"add r{x}, r12")
-                    else:
-                        code.emit(f"mov r{x}, r12")
-                elif step > MAX_OFFSET:
-                    advance(code, f"r{place}", step)
-                else:
+            for window, (low, high) in enumerate(sums):
+                code.emit(f"lsls r{high}, r{high}, #16")
+                code.emit(f"adds r{low}, r{low}, r{high}")
+                if window and step <= 4 * MAX_WORDS:
                     offset = step
-                code.emit(f"strb r{value}, [r{place}, #{offset}]" if offset else f"strb r{value}, [r{place}]", 2)
-            if not pixel:
-                advance(code, f"r{place}", offset + step)
-        code.emit(f"mov r12, r{place}")
-        code.emit("mov r0, r8")
-        return place
+                elif window:
+                    advance(code, f"r{first}", step)
+                code.emit(f"str r{low}, [r{first}, #{offset}]", 2)
+            advance(code, f"r{first}", offset + step)
+            code.emit(f"mov r12, r{first}")
+            return first
+        second, first = self.take(2)
+        code.emit(f"mov r{first}, r12")
+        code.emit(f"ldr r{second}, [sp, #{DISTANCE}]", 2)
+        code.emit(f"adds r{second}, r{second}, r{first}")
+        offset = 0
+        for window, (low, high) in enumerate(sums):
+            if window and step <= MAX_OFFSET:
+                offset = step
+            elif window:
+                advance(code, f"r{second}", step)
+                advance(code, f"r{first}", step)
+            code.emit(f"strb r{high}, [r{second}, #{offset}]", 2)
+            code.emit(f"strb r{low}, [r{first}, #{offset}]", 2)
+        advance(code, f"r{first}", offset + step)
+        code.emit(f"mov r12, r{first}")
+        return first

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from firmware_sim.compiler.assembly import ACCUM0, PEEK_LANE0, SIO_INTERP, Assembly
-from firmware_sim.compiler.depthwise_channels import Channel
+from firmware_sim.compiler.depthwise_channels import Channel, Kind
+from firmware_sim.compiler.prover import PLAIN_SHIFT
 
-M, B, K, DISTANCE, ROWS = 36, 40, 44, 48, 52  # places on the stack, behind nine weights
+M, K, B, D, AFTER, DISTANCE, ROWS = 36, 40, 44, 48, 52, 56, 60  # places on the stack, behind nine weights
 
 
 class Loop(Protocol):
@@ -15,7 +16,7 @@ class Loop(Protocol):
 
     code: Assembly
     channel: Channel | None  # whose numbers are immediates; None: they are on the stack
-    wide: bool
+    kind: Kind
     free: set[int]  # low registers
 
     def take(self, count: int = 1) -> list[int]:
@@ -129,46 +130,49 @@ class Sums:
         return found
 
 
-class Requantised:
-    """The requantisation of prover.py, with its factors in low registers."""
+def requantise(loop: Loop, sums: list[int]) -> int:
+    """Make the outputs of the sums in low registers, by the forms of prover.py; returns INTERP1's register.
 
-    def __init__(self, loop: Loop) -> None:
-        self._loop, self._code = loop, loop.code
-        self._value, self._m, self._interpolator, self._other = loop.take(4)
-        channel = loop.channel
-        self._plain = channel is not None and channel.k == 0 and channel.m % 256 == 0  # F1
-        self._code.load(f"r{self._interpolator}", SIO_INTERP)
-        self._load(self._m, M, channel.m >> 8 if channel and self._plain else channel.m if channel else 0)
-        if not loop.wide:
-            self._load(self._other, B, channel.b if channel else 0)
+    Constants are loaded once for all of them; two registers besides INTERP1's are lost.
+    """
+    code, channel, kind = loop.code, loop.channel, loop.kind
 
-    def _load(self, register: int, place: int, value: int) -> None:
-        if self._loop.channel is None:
-            self._code.emit(f"ldr r{register}, [sp, #{place}]", 2)
+    def load(register: int, place: int, value: int | None) -> None:
+        if value is None:
+            code.emit(f"ldr r{register}, [sp, #{place}]", 2)
         else:
-            self._code.load(f"r{register}", value)
+            code.load(f"r{register}", value)
 
-    def of(self, x: int) -> int:
-        """The register of the output for the sum in register `x`, which is lost."""
-        code, value, m, other, channel = self._code, self._value, self._m, self._other, self._loop.channel
-        if self._plain:
-            code.emit(f"muls r{x}, r{m}")
-            code.emit(f"adds r{value}, r{x}, r{other}")
-        else:
-            code.emit(f"asrs r{value}, r{x}, #8")
-            code.emit(f"uxtb r{x}, r{x}")
-            code.emit(f"muls r{x}, r{m}")
-            if self._loop.wide:
-                self._load(other, K, channel.k if channel else 0)
-                code.emit(f"muls r{other}, r{value}")
-                code.emit(f"adds r{x}, r{x}, r{other}")
-                code.emit(f"asrs r{x}, r{x}, #8")
-                self._load(other, B, channel.b if channel else 0)
-            else:
-                code.emit(f"lsrs r{x}, r{x}, #8")
-            code.emit(f"muls r{value}, r{m}")
-            code.emit(f"adds r{value}, r{value}, r{x}")
-            code.emit(f"adds r{value}, r{value}, r{other}")
-        code.emit(f"str r{value}, [r{self._interpolator}, #{ACCUM0}]")
-        code.emit(f"ldr r{value}, [r{self._interpolator}, #{PEEK_LANE0}]")
-        return value
+    one, two, temporary = loop.take(3)
+    load(one, M, channel.m if channel else None)
+    if kind.plain:
+        for x in sums:
+            code.emit(f"muls r{x}, r{one}")
+    else:
+        k, shift = channel.k if channel else None, PLAIN_SHIFT
+        while k and k % 2 == 0 and k > 255:
+            k, shift = k >> 1, shift - 1
+        load(two, K, k)
+        for x in sums:
+            code.emit(f"movs r{temporary}, r{x}")
+            code.emit(f"muls r{temporary}, r{two}")
+            code.emit(f"asrs r{temporary}, r{temporary}, #{shift}")
+            code.emit(f"muls r{x}, r{one}")
+            code.emit(f"adds r{x}, r{x}, r{temporary}")
+    load(two, B, channel.b if channel else None)
+    for x in sums:
+        code.emit(f"adds r{x}, r{x}, r{two}")
+    if kind.ties:
+        load(one, D, None if channel is None else channel.d)
+        load(two, AFTER, None if channel is None else channel.after)
+        for x in sums:
+            code.emit(f"asrs r{temporary}, r{x}, #31")
+            code.emit(f"lsls r{temporary}, r{one}")
+            code.emit(f"adds r{x}, r{x}, r{temporary}")
+            code.emit(f"adds r{x}, r{x}, r{two}")
+    code.load(f"r{one}", SIO_INTERP)
+    for x in sums:
+        code.emit(f"str r{x}, [r{one}, #{ACCUM0}]")
+        code.emit(f"ldr r{x}, [r{one}, #{PEEK_LANE0}]")
+    loop.free |= {one, two, temporary}
+    return one

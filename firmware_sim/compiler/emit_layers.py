@@ -30,8 +30,9 @@ from firmware_sim.compiler.graph import (
     Softmax,
     Window,
 )
+from firmware_sim.compiler.planes import Plane
 from firmware_sim.compiler.prover import AddForm, Requantisation, prove_add
-from firmware_sim.compiler.split import split_of
+from firmware_sim.compiler.split import Split, split_of
 
 WORK_WORDS = 1536  # nn.h, NN_WORK_WORDS
 WORK_SUMS = 128  # nn.h, NN_WORK_SUMS
@@ -61,16 +62,34 @@ class Generated:
     chunks: tuple[Chunk, ...]
     pitch: int = 0  # nn.h
     packed_once: bool = False  # the work area holds all that is packed, from chunk to chunk
+    plane: Plane | None = None  # where its outputs go
+    paired: int = 0  # rows between the pixels of its input's words; 0: plain input
+
+    def paired_rows(self, height: int) -> int:
+        """Rows of pairs of pixels; 0 where the kernel itself decides which pixels are pairs."""
+        return min(self.plane.distance if self.plane is not None else self.paired, height)
+
+
+@dataclass(frozen=True, slots=True)
+class DepthwiseRun:
+    """Channels of one core that one call of a function does."""
+
+    name: str
+    side: bool  # of the second core
+    channels: list[Channel]
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratedDepthwise:
-    """A 3x3 depthwise convolution as generated code: a function a channel, and the channels for the other kernels."""
+    """A 3x3 depthwise convolution as generated code, and the channels for the other kernels."""
 
     forms: Requantisation
-    channels: dict[str, list[Channel]]  # by function
+    runs: tuple[DepthwiseRun, ...]
     rest: list[int]
     own: bool  # a function a channel, which knows the channel's numbers
+    split: int  # first channel of the second core; 0: one core does all
+    plane: Plane | None = None  # what it reads
+    words: bool = False  # it writes words of two pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +213,6 @@ def layers_of(
         fields["weights"] = table("int8_t", "table", operator.table.view(np.int8))
     if isinstance(operator, Softmax):
         fields["bias"] = table("int32_t", "exponentials", operator.tables.exponentials)
-        fields["multiplier"] = table("int32_t", "reach", [operator.tables.reach])
     if isinstance(operator, Quantize):
         fields["multiplier"] = table("int32_t", "scale", np.array([out.scale], np.float32).view(np.int32))
     if isinstance(operator, Dequantize):
@@ -223,8 +241,7 @@ def layers_of(
         fields |= {"in_h": 1, "in_w": rows, "in_c": depth, "out_h": 1, "out_w": rows}
     fields |= {"input_offset": arena.offsets.get(operator.input, 0), "output_offset": arena.offsets[operator.output]}
     if cores == 2:
-        rows = isinstance(generated, Generated) and generated.pitch > 0
-        fields |= _split_fields(kernel, fields, operator, whole_rows=rows)
+        fields |= _split_fields(kernel, fields, operator, generated)
     if isinstance(generated, Generated):
         return _chunk_layers(position, LayerText(kernel, tables, fields), generated)
     return [LayerText(kernel, tables, fields)]
@@ -245,21 +262,37 @@ def _chunk_layers(position: int, layer: LayerText, generated: Generated) -> list
     return layers
 
 
-def _split_fields(kernel: str, fields: Fields, operator: Operator, *, whole_rows: bool) -> Fields:
+def _split_fields(
+    kernel: str, fields: Fields, operator: Operator, generated: Generated | GeneratedDepthwise | None
+) -> Fields:
     """What each core computes of a layer (nn.h, split)."""
-    height, width, channels = (int(fields[name]) for name in ("out_h", "out_w", "out_c"))
-    keeps = kernel != "generated_conv_2d" and not (isinstance(operator, Mean) and 2 in operator.axes)
-    found = split_of(kernel, height, width, channels, keeps_channels=keeps, whole_rows=whole_rows)
+    found = split_of_layer(
+        kernel, operator, generated, tuple(int(fields[name]) for name in ("out_h", "out_w", "out_c"))
+    )
     return {} if found is None else {"split": found.begin, "by_channels": int(found.by_channels)}
+
+
+def split_of_layer(
+    kernel: str, operator: Operator, generated: Generated | GeneratedDepthwise | None, shape: tuple[int, ...]
+) -> Split | None:
+    """Where the second core begins in a layer of these rows, columns and channels."""
+    height, width, channels = shape
+    if isinstance(generated, GeneratedDepthwise):
+        return Split(generated.split, True) if generated.split else None
+    if isinstance(generated, Generated) and (paired := generated.paired_rows(height)):
+        return Split(-(-paired // 2) * width, False) if paired > 1 else None
+    keeps = kernel != "generated_conv_2d" and not (isinstance(operator, Mean) and 2 in operator.axes)
+    rows = isinstance(generated, Generated) and generated.pitch > 0
+    return split_of(kernel, height, width, channels, keeps_channels=keeps, whole_rows=rows)
 
 
 def _generated_tables(position: int, operator: Conv2D, generated: Generated) -> list[str]:
     """`struct nn_generated`, and for this machine what the twin of the code works from."""
     forms, exact = generated.forms, generated.exact
     rows = [
-        f"    {{{f}, {k}, {d}, {m}, {b}}},"
-        for f, k, d, m, b in zip(
-            *(values.tolist() for values in (forms.form, forms.k, forms.d, forms.m, forms.b)), strict=True
+        f"    {{{', '.join(map(str, numbers))}}},"
+        for numbers in zip(
+            *(v.tolist() for v in (forms.form, forms.a, forms.s, forms.d, forms.m, forms.k, forms.b)), strict=True
         )
     ]
     return [
@@ -267,6 +300,7 @@ def _generated_tables(position: int, operator: Conv2D, generated: Generated) -> 
         *(f"nn_code {name};" for chunk in generated.chunks for name in chunk.names),
         *(array(f"static const uint16_t exact_{position}[{len(exact)}]", exact) if len(exact) else []),
         ON_HOST,
+        *_twin_planes(position, generated.plane),
         *array(f"static const int8_t twin_{position}[{operator.weights.size}]", operator.weights.ravel()),
         f"static const struct nn_form forms_{position}[{len(rows)}] = {{",
         *rows,
@@ -285,10 +319,13 @@ def _generated_chunk(position: int, generated: Generated, chunk: Chunk) -> list[
     return [
         "    {",
         *([f"        .pitch = {generated.pitch},"] if generated.pitch else []),
+        *([f"        .plane = {plane_text(generated.plane)},"] if generated.plane else []),
+        *([f"        .paired = {generated.paired},"] if generated.paired else []),
         f"        .shift = {forms.shift}, .exact_count = {len(exact)}, .after = {forms.after},",
         *([f"        .exact_channels = exact_{position},"] if len(exact) else []),
         ON_HOST,
         f"        .forms = forms_{position}, .weights = twin_{position},",
+        *([f"        .plane_of = plane_of_{position},"] if generated.plane else []),
         "#else",
         f"        .code = {{{', '.join(chunk.names)}}},",
         "#endif",
@@ -296,27 +333,43 @@ def _generated_chunk(position: int, generated: Generated, chunk: Chunk) -> list[
     ]
 
 
+def plane_text(plane: Plane) -> str:
+    """`struct nn_plane`."""
+    first = plane.top * plane.pitch + plane.left
+    numbers = (plane.pitch, plane.words, first, plane.distance, plane.first_rows, plane.columns)
+    return "{" + ", ".join(map(str, numbers)) + "}"
+
+
+def _twin_planes(position: int, plane: Plane | None) -> list[str]:
+    if plane is None:
+        return []
+    return array(f"static const int16_t plane_of_{position}[{len(plane.index)}]", plane.index)
+
+
 def _depthwise_tables(position: int, generated: GeneratedDepthwise) -> list[str]:
-    """`struct nn_depthwise` and its channels."""
-    coded = sorted((c.index, name, c) for name, channels in generated.channels.items() for c in channels)
-    rows = [f"    {{{', '.join(map(str, (*c.taps, c.m, c.b, c.k)))}}}," for _, _, c in coded]
-    numbers = [f"static const int32_t numbers_{position}[{len(rows)}][12] = {{", *rows, "};"] if rows else []
-    own, rest = generated.own, generated.rest
+    """`struct nn_depthwise`, its runs and their numbers."""
+    own, rest, plane = generated.own, generated.rest, generated.plane
+    channels = [channel for run in generated.runs for channel in run.channels]
+    rows = [f"    {{{', '.join(map(str, channel.numbers))}}}," for channel in channels]
+    numbers = [f"static const int32_t numbers_{position}[{len(rows)}][NN_NUMBERS] = {{", *rows, "};"] if rows else []
+    names = dict.fromkeys(run.name for run in generated.runs)
+    runs, first = [], 0
+    for run in generated.runs:
+        place = f"{'HOST' if own else ''}(numbers_{position}[{first}])"
+        runs.append(f"    {{CHIP({run.name}), {place}, {run.channels[0].index}, {len(run.channels)}, {first}}},")
+        first += len(run.channels)
     return [
         "#ifdef __ARM_ARCH_6M__",
-        *(f"nn_depthwise_code {name};" for name in generated.channels),
+        *(f"nn_depthwise_code {name};" for name in names),
         "#endif",
         *([ON_HOST, *numbers, "#endif"] if own else numbers),
         *(array(f"static const uint16_t rest_{position}[{len(rest)}]", rest) if rest else []),
-        *([f"static const struct nn_depthwise_channel channels_{position}[{len(rows)}] = {{"] if rows else []),
-        *(
-            f"    {{CHIP({name}), {'HOST' if own else ''}(numbers_{position}[{i}]), {channel}}},"
-            for i, (channel, name, _) in enumerate(coded)
-        ),
-        *(["};"] if rows else []),
+        *([f"static const struct nn_depthwise_run runs_{position}[{len(runs)}] = {{", *runs, "};"] if runs else []),
         f"static const struct nn_depthwise depthwise_{position} = {{ /* {generated.forms.verdict()} */",
-        f"    .shift = {generated.forms.shift}, .count = {len(rows)},",
-        *([f"    .channels = channels_{position},"] if rows else []),
+        f"    .shift = {generated.forms.shift}, .count = {len(runs)},",
+        *([f"    .runs = runs_{position},"] if runs else []),
+        *([f"    .plane = {plane_text(plane)},"] if plane else []),
+        *(["    .words = 1,"] if generated.words else []),
         *([f"    .rest_count = {len(rest)}, .rest = rest_{position},"] if rest else []),
         "};",
         "",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from firmware_sim.compiler.assembly import Assembly
-from firmware_sim.compiler.emit_layers import WORK_SUMS, GeneratedDepthwise
+from firmware_sim.compiler.emit_layers import WORK_SUMS, Generated, GeneratedDepthwise
 from firmware_sim.compiler.graph import (
     AveragePool2D,
     Concatenation,
@@ -22,14 +22,14 @@ from firmware_sim.compiler.graph import (
     Operator,
     Pad,
     Shape,
-    Softmax,
     Window,
 )
 
 Features = dict[str, float]
 CODE = "code"  # cycles of generated code, known from its assembly
 MOST_BY_FOUR = 256  # pool.c, MOST_VALUES
-SKIP_CYCLES = 12  # of a channel that the other core computes (depthwise_code.c)
+SKIP_CYCLES = 12  # of a run that the other core computes (depthwise_code.c)
+CALL_CYCLES = 100  # of a run, the code's own prologue included
 FLASH_LINE = 8  # bytes of a cache line
 CACHED_BYTES = 12 * 1024  # of the 16 KB; the rest is for everything else
 
@@ -113,8 +113,6 @@ def kernel_features(kernel: str, operator: Operator, graph: Graph, part: Part, w
         into = input_shape(operator, graph)
         whole = int(np.prod([into[i] for i in operator.axes], dtype=np.int64))
         return found | {"taps": outputs * whole, "runs": outputs * whole / (into[2] if 2 in operator.axes else 1)}
-    if isinstance(operator, Softmax):
-        return found | {"near": outputs * min(1.0, operator.tables.reach / 255)}
     if isinstance(operator, Concatenation):
         shape = graph.tensors[operator.output].shape
         copies, size = int(np.prod(shape[: operator.axis])), outputs / len(operator.inputs)
@@ -138,18 +136,32 @@ def kernel_features(kernel: str, operator: Operator, graph: Graph, part: Part, w
 
 
 def dense_features(
-    operator: Conv2D, graph: Graph, part: Part, code: Assembly, words: int, pitch: int, *, packed: bool
+    operator: Conv2D,
+    graph: Graph,
+    part: Part,
+    code: Assembly,
+    words: int,
+    made: Generated,
+    *,
+    packed: bool,
 ) -> Features:
-    """Of generated code for a dense convolution; `code` is the part's function, `pitch` that of its bands or 0.
+    """Of generated code for a dense convolution; `code` is the part's function.
 
     `packed`: by the chunk before.
     """
     width = output_shape(operator, graph)[1]
-    if pitch:
-        words -= -(-len(operator.bias) // 4)
-        rows = (part.pixel // width, part.pixel_end // width)
+    if made.pitch:
+        first, end = part.pixel // width, part.pixel_end // width
+        if paired := made.paired_rows(output_shape(operator, graph)[0]):
+            rows = (first, min(end, paired), made.plane.distance if made.plane is not None else made.paired)
+        else:
+            words -= -(-len(operator.bias) // 4)
+            rows = _halves(first, end)
+        if made.paired:
+            count = (rows[1] - rows[0]) * width
+            return {"layer": 1.0, CODE: count * code.cycles, "rows": count / width}
         bands = _bands(operator, graph, rows, words, operator.weights.shape[3])
-        pairs = -(-(rows[1] - rows[0]) // 2) * width
+        pairs = (rows[1] - rows[0]) * width
         found: Features = {"layer": 1.0, CODE: pairs * code.cycles, "pairs": pairs, "rows": pairs / width}
         kept = ("bands",) if packed else tuple(bands)
         return found | {f"band {name}": bands[name] for name in kept}
@@ -169,13 +181,21 @@ def depthwise_features(
 ) -> Features:
     """Of generated code for a depthwise convolution."""
     height, width, _ = output_shape(operator, graph)
-    bands = _bands(operator, graph, (0, height), words, 1)
-    cycles, count = 0, 0
-    for channels, code in zip(made.channels.values(), codes, strict=True):
-        mine = sum(part.channel <= channel.index < part.channel_end for channel in channels)
-        cycles, count = cycles + mine * -(-height // 2) * code.cycles, count + mine
-    others = sum(map(len, made.channels.values())) - count
-    found: Features = {"layer": 1.0, CODE: cycles + SKIP_CYCLES * others, "channels": count * bands["bands"]}
+    by_name, half = {code.name: code for code in codes}, -(-height // 2)
+    mine = [run for run in made.runs if part.channel <= run.channels[0].index < part.channel_end]
+    count = sum(len(run.channels) for run in mine)
+    cycles = float(SKIP_CYCLES * (len(made.runs) - len(mine)))
+    if made.plane is not None:
+        for run in mine:
+            code = by_name[run.name]
+            cycles += CALL_CYCLES + len(run.channels) * (half * code.cycles + code.start_cycles)
+        return {"layer": 1.0, CODE: cycles}
+    bands = _bands(operator, graph, _halves(0, height), words, 1)
+    calls = bands["bands"] + height % 2 * (half > 1)
+    for run in mine:
+        code = by_name[run.name]
+        cycles += len(run.channels) * (half * code.cycles + calls * code.start_cycles)
+    found: Features = {"layer": 1.0, CODE: cycles, "channels": count * calls}
     found |= {"bands": bands.pop("bands"), "init": bands.pop("init")}
     found |= {name: count * value for name, value in bands.items()}
     rest = Part(0, height * width, 0, sum(part.channel <= c < part.channel_end for c in made.rest))
@@ -185,26 +205,35 @@ def depthwise_features(
     return found
 
 
+def _halves(first: int, end: int) -> tuple[int, int, int]:
+    """First pixels' rows of both halves of some output rows, and the distance (band.h, band_halves)."""
+    half = -(-(end - first) // 2)
+    return first, first + half, half
+
+
 def _bands(
-    operator: Conv2D | DepthwiseConv2D, graph: Graph, rows: tuple[int, int], words: int, values: int
+    operator: Conv2D | DepthwiseConv2D, graph: Graph, rows: tuple[int, int, int], words: int, values: int
 ) -> Features:
     """What band.c does for output rows: words of the work area that it fills first, bands, and packed rows of two
     input rows, or of one and padding, or of padding alone."""
     into, window = input_shape(operator, graph), operator.window
     width = output_shape(operator, graph)[1]
+    first_row, stop, distance = rows
+    count = stop - first_row
     if (window.height, window.width) == (1, 1):  # only the pixels that are read
-        half = -(-(rows[1] - rows[0]) // 2)
         most = words // (width * values)
-        return {"both": half, "both words": half * width * values, "bands": -(-half // most), "init": 0.0, "runs": half}
+        calls = count * (1 if window.stride_w == 1 else width)
+        found = {"both": calls, "both words": count * width * values, "bands": -(-count // most), "init": 0.0}
+        return found | {"runs": count}
     pitch = ((width - 1) * window.stride_w + window.width) * values
-    half, fitting = -(-(rows[1] - rows[0]) // 2), words // pitch
+    fitting = words // pitch
     most = (fitting - window.height) // window.stride_h + 1
     found = {"both": 0, "one": 0, "none": 0, "runs": 0, "bands": 0}
-    for row in range(rows[0], rows[0] + half, most):
-        pairs = min(most, rows[0] + half - row)
+    for row in range(first_row, stop, most):
+        pairs = min(most, stop - row)
         y = row * window.stride_h - window.pad_top + np.arange((pairs - 1) * window.stride_h + window.height)
         first = (y >= 0) & (y < into[0])
-        second = (y + half * window.stride_h >= 0) & (y + half * window.stride_h < into[0])
+        second = (y + distance * window.stride_h >= 0) & (y + distance * window.stride_h < into[0])
         found["both"] += int((first & second).sum())
         found["one"] += int((first ^ second).sum())
         found["none"] += int((~first & ~second).sum())
@@ -212,7 +241,7 @@ def _bands(
         found["bands"] += 1
     line = min(pitch - window.pad_left * values, into[1] * values)
     lines: Features = {f"{name} words": found[name] * line for name in ("both", "one", "none")}
-    used = min((half - 1) * window.stride_h + window.height, fitting) * pitch
+    used = min((count - 1) * window.stride_h + window.height, fitting) * pitch
     return {name: float(value) for name, value in found.items()} | lines | {"init": used}
 
 

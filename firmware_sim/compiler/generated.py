@@ -8,23 +8,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_sim.compiler.assembly import Assembly
-from firmware_sim.compiler.bands import Bands, bands_of
+from firmware_sim.compiler.bands import Bands, bands_of, paired_bands
 from firmware_sim.compiler.dense_code import Rows, dense_code
-from firmware_sim.compiler.depthwise_channels import SPLITS, Channel, channels_of, splits_of
+from firmware_sim.compiler.depthwise_channels import Channel, Kind, channels_of, choose_splits
 from firmware_sim.compiler.depthwise_code import Geometry, channel_code, layer_code
-from firmware_sim.compiler.emit_layers import WORK_WORDS, Chunk, Generated, GeneratedDepthwise, kernel_of
+from firmware_sim.compiler.emit_layers import WORK_WORDS, Chunk, DepthwiseRun, Generated, GeneratedDepthwise, kernel_of
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, Operator
+from firmware_sim.compiler.planes import Formats, Plane, joints, plane_of, word_joints
 from firmware_sim.compiler.prover import EXACT, F1, Requantisation, prove, staircase_of
 from firmware_sim.compiler.split import PACK_CYCLES, balanced
 
 MAX_EXACT = 64  # nn.h, NN_WORK_SUMS: two sums a channel
 PAIR_CYCLES, PAIR_OUTPUT_CYCLES = 3.6, 55.0  # of the kernels on pairs, a MAC and an output (decision 0091)
 PAIR_DEPTHWISE_CYCLES = 100.0  # of the kernels on pairs, an output, packing left out
-CHANNEL_BYTES, NUMBERS_BYTES = 12, 48  # nn.h, struct nn_depthwise_channel
-MAX_LOOPS = 3  # of a depthwise layer
-OWN_PAIRS = 250  # of pixels: with so many, code for each depthwise channel is worth its bytes
+RUN_BYTES, NUMBERS_BYTES = 16, 64  # nn.h, struct nn_depthwise_run
+MAX_LOOPS = 4  # of a depthwise layer, for each kind of requantisation
+OWN_PAIRS, OWN_PAIRS_A_CHANNEL = 250, 30  # of pixels: with so many, code for each depthwise channel is worth its bytes
 PLAIN_CYCLES = 15.0  # a MAC of the plain kernels
 ROW_CYCLES, ROW_OUTPUT_CYCLES = 3.5, 40.0  # of generated code, a weight and an output of a pair of pixels
+MOST_PROVEN = 256  # layers that are remembered
+_PROVEN: dict[tuple[int, int], tuple[Operator, Graph, Requantisation]] = {}
 ODD_PAIRS = 64  # with fewer pairs of pixels than these, an odd one that one core has alone counts
 
 
@@ -54,6 +57,8 @@ class Dense:
     layout: Rows | None  # of bands; None: windows are packed one by one
     packed_once: bool  # the work area holds all that is packed
     cores: int
+    plane: Plane | None = None  # where its outputs go
+    paired: int = 0  # rows between the pixels of its input's words; 0: it packs its input
 
     @property
     def repacking(self) -> float:
@@ -82,22 +87,31 @@ class Dense:
         return Chunk(names, first, end, middle), parts, shared
 
     def _function(self, name: str, first: int, end: int) -> Assembly:
-        return dense_code(name, self.rows, self.forms, self.constants, (first, end), self.unread, self.layout)
+        return dense_code(
+            name, self.rows, self.forms, self.constants, (first, end), self.unread, self.layout, self.plane
+        )
 
 
-def dense_of(position: int, operator: Conv2D, graph: Graph, cores: int, words: int) -> Dense | None:
+def dense_of(position: int, operator: Conv2D, graph: Graph, cores: int, words: int, formats: Formats) -> Dense | None:
     """What its code is made from; None when its window does not fit the work area, or too much is not proven."""
+    plane, paired = formats.planes.get(operator.output), formats.words.get(operator.input, 0)
     if operator.weights[0].size > WORK_WORDS:
         return None
     stairs = staircase_of(operator, graph)
-    forms = prove(stairs)
+    forms = proven(operator, graph)
     rows: NDArray[np.int8] = operator.weights.reshape(len(operator.weights), -1)  # [O, K]
     constants = stairs.value(np.zeros((len(rows), 1), np.int64))[:, 0]  # [O]
     empty = ~rows.any(axis=1)  # needs no proof
     forms = replace(forms, form=np.where(empty, F1, forms.form), b=np.where(empty, constants << forms.shift, forms.b))
     if (forms.form == EXACT).sum() > MAX_EXACT:
         return None
-    geometry = bands_of(operator, graph, cores, words)
+    geometry: Bands | None
+    if plane is not None or paired:
+        geometry = paired_bands(operator, graph, words, plane, paired)
+        if geometry is None or (forms.form == EXACT).any():
+            return None
+    else:
+        geometry = bands_of(operator, graph, cores, words)
     if geometry is None:
         pairs = (graph.tensors[operator.output].elements // len(rows) + 1) // 2
         geometry = Bands(None, pairs, -(-pairs // 2), PACK_CYCLES * rows.shape[1], pairs * rows.shape[1] <= words)
@@ -113,12 +127,16 @@ def dense_of(position: int, operator: Conv2D, graph: Graph, cores: int, words: i
         layout=geometry.layout,
         packed_once=geometry.packed_once,
         cores=cores,
+        plane=plane,
+        paired=paired,
     )
 
 
-def candidate(position: int, operator: Conv2D, graph: Graph, cores: int, words: int) -> Candidate | None:
+def candidate(
+    position: int, operator: Conv2D, graph: Graph, cores: int, words: int, formats: Formats
+) -> Candidate | None:
     """Generated code of a CONV_2D or FULLY_CONNECTED."""
-    source = dense_of(position, operator, graph, cores, words)
+    source = dense_of(position, operator, graph, cores, words, formats)
     if source is None:
         return None
     chunk, assembly, cycles = source.code(0, len(source.rows))
@@ -135,11 +153,38 @@ def generated_of(source: Dense, chunks: tuple[Chunk, ...]) -> Generated:
         chunks=chunks,
         pitch=source.layout.pitch if source.layout else 0,
         packed_once=source.packed_once and len(set(by_channels)) == 1,
+        plane=source.plane,
+        paired=source.paired,
     )
 
 
-def depthwise_candidate(position: int, operator: DepthwiseConv2D, graph: Graph, cores: int) -> Candidate | None:
-    """Generated code of a 3x3 DEPTHWISE_CONV_2D on pairs; None for other windows."""
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """The channels of a depthwise layer that generated code can do, by function."""
+
+    forms: Requantisation
+    groups: list[tuple[str, tuple[int, ...], Kind, list[Channel]]]  # of `own` one channel each
+    rest: list[int]  # channels for the other kernels
+    own: bool
+    split: int  # first channel of the second core
+
+    def runs(self) -> list[DepthwiseRun]:
+        """Channels that one call does: of one core, one function, one behind the other."""
+        placed = [(c.index >= self.split > 0, name, c) for name, _, _, group in self.groups for c in group]
+        by_channel = self.own or len(self.groups) == 1
+        placed.sort(key=lambda row: (row[0], "" if by_channel else row[1], row[2].index))
+        runs: list[DepthwiseRun] = []
+        for side, name, channel in placed:
+            last = runs[-1] if runs else None
+            if last is not None and not self.own and (last.name, last.side) == (name, side):
+                last.channels.append(channel)
+            else:
+                runs.append(DepthwiseRun(name, side, [channel]))
+        return runs
+
+
+def grouped(position: int, operator: DepthwiseConv2D, graph: Graph, cores: int) -> Grouped | None:
+    """The functions of a 3x3 DEPTHWISE_CONV_2D on pairs; None for other windows, and where nothing is proven."""
     window = operator.window
     if kernel_of(operator, graph) != "depthwise_conv_2d" or (window.height, window.width) != (3, 3):
         return None
@@ -147,58 +192,112 @@ def depthwise_candidate(position: int, operator: DepthwiseConv2D, graph: Graph, 
     packed = (width - 1) * window.stride_w + window.width
     if 3 * packed > WORK_WORDS:
         return None
-    forms = prove(staircase_of(operator, graph))
+    forms = proven(operator, graph)
     geometry = Geometry(packed, window.stride_h, window.stride_w, width, channels)
     needed = graph.needed(operator.output)
     numbers = [number for number in channels_of(operator.weights.reshape(9, -1), forms) if needed[number.index]]
     if not numbers and needed.all():
         return None
-    code: dict[str, Assembly] = {}
-    users: dict[str, list[Channel]] = {}
-    own = (height + 1) // 2 * width >= OWN_PAIRS
-    for number in numbers if own else []:
-        name = f"layer_{position}_channel_{number.index}"
-        code[name], users[name] = channel_code(name, number, geometry), [number]
-    for split, wide, group in [] if own else _groups(numbers, geometry):
-        name = f"{geometry.name}_{'_'.join(map(str, split))}" + ("_wide" if wide else "")
-        code[name], users[name] = layer_code(name, split, geometry, wide=wide), group
-    rows = (height + 1) // 2
+    own = (height + 1) // 2 * width >= max(OWN_PAIRS, OWN_PAIRS_A_CHANNEL * len(numbers))
+    groups = [(f"layer_{position}_channel_{c.index}", c.blocks, c.kind, [c]) for c in numbers]
+    if not own:
+        groups = []
+        for split, kind, group in _groups(numbers):
+            label = "_".join(map(str, split)) + ("_plain" if kind.plain else "") + ("_ties" if kind.ties else "")
+            groups.append((f"{geometry.name}_{label}", split, kind, group))
     coded = {channel.index for channel in numbers}
-    generated = GeneratedDepthwise(forms, users, [int(c) for c in np.flatnonzero(needed) if c not in coded], own)
+    rest = [int(c) for c in np.flatnonzero(needed) if c not in coded]
+    live = sorted({*coded, *rest})
+    middle = live[(len(live) + 1) // 2] if cores == 2 and len(live) > 1 else 0
+    return Grouped(forms, groups, rest, own, middle)
+
+
+def depthwise_candidate(
+    position: int, operator: DepthwiseConv2D, graph: Graph, cores: int, formats: Formats
+) -> Candidate | None:
+    """Generated code of a 3x3 DEPTHWISE_CONV_2D on pairs; None for other windows."""
+    found = grouped(position, operator, graph, cores)
+    plane, words = formats.planes.get(operator.input), operator.output in formats.words
+    if found is None:
+        return None
+    window, (height, width, channels) = operator.window, graph.tensors[operator.output].shape
+    packed = plane.pitch if plane is not None else (width - 1) * window.stride_w + window.width
+    geometry = Geometry(packed, window.stride_h, window.stride_w, width, channels, plane, words)
+    code: dict[str, Assembly] = {}
+    named: dict[str, str] = {}
+    for name, split, kind, group in found.groups:
+        label = f"{name}_{plane.name}" if plane is not None else name
+        label += "_words" if words else ""
+        named[name] = label
+        made = channel_code(label, group[0], geometry) if found.own else layer_code(label, split, geometry, kind)
+        code[label] = made
+    runs = tuple(replace(run, name=named[run.name]) for run in found.runs())
+    rows, count = (height + 1) // 2, sum(len(run.channels) for run in runs)
+    generated = GeneratedDepthwise(found.forms, runs, found.rest, found.own, found.split, plane, words)
     instead = 2 * rows * width * PAIR_DEPTHWISE_CYCLES * len(generated.rest)
-    cycles = instead + sum(rows * code[name].cycles * len(group) for name, group in users.items())
-    size = sum(made.bytes for made in code.values()) + (CHANNEL_BYTES + (0 if own else NUMBERS_BYTES)) * len(numbers)
-    return Candidate(generated, tuple(code.values()), cycles / cores, size - 9 * len(numbers))
+    cycles = instead + sum((rows * code[r.name].cycles + code[r.name].start_cycles) * len(r.channels) for r in runs)
+    size = sum(made.bytes for made in code.values()) + RUN_BYTES * len(runs)
+    size += (0 if found.own else NUMBERS_BYTES * count) - 9 * count
+    return Candidate(generated, tuple(code.values()), cycles / cores, size)
 
 
-def _groups(numbers: list[Channel], geometry: Geometry) -> list[tuple[tuple[int, ...], bool, list[Channel]]]:
-    """The channels that share a loop: at most MAX_LOOPS splits, those with which all channels cost least."""
-    costs = {split: layer_code("cost", split, geometry, wide=False).cycles for split in SPLITS}
-    allowed = [splits_of(channel) for channel in numbers]
-    chosen: list[tuple[int, ...]] = [SPLITS[-1]]  # which every channel allows
-
-    def cost(splits: list[tuple[int, ...]]) -> int:
-        return sum(min(costs[split] for split in found if split in splits) for found in allowed)
-
-    while len(chosen) < MAX_LOOPS:
-        best = min((split for split in SPLITS if split not in chosen), key=lambda split: cost([*chosen, split]))
-        if cost([*chosen, best]) == cost(chosen):
-            break
-        chosen.append(best)
-    groups: dict[tuple[tuple[int, ...], bool], list[Channel]] = {}
-    for channel, found in zip(numbers, allowed, strict=True):
-        split = min((split for split in found if split in chosen), key=lambda split: costs[split])
-        groups.setdefault((split, channel.k > 0), []).append(channel)
-    return [(split, wide, group) for (split, wide), group in groups.items()]
+def _groups(numbers: list[Channel]) -> list[tuple[tuple[int, ...], Kind, list[Channel]]]:
+    """The channels that share a loop."""
+    groups: dict[tuple[tuple[int, ...], Kind], list[Channel]] = {}
+    for channel, split in zip(numbers, choose_splits(numbers, MAX_LOOPS), strict=True):
+        groups.setdefault((split, channel.kind), []).append(channel)
+    return [(split, kind, group) for (split, kind), group in groups.items()]
 
 
-def candidates(graph: Graph, cores: int, words: int) -> dict[int, Candidate]:
+def proven(operator: Conv2D | DepthwiseConv2D, graph: Graph) -> Requantisation:
+    """The layer's forms; found once, as the planner looks at a layer in several surroundings."""
+    key = (id(operator), id(graph))
+    if key not in _PROVEN:
+        while len(_PROVEN) >= MOST_PROVEN:
+            _PROVEN.pop(next(iter(_PROVEN)))
+        _PROVEN[key] = (operator, graph, prove(staircase_of(operator, graph)))  # which keeps both alive, and their ids
+    return _PROVEN[key][2]
+
+
+def possible_formats(graph: Graph, cores: int) -> Formats:
+    """The tensors that could be planes, and those that could be words."""
+    positions = {operator.output: i for i, operator in enumerate(graph.operators)}
+    planes: dict[int, Plane] = {}
+    for index, (conv, depthwise) in joints(graph).items():
+        layer = grouped(positions[depthwise.output], depthwise, graph, cores)
+        if layer is None or layer.rest or not _all_proven(conv, graph):
+            continue
+        order = [channel.index for run in layer.runs() for channel in run.channels]
+        plane = plane_of(conv, depthwise, graph, order)
+        if plane is not None:
+            planes[index] = plane
+    words = {
+        index: (graph.tensors[index].shape[0] + 1) // 2
+        for index, (depthwise, conv) in word_joints(graph).items()
+        if depthwise.input in planes and _all_proven(conv, graph)
+    }
+    return Formats(planes, words)
+
+
+def _all_proven(conv: Conv2D, graph: Graph) -> bool:
+    """Whether no channel needs exact requantisation."""
+    return not (proven(conv, graph).form[conv.weights.any(axis=(1, 2, 3))] == EXACT).any()
+
+
+def candidates(graph: Graph, cores: int, words: int, formats: Formats) -> dict[int, Candidate]:
     """Generated code of the layers that can have it, by operator position."""
-    made = ((i, _candidate(i, operator, graph, cores, words)) for i, operator in enumerate(graph.operators))
+    made = ((i, candidate_of(i, operator, graph, cores, words, formats)) for i, operator in enumerate(graph.operators))
     return {position: found for position, found in made if found is not None}
 
 
-def _candidate(position: int, operator: Operator, graph: Graph, cores: int, words: int) -> Candidate | None:
+def candidate_of(
+    position: int, operator: Operator, graph: Graph, cores: int, words: int, formats: Formats
+) -> Candidate | None:
+    """That of one layer, if it has one."""
     if isinstance(operator, Conv2D):
-        return candidate(position, operator, graph, cores, words)
-    return depthwise_candidate(position, operator, graph, cores) if isinstance(operator, DepthwiseConv2D) else None
+        return candidate(position, operator, graph, cores, words, formats)
+    return (
+        depthwise_candidate(position, operator, graph, cores, formats)
+        if isinstance(operator, DepthwiseConv2D)
+        else None
+    )

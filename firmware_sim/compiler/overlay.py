@@ -7,7 +7,7 @@ its windows again, which is what the cut costs besides the wait for a chunk that
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,14 +21,27 @@ ALIGNMENT = 8  # a cache line
 FILLED = 0.94  # of a slot, as channels differ in size
 
 
-def overlay_cycles(made: Candidate, slot_bytes: int) -> float:
-    """What a layer takes when its code goes through slots of that size."""
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a layer takes whose code goes through slots."""
+
+    chunks: int
+    running: float  # cycles without waits
+    load: float  # cycles of DMA
+
+    @property
+    def cycles(self) -> float:
+        """With the waits of a layer that nothing surrounds; the first chunk is loaded behind the layers before."""
+        return max(self.running, self.load * (self.chunks - 0.5) / self.chunks)
+
+
+def overlay_cost(made: Candidate, slot_bytes: int) -> Cost:
+    """Of slots of that size."""
     assert made.source is not None  # noqa: S101
     source = made.source
     chunks = -(-made.bytes // int(slot_bytes * FILLED))
-    running = made.cycles + (chunks - 1) * -(-source.pairs // source.cores) * source.repacking + chunks * ENTER_CYCLES
-    loading = BYTE_CYCLES * made.bytes
-    return max(running, loading * (chunks - 0.5) / chunks)  # the first is loaded behind the layers before
+    again = (chunks - 1) * -(-source.pairs // source.cores) * source.repacking
+    return Cost(chunks, made.cycles + again + chunks * ENTER_CYCLES, BYTE_CYCLES * made.bytes)
 
 
 def cut(made: Candidate, slot_bytes: int) -> Candidate:
@@ -38,7 +51,7 @@ def cut(made: Candidate, slot_bytes: int) -> Candidate:
     assembly = tuple(code for _, codes in pieces for code in codes)
     chunks = tuple(chunk for chunk, _ in pieces)
     return Candidate(
-        generated_of(made.source, chunks), assembly, overlay_cycles(made, slot_bytes), made.bytes, made.source
+        generated_of(made.source, chunks), assembly, overlay_cost(made, slot_bytes).cycles, made.bytes, made.source
     )
 
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from firmware_sim.compiler.arena import ArenaPlan
+from firmware_sim.compiler.arena import ArenaPlan, plan
 from firmware_sim.compiler.bands import work_words
-from firmware_sim.compiler.choice import Plan, fill, weight_bytes
+from firmware_sim.compiler.choice import Plan, State, fill, states_of, weight_bytes, with_overlay
 from firmware_sim.compiler.emit_layers import WORK_SUMS, WORK_WORDS
-from firmware_sim.compiler.generated import Candidate, candidates
-from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Dequantize, Graph, Lookup, Operator, Reshape, Softmax
+from firmware_sim.compiler.generated import Candidate, candidate_of, possible_formats
+from firmware_sim.compiler.graph import (
+    Conv2D,
+    DepthwiseConv2D,
+    Dequantize,
+    Graph,
+    Lookup,
+    Operator,
+    Reshape,
+    Softmax,
+)
 from firmware_sim.compiler.overlay import cut
+from firmware_sim.compiler.planes import PLAIN, Formats, word_joints
 from shared.errors import BadInputError
 
 RAM_BYTES = 256 * 1024  # firmware.ld, ram; the stack lies elsewhere
@@ -32,6 +42,8 @@ class Placement:
     ram_bytes: int
     cores: int
     work_words: int  # of each core's work area
+    arena: ArenaPlan
+    formats: Formats = PLAIN
     plan: Plan | None = None  # what was chosen, and from what
 
     def assembly(self) -> str:
@@ -43,14 +55,14 @@ class Placement:
         return "\n".join(head + lines) + "\n"
 
 
-def place(
-    graph: Graph, arena: ArenaPlan, origin: str, *, cores: int = 1, overlays: bool = True, ram_bytes: int = RAM_BYTES
-) -> Placement:
+def place(graph: Graph, origin: str, *, cores: int = 1, overlays: bool = True, ram_bytes: int = RAM_BYTES) -> Placement:
     """Generated code, then weights into SRAM, what saves most a byte first, until it is full; the rest in flash.
 
     Of weights, those of layers with many pixels: a tile of pixels streams them once. `overlays`: code may lie in flash
-    and be loaded while it is needed. BadInputError when what must lie in SRAM does not fit.
+    and be loaded while it is needed. Activations take the formats of planes.py where that saves cycles. BadInputError
+    when what must lie in SRAM does not fit.
     """
+    arena = plan(graph)
     used = least_ram(graph, arena, cores)
     flash = used - arena.bytes + sum(weight_bytes(operator) for operator in graph.operators)
     if used > ram_bytes:
@@ -60,14 +72,107 @@ def place(
             f"{origin}: needs {flash} bytes of flash, {flash - FLASH_BYTES} more than there are: "
             f"fewer or narrower layers would make it fit"
         )
-    words = work_words(graph, cores, WORK_WORDS + (ram_bytes - used) // (4 * cores * WORK_SHARE))
-    used += 4 * cores * (words - WORK_WORDS)
-    found = candidates(graph, cores, words)
-    plans = (fill(graph, found, ram_bytes - used, cores, words, slot) for slot in (SLOT_BYTES if overlays else (0,)))
-    best = min(plans, key=lambda plan: plan.cycles)
-    generated = {i: found[i] for i, state in best.states.items() if "code" in state.name}
-    generated |= {i: cut(found[i], best.slot_bytes) for i, state in best.states.items() if state.name == "overlay"}
-    return Placement(best.in_flash(graph), generated, ram_bytes - best.room, cores, words, best)
+    trial = _Trial(graph, cores, SLOT_BYTES if overlays else (0,), ram_bytes)
+    return trial.best()
+
+
+@dataclass(slots=True)
+class _Trial:
+    """Placements of one network with different formats of its activations."""
+
+    graph: Graph
+    cores: int
+    slots: tuple[int, ...]
+    ram_bytes: int
+    words: int = 0  # of a work area, the same in all
+    layers: dict[tuple[int, tuple[bool, ...]], tuple[Candidate | None, list[State]]] = field(default_factory=dict)
+
+    def best(self) -> Placement:
+        """The fastest one: plain activations, or as many others as save cycles, the least worth left out first."""
+        possible = possible_formats(self.graph, self.cores)
+        for formats in (possible, PLAIN):
+            room = self.ram_bytes - least_ram(self.graph, plan(self.graph, formats), self.cores)
+            if room >= 0:
+                self.words = work_words(self.graph, self.cores, WORK_WORDS + room // (4 * self.cores * WORK_SHARE))
+                break
+        formats, best = PLAIN, self.plan(PLAIN)
+        items = self._worth(possible)
+        while items:
+            other = _formats(self.graph, possible, items)
+            found = self.plan(other)
+            if found.cycles < best.cycles:
+                formats, best = other, found
+            items.pop()
+        found_code = {i: made for i in best.states if (made := self._layer(i, formats)[0]) is not None}
+        generated = {i: found_code[i] for i, state in best.states.items() if "code" in state.name}
+        generated |= {
+            i: cut(found_code[i], best.slot_bytes) for i, state in best.states.items() if state.name == "overlay"
+        }
+        used, arena = self.ram_bytes - best.room, plan(self.graph, formats)
+        plain = self.plan(PLAIN).options  # what else there was
+        known = {i: [s for s in states if s.name != "none"] for i, states in best.options.items()}
+        best = replace(
+            best,
+            options={i: states if states[0] in plain[i] else [*states, *plain[i]] for i, states in known.items()},
+        )
+        return Placement(best.in_flash(self.graph), generated, used, self.cores, self.words, arena, formats, best)
+
+    def plan(self, formats: Formats) -> Plan:
+        """The best forms of the layers with these formats; NEVER and more cycles when there are none."""
+        used = least_ram(self.graph, plan(self.graph, formats), self.cores)
+        used += 4 * self.cores * (self.words - WORK_WORDS)
+        layers = {
+            i: self._layer(i, formats)
+            for i, operator in enumerate(self.graph.operators)
+            if isinstance(operator, Conv2D | DepthwiseConv2D)
+        }
+        plans = []
+        for slot in self.slots:
+            options = {i: with_overlay(states, made, slot) for i, (made, states) in layers.items()}
+            plans.append(fill(options, self.ram_bytes - used, slot))
+        return min(plans, key=lambda found: found.cycles)
+
+    def _layer(self, position: int, formats: Formats) -> tuple[Candidate | None, list[State]]:
+        """A convolution's code and forms."""
+        operator = self.graph.operators[position]
+        assert isinstance(operator, Conv2D | DepthwiseConv2D)  # noqa: S101
+        key = (position, formats.touches(operator))
+        if key not in self.layers:
+            made = candidate_of(position, operator, self.graph, self.cores, self.words, formats)
+            plain = not any(key[1])
+            states = states_of(operator, self.graph, made, self.cores, self.words, plain=plain)
+            self.layers[key] = made, states
+        return self.layers[key]
+
+    def _worth(self, possible: Formats) -> list[int]:
+        """Tensors that another format makes faster, by cycles a byte of the arena, the best first."""
+        sizes = possible.bytes(self.graph)
+        found: dict[int, float] = {}
+        for index in (*possible.planes, *possible.words):
+            only = Formats(
+                {i: plane for i, plane in possible.planes.items() if i == index},
+                {i: distance for i, distance in possible.words.items() if i == index},
+            )
+            saved = 0.0
+            for position, operator in enumerate(self.graph.operators):
+                if isinstance(operator, Conv2D | DepthwiseConv2D) and index in (operator.input, operator.output):
+                    plain, other = self._layer(position, PLAIN)[1], self._layer(position, only)[1]
+                    saved += min(s.cycles for s in plain) - min(s.cycles for s in other)
+            found[index] = saved / max(1, sizes[index] - self.graph.tensors[index].bytes)
+        return sorted((i for i, worth in found.items() if worth > 0), key=lambda i: -found[i])
+
+
+def _formats(graph: Graph, possible: Formats, items: list[int]) -> Formats:
+    """Some of the possible ones; words where the layer before reads planes and the one behind pairs the same rows."""
+    planes = {index: plane for index, plane in possible.planes.items() if index in items}
+    words = {}
+    for index, (depthwise, conv) in word_joints(graph).items():
+        distance = possible.words.get(index, 0)
+        behind = planes.get(conv.output)
+        fits = behind is None or behind.distance == distance
+        if index in items and distance and depthwise.input in planes and fits:
+            words[index] = distance
+    return Formats(planes, words)
 
 
 def least_ram(graph: Graph, arena: ArenaPlan, cores: int) -> int:

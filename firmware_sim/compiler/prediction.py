@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from firmware_sim.compiler.arena import ArenaPlan
 from firmware_sim.compiler.cycles import layer_features, prices
-from firmware_sim.compiler.emit_layers import LayerText, layers_of
+from firmware_sim.compiler.emit_layers import IN_FLASH, IN_SRAM, LayerText, layers_of
 from firmware_sim.compiler.graph import Graph
 from firmware_sim.compiler.overlay import BYTE_CYCLES
 from firmware_sim.compiler.placement import Placement
 
 
-def layers_by_operator(graph: Graph, arena: ArenaPlan, placed: Placement) -> list[list[LayerText]]:
-    """The firmware's layers of each operator."""
+def layers_by_operator(graph: Graph, placed: Placement) -> list[list[LayerText]]:
+    """The firmware's layers of each operator, in order of execution."""
     found = []
     for position, operator in enumerate(graph.operators):
         made = placed.generated.get(position)
-        found.append(layers_of(position, operator, graph, arena, "", made.generated if made else None, placed.cores))
+        section = IN_FLASH if position in placed.in_flash else IN_SRAM
+        generated = made.generated if made else None
+        found.append(layers_of(position, operator, graph, placed.arena, section, generated, placed.cores))
     return found
 
 

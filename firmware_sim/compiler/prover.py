@@ -12,10 +12,13 @@ serves a layer, because the chip's interpolator shifts and clamps and is set onc
 | form | f(x) | cycles an output |
 | --- | --- | --- |
 | F1 | x * m | 4 |
-| F2 | floor(x * m / 2^8), from x >> 8 and x & 255 | 9 |
-| F2x | floor(x * (m * 2^8 + k) / 2^16), nearly | 12 |
-| F1d, F2d, F2xd | the same, and ties away from zero | 8, 13, 16 |
+| F3 | x * m + floor(floor(x / 2^a) * k / 2^s) | 8 |
+| F1d, F3d | the same, and ties away from zero | 8, 12 |
 | exact | what TFLite computes, in 64 bits | 37 and more |
+
+For sums of r bits F3 has 31 - r bits of the factor in m and 31 - r + a in k. What x loses by a is below 2^a of f, of
+which one step of x has m; FRACTIONS are the a and bits of k that are tried. A k of eight bits saves generated code half
+a cycle an output: MOVS in the place of a literal.
 
 Without RELU, TFLite's second rounding moves every step at or below the zero point up by one unit of its intermediate
 result, 2^-s of an output. The d forms take g = f(x) + b, whose sign is the sign of the real sum, and give
@@ -24,7 +27,7 @@ clamp((g - [g < 0] * 2^(t - s) + 2^(t - 1) + zero_point * 2^t) >> t).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +36,14 @@ from firmware_sim.compiler.arithmetic import ADD_LEFT_SHIFT, INT32_MAX, INT32_MI
 from firmware_sim.compiler.graph import Add, Conv2D, DepthwiseConv2D, Graph, Rescale
 
 Int64 = NDArray[np.int64]
-EXACT, F1, F2, F2X, F1D, F2D, F2XD = range(7)
-NAMES = ("exact", "F1", "F2", "F2x", "F1d", "F2d", "F2xd")
-CYCLES = {EXACT: 37, F1: 4, F2: 9, F2X: 12, F1D: 8, F2D: 13, F2XD: 16}  # without load and store
-BASE = {F1D: F1, F2D: F2, F2XD: F2X}
+EXACT, F1, F3, F1D, F3D = range(5)
+NAMES = ("exact", "F1", "F3", "F1d", "F3d")
+CYCLES = {EXACT: 37, F1: 4, F3: 8, F1D: 8, F3D: 12}  # an output; constants, load and store left out
+BASE = {F1D: F1, F3D: F3}
+FRACTIONS = ((0, 8), (0, 12), (0, 10), (2, 12), (3, 13), (4, 13), (4, 14), (5, 14), (6, 15))
+"""Of F3: a, and the bits of k that are tried; where a is 0 s is PLAIN_SHIFT."""
+PLAIN_SHIFT = 12
+WIDE_CYCLES = 0.5  # of a k that is more than MOVS takes
 SHIFTS = range(24, 5, -1)  # candidates for t
 ADD_SHIFTS = range(22, 13, -1)
 NONE_LOW, NONE_HIGH = -(2**62), 2**62
@@ -44,20 +51,32 @@ NONE_LOW, NONE_HIGH = -(2**62), 2**62
 
 @dataclass(frozen=True, slots=True)
 class Requantisation:
-    """One layer's channels: bytes(x) for every reachable x. Arrays [O]; m, k and b count where `form` is not EXACT."""
+    """One layer's channels: bytes(x) for every reachable x. Arrays [O]; m, k, a, s, b count where `form` has them."""
 
     shift: int  # t
     form: NDArray[np.int8]
     m: Int64
     k: Int64
+    a: Int64
+    s: Int64
     b: Int64
     d: Int64  # t - s of the d forms
     after: int  # 2^(t - 1) + zero_point * 2^t, which the d forms add last
 
     def verdict(self) -> str:
-        """How many channels have which form, such as "60 F2, 4 exact"."""
-        counts = [(NAMES[form], int((self.form == form).sum())) for form in (*range(1, 7), EXACT)]
-        return ", ".join(f"{count} {name}" for name, count in counts if count)
+        """How many channels have which form, and its cycles an output: "60 F3 (8), 4 exact (37)"."""
+        counts = [(form, int((self.form == form).sum())) for form in (*range(1, len(NAMES)), EXACT)]
+        return ", ".join(f"{count} {NAMES[form]} ({CYCLES[form]})" for form, count in counts if count)
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """The numbers of f(x). Arrays [O]."""
+
+    m: Int64
+    k: Int64
+    a: Int64
+    s: Int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +98,18 @@ class Staircase:
         function = rescale_once if self.rescale.once else rescale
         scaled = function(x + self.bias[axes], multiplier, exponent)
         return np.clip(scaled + self.zero_point, self.low, self.high)
+
+    def only(self, channels: Int64) -> Staircase:
+        """Some of the channels."""
+        scale = replace(self.rescale, multiplier=self.rescale.multiplier[channels])
+        scale = replace(scale, exponent=self.rescale.exponent[channels])
+        return replace(
+            self,
+            rescale=scale,
+            bias=self.bias[channels],
+            smallest=self.smallest[channels],
+            largest=self.largest[channels],
+        )
 
     def steps(self) -> tuple[Int64, Int64]:
         """(n [S], T [O, S]): the first reachable x whose output is at least n; largest + 1 when there is none."""
@@ -147,22 +178,21 @@ def prove_add(operator: Add, graph: Graph) -> AddForm | None:
     return None
 
 
-def f_of(form: int, x: Int64, m: Int64, k: Int64) -> Int64:
-    """f(x) of a form, for x int64 [O, ...] and m, k int64 [O], as the kernels compute it."""
+def f_of(form: int, x: Int64, factors: Factors) -> Int64:
+    """f(x) of a form, for x int64 [O, ...], as the kernels compute it."""
     axes = (...,) + (None,) * (x.ndim - 1)
-    m, k = m[axes], k[axes]
     if BASE.get(form, form) == F1:
-        return x * m
-    high, low = x >> 8, x & 255
-    return high * m + ((low * m + (high * k if BASE.get(form, form) == F2X else 0)) >> 8)
+        return x * factors.m[axes]
+    return x * factors.m[axes] + (((x >> factors.a[axes]) * factors.k[axes]) >> factors.s[axes])
 
 
 def apply(found: Requantisation, stairs: Staircase, x: Int64) -> Int64:
     """Outputs [O, n] of dot products x int64 [O, n] by each channel's form: what the kernels do."""
     out = stairs.value(x)  # of the exact channels
-    for form in range(F1, F2XD + 1):
+    for form in range(F1, F3D + 1):
         rows = found.form == form
-        value = f_of(form, x[rows], found.m[rows], found.k[rows]) + found.b[rows, None]
+        factors = Factors(found.m[rows], found.k[rows], found.a[rows], found.s[rows])
+        value = f_of(form, x[rows], factors) + found.b[rows, None]
         if form in BASE:
             value -= (value < 0).astype(np.int64) << found.d[rows, None]
             value += found.after
@@ -177,7 +207,8 @@ def prove(stairs: Staircase) -> Requantisation:
     best_cost = np.inf
     for shift in SHIFTS:
         found = _with_shift(stairs, n, first, shift)
-        cost = sum(CYCLES[form] * int((found.form == form).sum()) for form in CYCLES)
+        cost = float(sum(CYCLES[form] * int((found.form == form).sum()) for form in CYCLES))
+        cost += WIDE_CYCLES * int(((found.k % 16 != 0) | (found.a > 0)).sum())
         if cost < best_cost:
             best, best_cost = found, cost
     assert best is not None  # noqa: S101
@@ -187,22 +218,34 @@ def prove(stairs: Staircase) -> Requantisation:
 def _with_shift(stairs: Staircase, n: Int64, first: Int64, shift: int) -> Requantisation:
     channels = len(stairs.bias)
     form = np.full(channels, EXACT, np.int8)
-    m, k, b = (np.zeros(channels, np.int64) for _ in range(3))
+    m, k, a, s, b = (np.zeros(channels, np.int64) for _ in range(5))
     real = stairs.rescale.multiplier.astype(np.float64) * np.exp2(stairs.rescale.exponent - 31.0)  # [O]
-    kinds = [(F2XD, 16), (F2D, 8), (F1D, 0), (F2X, 16), (F2, 8), (F1, 0)]
-    if stairs.low >= stairs.zero_point or stairs.rescale.once:
-        kinds = kinds[3:]  # no step at or below the zero point, or no second rounding
-    for kind, bits in sorted(kinds, key=lambda pair: -CYCLES[pair[0]]):  # the cheaper overwrites
-        exact = real * 2.0 ** (shift + bits)
-        for offset in (0, 1):
-            factor = np.minimum(np.floor(exact) + offset, 2.0**40).astype(np.int64)  # [O]
-            wide = BASE.get(kind, kind) == F2X
-            this_m, this_k = (factor >> 8, factor & 255) if wide else (factor, np.zeros_like(factor))
-            proven, this_b = _check(stairs, n, first, shift, kind, this_m, this_k)
-            form[proven], m[proven], k[proven] = kind, this_m[proven], this_k[proven]
-            b[proven] = this_b[proven]
+    # no step at or below the zero point, or no second rounding: no ties
+    ties = stairs.low < stairs.zero_point and not stairs.rescale.once
+    for one, fraction in ((F1, F3), (F1D, F3D)) if ties else ((F1, F3),):
+        for kind, (before, bits) in ((one, (0, 0)), *((fraction, found) for found in FRACTIONS)):
+            for offset in (0, 1):
+                left = np.flatnonzero(form == EXACT)
+                if not len(left):
+                    break
+                exact = np.floor(real[left] * 2.0 ** (shift + bits)) + offset  # [n]
+                factors = _factors(np.minimum(exact, 2.0**40).astype(np.int64), before, bits)
+                proven, this_b = _check(stairs.only(left), n, first[left], shift, kind, factors)
+                done = left[proven]
+                form[done], b[done] = kind, this_b[proven]
+                for whole, part in zip((m, k, a, s), (factors.m, factors.k, factors.a, factors.s), strict=True):
+                    whole[done] = part[proven]
     after = (1 << (shift - 1)) + (stairs.zero_point << shift)
-    return Requantisation(shift, form, m, k, b, _ties(stairs, shift), after)
+    return Requantisation(shift, form, m, k, a, s, b, _ties(stairs, shift), after)
+
+
+def _factors(factor: Int64, before: int, bits: int) -> Factors:
+    """A factor [n] with `bits` below the point, in two parts."""
+    k = factor & ((1 << bits) - 1)
+    after = bits - before
+    if before == 0 and bits:
+        k, after = k << (PLAIN_SHIFT - bits), PLAIN_SHIFT
+    return Factors(factor >> bits, k, np.full_like(factor, before), np.full_like(factor, after))
 
 
 def _ties(stairs: Staircase, shift: int) -> Int64:
@@ -211,36 +254,35 @@ def _ties(stairs: Staircase, shift: int) -> Int64:
 
 
 def _check(
-    stairs: Staircase, n: Int64, first: Int64, shift: int, kind: int, m: Int64, k: Int64
+    stairs: Staircase, n: Int64, first: Int64, shift: int, kind: int, factors: Factors
 ) -> tuple[NDArray[np.bool_], Int64]:
     """Whether the form is exact on all that each channel reaches, bool [O], and its b, int64 [O]."""
     target = np.broadcast_to(n << shift, first.shape)  # [O, S]
-    possible = np.ones(len(m), np.bool_)
+    possible = np.ones(len(first), np.bool_)
     if kind in BASE:  # conditions on f(x) + b, less what comes after it
         exponent = stairs.rescale.exponent.astype(np.int64)  # -s
         possible = (exponent <= -2) & (shift + exponent >= 0)
         lowered = np.where(n <= stairs.zero_point, np.int64(1) << _ties(stairs, shift)[:, None], 0)  # [O, S]
         target = target + lowered - (1 << (shift - 1)) - (stairs.zero_point << shift)
     reached, begins_later = first <= stairs.largest[:, None], first > stairs.smallest[:, None]  # [O, S]
-    at = f_of(kind, np.minimum(first, stairs.largest[:, None]), m, k)
-    below = f_of(kind, np.maximum(first - 1, stairs.smallest[:, None]), m, k)
+    at = f_of(kind, np.minimum(first, stairs.largest[:, None]), factors)
+    below = f_of(kind, np.maximum(first - 1, stairs.smallest[:, None]), factors)
     least = np.where(reached, target - at, NONE_LOW).max(axis=1, initial=NONE_LOW)  # [O]
     most = np.where(begins_later, target - 1 - below, NONE_HIGH).min(axis=1, initial=NONE_HIGH)
     ends = np.stack([stairs.smallest, stairs.largest], axis=1)  # [O, 2]
-    f_low, f_high = f_of(kind, ends, m, k).T  # [O], [O]
+    f_low, f_high = f_of(kind, ends, factors).T  # [O], [O]
     room = (1 << shift) * 129 if kind in BASE else 0  # for half, zero point and ties
     least = np.maximum(least, INT32_MIN + room - np.minimum(f_low, 0))
     most = np.minimum(most, INT32_MAX - room - np.maximum(f_high, 0))
-    fits = possible & _products_fit(BASE.get(kind, kind), ends, m, k)
+    fits = possible & _products_fit(kind, ends, factors)
     return fits & (least <= most), (least + most) >> 1
 
 
-def _products_fit(kind: int, ends: Int64, m: Int64, k: Int64) -> NDArray[np.bool_]:
+def _products_fit(kind: int, ends: Int64, factors: Factors) -> NDArray[np.bool_]:
     """Whether no product of the form leaves its register: bool [O]. `ends` int64 [O, 2] are the extreme x."""
-    high = ends if kind == F1 else ends >> 8
-    fits: NDArray[np.bool_] = (np.abs(high * m[:, None]) <= INT32_MAX).all(axis=1)
-    if kind == F2:
-        fits &= m < 2**24  # the low product is unsigned
-    elif kind == F2X:
-        fits &= 255 * m + np.abs(high * k[:, None]).max(axis=1) <= INT32_MAX
+    products = np.abs(ends * factors.m[:, None])
+    if BASE.get(kind, kind) == F3:
+        parts = np.abs((ends >> factors.a[:, None]) * factors.k[:, None])
+        products = np.maximum(np.maximum(products, parts), np.abs(f_of(F3, ends, factors)))
+    fits: NDArray[np.bool_] = (products <= INT32_MAX).all(axis=1)
     return fits

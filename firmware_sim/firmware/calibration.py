@@ -19,6 +19,7 @@ from firmware_sim.compiler.features import CODE, Features
 from firmware_sim.compiler.generated import Candidate, candidates
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph
 from firmware_sim.compiler.placement import Placement
+from firmware_sim.compiler.planes import PLAIN
 from firmware_sim.compiler.prediction import layers_by_operator
 from firmware_sim.firmware.build import require_compiler, run_make, write_sources
 from firmware_sim.firmware.calibration_graphs import calibration_graph
@@ -83,15 +84,14 @@ def _error(found: Prices, sample: Sample) -> float:
 def samples(seed: int, cores: int, folder: Path) -> Iterator[Sample]:
     """The layers of one network, measured."""
     graph = calibration_graph(seed, LAYERS)
-    arena = plan(graph)
     placed = _placed(graph, np.random.default_rng(seed), cores)
-    write_sources(folder, emit_model(graph, bytes(32), arena, placed))
+    write_sources(folder, emit_model(graph, bytes(32), placed))
     run_make(folder, ["PROGRAM=runner", f"CLOCK={clock_flags(125)}"])
     chip = ChipModel(folder / "firmware.elf", graph)
-    chip.fill_arena(arena.bytes, arena.offsets[graph.input], seed)
+    chip.fill_arena(placed.arena.bytes, placed.arena.offsets[graph.input], seed)
     chip.run(random_inputs(graph, 1, seed)[0])
     cycles = iter(chip.layer_cycles)
-    for position, layers in enumerate(layers_by_operator(graph, arena, placed)):
+    for position, layers in enumerate(layers_by_operator(graph, placed)):
         operator, made = graph.operators[position], placed.generated.get(position)
         for layer in layers:
             parts = layer_features(
@@ -103,7 +103,7 @@ def samples(seed: int, cores: int, folder: Path) -> Iterator[Sample]:
 def _placed(graph: Graph, rng: np.random.Generator, cores: int) -> Placement:
     """Any form for each layer, as long as there is room."""
     words = work_words(graph, cores, MOST_WORDS)
-    found = candidates(graph, cores, words)
+    found = candidates(graph, cores, words, PLAIN)
     generated: dict[int, Candidate] = {}
     in_flash: set[int] = set()
     code, weights = CODE_BYTES, WEIGHT_BYTES
@@ -120,7 +120,7 @@ def _placed(graph: Graph, rng: np.random.Generator, cores: int) -> Placement:
             in_flash.add(position)
         else:
             weights -= operator.weights.size
-    return Placement(frozenset(in_flash), generated, 0, cores, words)
+    return Placement(frozenset(in_flash), generated, 0, cores, words, plan(graph))
 
 
 def fit(taken: Sequence[Sample]) -> Prices:

@@ -7,7 +7,6 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from firmware_sim.compiler.arena import plan
 from firmware_sim.compiler.channels import simplified
 from firmware_sim.compiler.choice import State
 from firmware_sim.compiler.cycles import CONTENTION, SYNC, layer_features, prices
@@ -69,9 +68,8 @@ def explain_model(path: Path, *, cores: int = 1, ram_bytes: int = RAM_BYTES) -> 
     if cores not in (1, 2):
         raise BadInputError(f"--cores {cores}: an RP2040 has 1 or 2")
     graph = simplified(read_model(path)[1])
-    arena = plan(graph)
-    placed = place(graph, arena, str(path), cores=cores, ram_bytes=ram_bytes)
-    groups = layers_by_operator(graph, arena, placed)
+    placed = place(graph, str(path), cores=cores, ram_bytes=ram_bytes)
+    groups = layers_by_operator(graph, placed)
     predicted = predict(graph, placed, groups)
     macs = [count for _, count in graph.macs_by_operator()]
     total = sum(predicted) or 1

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_sim.compiler.arena import plan
 from firmware_sim.compiler.channels import simplified
 from firmware_sim.compiler.emit_c import emit_model
 from firmware_sim.compiler.graph import Graph
@@ -26,7 +25,7 @@ from firmware_sim.firmware import FOLDER
 from shared.errors import BadInputError, CrustwatchError, MissingPartError
 
 _KERNELS = ("conv", "generated", "band", "depthwise", "depthwise_code", "plain", "elementwise", "pool", "softmax")
-_LOOPS = ("pair", "pack", "requantise")  # assembly on the chip
+_LOOPS = ("pair", "pack", "requantise", "sum")  # assembly on the chip
 _SERVICE = ("service", "packet", "crc32", "gate")
 _WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 _SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
@@ -177,7 +176,5 @@ def build_model_program(tflite: bytes, directory: Path, *, cores: int = 1, ram_b
 def model_c(graph: Graph, tflite: bytes, cores: int = 1, ram_bytes: int = RAM_BYTES) -> str:
     """The C text of a network without gate."""
     graph = simplified(graph)
-    arena = plan(graph)
-    return emit_model(
-        graph, hashlib.sha256(tflite).digest(), arena, place(graph, arena, "model", cores=cores, ram_bytes=ram_bytes)
-    ).c
+    placed = place(graph, "model", cores=cores, ram_bytes=ram_bytes)
+    return emit_model(graph, hashlib.sha256(tflite).digest(), placed).c

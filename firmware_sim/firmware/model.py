@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from firmware_sim.compiler.arena import ArenaPlan, plan
 from firmware_sim.compiler.channels import simplified
 from firmware_sim.compiler.emit_c import emit_model
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, inputs_of
@@ -45,13 +44,12 @@ def build_model(
     data, graph = read_model(path)
     graph = simplified(graph)
     require_compiler()
-    arena = plan(graph)
-    placed = place(graph, arena, str(path), cores=cores, ram_bytes=ram_bytes)
+    placed = place(graph, str(path), cores=cores, ram_bytes=ram_bytes)
     out.mkdir(parents=True, exist_ok=True)
-    write_sources(out, emit_model(graph, hashlib.sha256(data).digest(), arena, placed))
+    write_sources(out, emit_model(graph, hashlib.sha256(data).digest(), placed))
     run_make(out, ["PROGRAM=runner", f"CLOCK={clock}"])
     sizes = measure(out)
-    layers = tuple(_layer_reports(graph, arena, placed))
+    layers = tuple(_layer_reports(graph, placed))
     cycles = sum(layer.predicted_cycles for layer in layers)
     report = ModelReport(
         model=str(path),
@@ -62,22 +60,22 @@ def build_model(
         predicted_cycles=cycles,
         predicted_ms=round(cycles / (1e3 * clock_mhz), 3),
         predicted_cycles_per_mac=round(cycles / max(1, graph.macs()), 3),
-        arena_bytes=arena.bytes,
+        arena_bytes=placed.arena.bytes,
         flash_bytes=sizes.flash_bytes,
         sram_bytes=sizes.ram_bytes,
         stack_bytes=sizes.stack_bytes,
         largest_frame_bytes=sizes.largest_frame_bytes,
         layers=layers,
-        arena=arena_map(graph, arena),
+        arena=arena_map(graph, placed.arena),
     )
     write_report(report, out)
     return report
 
 
-def _layer_reports(graph: Graph, arena: ArenaPlan, placed: Placement) -> Iterator[LayerReport]:
+def _layer_reports(graph: Graph, placed: Placement) -> Iterator[LayerReport]:
     """One an operator that is a layer of the firmware or several (chunks of an overlay, inputs of CONCATENATION)."""
     macs = [count for _, count in graph.macs_by_operator()]
-    groups = layers_by_operator(graph, arena, placed)
+    groups = layers_by_operator(graph, placed)
     predicted = predict(graph, placed, groups)
     for position, (operator, layers) in enumerate(zip(graph.operators, groups, strict=True)):
         if not layers:

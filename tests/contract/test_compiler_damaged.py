@@ -10,7 +10,6 @@ from fuzzed_tflite import damaged
 from random_tflite import RandomNetwork
 
 from edge.devices.model import DEFAULT_MODEL
-from firmware_sim.compiler.arena import plan
 from firmware_sim.compiler.channels import simplified
 from firmware_sim.compiler.emit_c import emit_model
 from firmware_sim.compiler.placement import place
@@ -31,9 +30,8 @@ def compiles_or_is_refused(data: bytes) -> bool:
         graph = read_graph(data)
         if graph.macs() > MOST_MACS or graph.input_tensor.elements > MOST_MACS:
             return True
-        arena = plan(graph)
         simple = simplified(graph)
-        emit_model(simple, bytes(32), arena, place(simple, arena, "model", cores=2))
+        emit_model(simple, bytes(32), place(simple, "model", cores=2))
     except BadInputError as error:
         refusal = str(error)
     if refusal:

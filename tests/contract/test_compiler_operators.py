@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from random_tflite import KINDS, RandomNetwork, legal_network, random_inputs
 from tflite_files import SAME, TfliteFile, litert_outputs
 
-from firmware_sim.compiler.arena import plan
 from firmware_sim.compiler.placement import RAM_BYTES, place
 from firmware_sim.compiler.reference import run_batch
 from firmware_sim.compiler.tflite_operators import OPERATORS
@@ -120,13 +119,13 @@ def test_a_model_that_does_not_fit_says_where_and_by_how_much() -> None:
     with pytest.raises(
         BadInputError, match=r"needs (\d+) bytes of SRAM, (\d+) more .* operator 0 Conv2D, .*'wide'"
     ) as error:
-        place(graph, plan(graph), "model")
+        place(graph, "model")
     needed, over = [int(word) for word in str(error.value).replace(",", "").split() if word.isdigit()][:2]
     assert needed - over == RAM_BYTES
 
 
 def test_weights_that_do_not_fit_stay_in_flash() -> None:
     graph = read_graph(convolution(1, 1, 1000, 300))
-    assert place(graph, plan(graph), "model").in_flash == {0}
+    assert place(graph, "model").in_flash == {0}
     small = read_graph(convolution(1, 1, 100, 30))
-    assert place(small, plan(small), "model").in_flash == frozenset()
+    assert place(small, "model").in_flash == frozenset()

@@ -11,10 +11,11 @@ from edge.gate.integer import NEVER_ALONE, Q15, exponential_table
 from edge.learning.quantised import Activation, Convolution, QuantisedNetwork
 from edge.learning.random_networks import random_network
 from edge.learning.tflite_writer import write_tflite
-from firmware_sim.compiler.arena import plan
+from firmware_sim.compiler.channels import simplified
 from firmware_sim.compiler.emit_c import emit_c
 from firmware_sim.compiler.emit_layers import folded_bias
 from firmware_sim.compiler.graph import Conv2D
+from firmware_sim.compiler.placement import place
 from firmware_sim.compiler.tflite_reader import read_graph
 from shared.errors import BadInputError
 
@@ -28,7 +29,8 @@ def test_the_text_is_deterministic_and_names_its_model() -> None:
     assert text == emit_c(FILE, gate_lut=LUT, tau_q15=[NEVER_ALONE] * GRAPH.labels)
     digest = ", ".join(f"0x{byte:02x}" for byte in hashlib.sha256(FILE).digest())
     assert f".sha256 = {{{digest}}}" in text
-    assert f"static int8_t arena[{plan(GRAPH).bytes}] __attribute__((aligned(4)));" in text
+    arena = place(simplified(GRAPH), "model", overlays=False).arena
+    assert f"static int8_t arena[{arena.bytes}] __attribute__((aligned(4)));" in text
     assert "malloc" not in text
 
 

@@ -10,13 +10,13 @@ static bool is_pointwise(const struct nn_layer *layer)
     return layer->kernel_h == 1 && layer->kernel_w == 1;
 }
 
-struct band band_of(const struct nn_layer *layer, uint32_t values, uint32_t first, uint32_t end, int32_t *words,
+struct band band_of(const struct nn_layer *layer, uint32_t values, struct band_rows of, int32_t *words,
                     uint32_t count)
 {
     bool points = is_pointwise(layer);
     uint32_t down = points ? 1 : layer->stride_h, across = points ? 1 : layer->stride_w;
-    uint32_t pitch = ((layer->out_w - 1u) * across + layer->kernel_w) * values, half = (end - first + 1) / 2;
-    uint32_t fitting = count / pitch, rows = (half - 1) * down + layer->kernel_h;
+    uint32_t pitch = ((layer->out_w - 1u) * across + layer->kernel_w) * values;
+    uint32_t fitting = count / pitch, rows = (of.stop - of.first - 1) * down + layer->kernel_h;
     int32_t zero = pair(layer->input_zero_point, layer->input_zero_point);
     uint32_t used = pitch * (rows < fitting ? rows : fitting);
     if (!layer->packed)
@@ -27,10 +27,10 @@ struct band band_of(const struct nn_layer *layer, uint32_t values, uint32_t firs
         .words = words,
         .values = values,
         .pitch = pitch,
-        .first = first,
-        .end = end,
-        .half = half,
-        .row = first,
+        .stop = of.stop,
+        .end = of.end,
+        .half = of.half,
+        .row = of.first,
         .down = down,
         .across = across * values,
         .most = (fitting - layer->kernel_h) / down + 1,
@@ -47,13 +47,14 @@ static void find_points(struct band *band)
 {
     const struct nn_layer *layer = band->layer;
     uint32_t line = (uint32_t)layer->in_w * layer->in_c, row = band->row * layer->stride_h;
+    bool whole = layer->stride_w == 1; /* a row's pixels lie one behind the other */
     band->runs[0] = (struct band_run){
         .rows = {
             .out = band->words,
             .distance = (int32_t)(band->half * layer->stride_h * line),
             .step = 1,
-            .count = layer->in_c,
-            .rows = layer->out_w,
+            .count = whole ? band->pitch : layer->in_c,
+            .rows = whole ? 1 : layer->out_w,
             .pitch = layer->in_c,
             .line = (uint32_t)layer->stride_w * layer->in_c,
         },
@@ -99,10 +100,9 @@ static void find_runs(struct band *band)
 
 bool band_begin(struct band *band)
 {
-    uint32_t stop = band->first + band->half;
-    if (band->row >= stop)
+    if (band->row >= band->stop)
         return false;
-    band->pairs = stop - band->row < band->most ? stop - band->row : band->most;
+    band->pairs = band->stop - band->row < band->most ? band->stop - band->row : band->most;
     if (is_pointwise(band->layer))
         find_points(band);
     else

@@ -21,8 +21,9 @@ struct band {
     int32_t *words;      /* the work area */
     uint32_t values;     /* of a pixel, packed beside each other: 1 or in_c */
     uint32_t pitch;      /* words of a packed row */
-    uint32_t first, end; /* output rows of the whole */
-    uint32_t half;       /* rows between both pixels: the second of the last one may not exist */
+    uint32_t stop;       /* first pixels' output rows end before it */
+    uint32_t end;        /* second pixels' output rows from here on do not exist */
+    uint32_t half;       /* rows between both pixels */
     uint32_t row, pairs; /* first output row of the band, and how many */
     uint32_t down, across; /* packed rows and values from window to window */
     uint32_t most;       /* pairs of rows whose input rows fit the work area */
@@ -30,9 +31,21 @@ struct band {
     uint32_t run_count;
 };
 
-/* Output rows from `first` to before `end`; fills the `count` words of the work area with the zero point, which stays
- * beside the input. */
-struct band band_of(const struct nn_layer *layer, uint32_t values, uint32_t first, uint32_t end, int32_t *words,
+/* Output rows of first and of second pixels. */
+struct band_rows {
+    uint32_t first, stop; /* first pixels: from `first` to before `stop` */
+    uint32_t half, end;   /* the second ones are `half` rows below, if that is before `end` */
+};
+
+/* Both halves of the output rows from `first` to before `end`. */
+static inline struct band_rows band_halves(uint32_t first, uint32_t end)
+{
+    uint32_t half = (end - first + 1) / 2;
+    return (struct band_rows){first, first + half, half, end};
+}
+
+/* Fills the `count` words of the work area with the zero point, which stays beside the input. */
+struct band band_of(const struct nn_layer *layer, uint32_t values, struct band_rows rows, int32_t *words,
                     uint32_t count);
 
 /* Whether there are rows left from `band->row` on; then the band's are known. The next begins at row + pairs. */

@@ -5,6 +5,7 @@
 #include "kernels.h"
 #include "part.h"
 #include "requantise.h"
+#include "sum.h"
 
 void pad(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
@@ -138,17 +139,20 @@ void add(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part
 void proven_add(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
     struct run run = run_of(layer, part);
-    const int8_t *a = arena + layer->input_offset + run.begin, *b = arena + layer->input2_offset + run.begin;
-    int8_t *out = arena + layer->output_offset + run.begin;
-    uint32_t count = run.end - run.begin;
-    int32_t m1 = layer->multiplier[0], m2 = layer->multiplier[1], c = layer->multiplier[2];
-    uint32_t shift = layer->once;
-    interpolator_set(shift, layer->act_min, layer->act_max);
-#pragma GCC unroll 4
-    for (uint32_t i = 0; i < count; i++) {
-        int32_t value = a[i] * m1 + b[i] * m2 + c;
-        out[i] = (int8_t)interpolator_apply(value, shift, layer->act_min, layer->act_max);
-    }
+    struct sum sum = {
+        .a = arena + layer->input_offset + run.begin,
+        .b = arena + layer->input2_offset + run.begin,
+        .out = arena + layer->output_offset + run.begin,
+        .count = run.end - run.begin,
+        .m1 = layer->multiplier[0],
+        .m2 = layer->multiplier[1],
+        .c = layer->multiplier[2],
+        .shift = layer->once,
+        .low = layer->act_min,
+        .high = layer->act_max,
+    };
+    interpolator_set(sum.shift, sum.low, sum.high);
+    sum_values(&sum);
 }
 
 void mul(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)

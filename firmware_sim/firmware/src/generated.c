@@ -1,5 +1,6 @@
 /* CONV_2D by generated code: input is packed in pairs, then the code runs over each pair of pixels. */
 #include <stddef.h>
+#include <string.h>
 
 #include "band.h"
 #include "conv.h"
@@ -12,7 +13,7 @@
 /* Words from a window to that of the next pair. */
 static uint32_t window_step(const struct nn_layer *layer)
 {
-    if (layer->generated->pitch)
+    if (layer->generated->pitch) /* bands, and planes */
         return layer->kernel_h == 1 && layer->kernel_w == 1 ? layer->in_c : (uint32_t)layer->stride_w * layer->in_c;
     return (uint32_t)layer->kernel_h * layer->kernel_w * layer->in_c;
 }
@@ -36,20 +37,14 @@ static void run_code(const struct nn_layer *layer, const struct nn_part *part, n
 /* f(x) of prover.py. */
 static int32_t form_of(const struct nn_form *form, int32_t x)
 {
-    uint32_t base = form->form > 3 ? form->form - 3u : form->form;
-    if (base == 1)
-        return x * form->m;
-    int32_t high = x >> 8;
-    uint32_t low = (uint32_t)(x & 255) * (uint32_t)form->m;
-    if (base == 3 && form->k)
-        return high * form->m + (((int32_t)low + high * form->k) >> 8);
-    return high * form->m + (int32_t)(low >> 8);
+    int32_t value = x * form->m;
+    return form->form % 2 ? value : value + (((x >> form->a) * form->k) >> form->s);
 }
 
 static int8_t twin_output(const struct nn_layer *layer, const struct nn_form *form, int32_t x)
 {
     int32_t value = form_of(form, x) + form->b;
-    if (form->form > 3) {
+    if (form->form > 2) {
         value -= (value < 0) << form->d;
         value += layer->generated->after;
     }
@@ -82,6 +77,13 @@ static void twin_pair(const struct nn_layer *layer, const struct nn_part *part, 
             *exact++ = high;
             continue;
         }
+        const struct nn_plane *plane = &layer->generated->plane;
+        if (plane->words) {
+            int32_t word = pair(twin_output(layer, form, low), twin_output(layer, form, high));
+            if (layer->generated->plane_of[c] >= 0)
+                memcpy(first + 4 * plane->words * (uint32_t)layer->generated->plane_of[c], &word, 4);
+            continue;
+        }
         first[c] = twin_output(layer, form, low);
         second[c] = twin_output(layer, form, high);
     }
@@ -93,7 +95,8 @@ static void run_code(const struct nn_layer *layer, const struct nn_part *part, n
 {
     uint32_t step = window_step(layer);
     (void)code;
-    for (; count; count--, window += step, first += layer->out_c, second += layer->out_c)
+    uint32_t bytes = layer->generated->plane.words ? 4 : layer->out_c;
+    for (; count; count--, window += step, first += bytes, second = second ? second + bytes : NULL)
         twin_pair(layer, part, window, first, second);
 }
 
@@ -164,7 +167,8 @@ static void run_bands(const struct nn_layer *layer, int8_t *arena, const struct 
     uint32_t count = part->work->count - (channels + 3) / 4;
     int32_t *words = part->work->words;
     int8_t *nowhere = (int8_t *)(words + count);
-    struct band band = band_of(layer, layer->in_c, part->pixel / width, part->pixel_end / width, words, count);
+    struct band_rows halves = band_halves(part->pixel / width, part->pixel_end / width);
+    struct band band = band_of(layer, layer->in_c, halves, words, count);
     nn_code *code = code_of(layer, part);
     for (; band_begin(&band); band.row += band.pairs) {
         const int32_t *row = words;
@@ -183,10 +187,57 @@ static void run_bands(const struct nn_layer *layer, int8_t *arena, const struct 
     }
 }
 
+/* One row of pairs of pixels, `y` the first one's; `row` holds its windows. A second row that does not exist gives words that
+ * the layer behind corrects, or bytes that go nowhere. */
+static void run_row(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part, const int32_t *row,
+                    uint32_t y, uint32_t distance)
+{
+    const struct nn_plane *plane = &layer->generated->plane;
+    uint32_t width = layer->out_w, channels = layer->out_c, step = window_step(layer);
+    nn_code *code = code_of(layer, part);
+    int8_t *out = arena + layer->output_offset;
+    if (plane->words) {
+        run_code(layer, part, code, row, out + 4 * (plane->first + y * plane->pitch), NULL, width);
+        return;
+    }
+    out += y * width * channels;
+    if (y + distance < layer->out_h) {
+        run_code(layer, part, code, row, out, out + distance * width * channels, width);
+        return;
+    }
+    for (uint32_t x = 0; x < width; x++)
+        run_code(layer, part, code, row + x * step, out + x * channels, (int8_t *)part->work->words, 1);
+}
+
+/* Input or output, or both, in pairs of rows. */
+static void run_paired(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
+{
+    const struct nn_generated *generated = layer->generated;
+    uint32_t width = layer->out_w, stop = part->pixel_end / width;
+    uint32_t distance = generated->paired ? generated->paired : generated->plane.distance;
+    uint32_t most = distance < layer->out_h ? distance : layer->out_h;
+    struct band_rows rows = {part->pixel / width, stop < most ? stop : most, distance, layer->out_h};
+    if (generated->paired) {
+        const int32_t *row = (const int32_t *)(const void *)(arena + layer->input_offset);
+        for (uint32_t y = rows.first; y < rows.stop; y++)
+            run_row(layer, arena, part, row + y * width * layer->in_c, y, distance);
+        return;
+    }
+    struct band band = band_of(layer, layer->in_c, rows, part->work->words, part->work->count);
+    for (; band_begin(&band); band.row += band.pairs) {
+        if (!layer->packed)
+            band_pack(&band, arena + layer->input_offset);
+        for (uint32_t i = 0; i < band.pairs; i++)
+            run_row(layer, arena, part, band.words + i * band.down * band.pitch, band.row + i, distance);
+    }
+}
+
 void generated_conv_2d(const struct nn_layer *layer, int8_t *arena, const struct nn_part *part)
 {
     interpolator_set(layer->generated->shift, layer->act_min, layer->act_max);
-    if (layer->generated->pitch)
+    if (layer->generated->plane.words || layer->generated->paired)
+        run_paired(layer, arena, part);
+    else if (layer->generated->pitch)
         run_bands(layer, arena, part);
     else
         run_tiles(layer, arena, part);

@@ -46,9 +46,20 @@ struct nn_part {
 
 /* What the C twin of generated code works from (firmware_sim/compiler/prover.py says what the forms compute). */
 struct nn_form {
-    uint8_t form; /* 0 exact, 1 F1, 2 F2, 3 F2x, 4 to 6 the same with ties away from zero */
-    uint8_t k, d;
-    int32_t m, b;
+    uint8_t form; /* 0 exact, 1 F1, 2 F3, 3 and 4 the same with ties away from zero */
+    uint8_t a, s, d;
+    int32_t m, k, b;
+};
+
+/* Activations as planes (firmware_sim/compiler/planes.py): a channel's packed rows, first pixel + (second << 16), where the
+ * second row is `distance` rows below the first. */
+struct nn_plane {
+    uint16_t pitch;    /* words of a packed row */
+    uint16_t words;    /* of a plane; 0: no planes */
+    uint16_t first;    /* word of pixel [0][0] */
+    uint16_t distance;
+    uint16_t rows;     /* that the convolution writes */
+    uint16_t columns;
 };
 
 /* Generated code for `count` >= 1 pairs of pixels: `window` has a word a tap, first pixel + (second << 16), and the next
@@ -69,6 +80,9 @@ struct nn_generated {
     /* For the layer's channels, or for those of a core's part: [1] is the second core's. Of an overlay, in flash. */
     nn_code *code[2];
     uint32_t pitch; /* words from row to row of a window; 0: its rows lie one behind the other */
+    struct nn_plane plane; /* where words of both outputs go, in the place of bytes; words = 0: nowhere */
+    uint16_t paired; /* rows between the pixels of the input's words [rows][in_w][in_c], of 1x1 windows; 0: plain input */
+    const int16_t *plane_of; /* [out_c], of the twin: a channel's plane, or -1 */
     uint8_t shift; /* the last one, which the interpolator does before it clamps to act_min, act_max */
     uint16_t exact_count;
     const uint16_t *exact_channels; /* ascending */
@@ -77,18 +91,28 @@ struct nn_generated {
     int32_t after;
 };
 
-/* One channel: `rows` rows of windows from the packed row `x` on; `distance` is the bytes to the second output. */
-typedef void nn_depthwise_code(const int32_t *x, const int32_t *numbers, int8_t *out, uint32_t rows, int32_t distance);
+/* Numbers of a depthwise channel: w[9], m, k, b of its form (k 0 for F1), its number, whether ties count, and then d and
+ * what is added last (firmware_sim/compiler/prover.py). */
+#define NN_NUMBERS 16
+
+/* `count` channels one behind the other in `numbers` and, if they are planes, at `x`; for each `rows` rows of windows; its
+ * first output goes to `out` + its number; `distance` is the bytes to the second output. */
+typedef void nn_depthwise_code(const int32_t *x, const int32_t *numbers, int8_t *out, uint32_t rows, int32_t distance,
+                               uint32_t count);
 
 /* A 3x3 depthwise layer as generated code (firmware_sim/compiler/depthwise_code.py). */
 struct nn_depthwise {
     uint8_t shift; /* the last one, which the interpolator does before it clamps to act_min, act_max */
     uint16_t count;
-    const struct nn_depthwise_channel {
+    const struct nn_depthwise_run {
         nn_depthwise_code *code; /* NULL but on the chip */
-        const int32_t *numbers; /* w[9], m, b, k; NULL on the chip for code that knows them */
-        uint32_t channel;
-    } *channels; /* [count], by channel */
+        const int32_t *numbers; /* [count][NN_NUMBERS]; NULL on the chip for code that knows them, of one channel */
+        uint16_t channel;       /* of the first */
+        uint16_t count;         /* all of them are of one core */
+        uint16_t plane;         /* of the first */
+    } *runs; /* [count] */
+    struct nn_plane plane; /* of the input, or words = 0: activations as everywhere */
+    uint8_t words;         /* outputs are words [half of the rows][out_w][out_c] of both pixels; of planes only */
     uint16_t rest_count;
     const uint16_t *rest; /* channels for the kernels on pairs: only they need bias, multiplier and shift */
 };
@@ -133,7 +157,8 @@ struct nn_layer {
     int8_t sign;             /* ADD: 1; SUB: -1 */
     uint8_t once; /* plain convolutions: round once, as LiteRT's FULLY_CONNECTED, not twice; proven_add: the shift */
 
-    /* Byte offsets into the arena; multiples of 4. No operator's output overlaps its inputs. */
+    /* Byte offsets into the arena; multiples of 4. An output overlaps an input only where it is the same
+     * place and the layer works value by value (ADD, SUB, MUL, LOOKUP). */
     uint32_t input_offset;
     uint32_t input2_offset; /* ADD, SUB and MUL only */
     uint32_t output_offset;
@@ -159,7 +184,7 @@ struct nn_layer {
      * Convolutions: out_c entries, multiplier in [2^30, 2^31) or 0, shift in [-31, 30].
      * proven_add: m1, m2, c of clamp((m1 * a + m2 * b + c) >> once) with raw a and b.
      * ADD, SUB: 3 entries, for input 1, input 2 (after << 20) and the output. MUL, MEAN: 1 entry.
-     * QUANTIZE: the bits of the scale, a float. SOFTMAX: the largest difference that counts. */
+     * QUANTIZE: the bits of the scale, a float. */
     const int32_t *multiplier;
     const int8_t *shift;
 
