@@ -37,7 +37,7 @@ class ClipStore:
     def put(self, bake_id: bytes, clip: bytes, synced: int) -> bytes:
         """Hold a clip; returns its place, for its row. Raises OSError."""
         self.file.reclaim(synced)
-        self.file.open()
+        self.file.open()  # here, so that `save` in its thread finds it open
         place = self.file.take(len(clip))
         self._added.append((bake_id, place))
         if self._lazily:

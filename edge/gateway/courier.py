@@ -29,6 +29,7 @@ Answered = Callable[[bytes, BakeVerdict, str, int], Awaitable[None]]
 
 NOBODY_LISTENS_US = 1_000_000  # when the broker says that no worker subscribes, the next look
 REFUSED_US = 10_000_000  # when the broker refuses a request (quota, access rules)
+MAX_WORKERS = 1000  # whose names are kept; a broker may invent any number
 
 
 class Courier:
@@ -263,7 +264,7 @@ class Courier:
     async def _note_worker(self, message: Incoming) -> None:
         known = message.topic in self._workers
         online = bool(message.payload) and self._serves_us(decode(message.payload, WorkerStatus, message.topic))
-        if online == known:
+        if online == known or (online and len(self._workers) >= MAX_WORKERS):
             return
         (self._workers.add if online else self._workers.discard)(message.topic)
         # What a dead worker held is lost with its session, and a new one has seen nothing: send it all again.

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from edge.gateway.storage import Storage, StorageError
 from edge.gateway.troubles import DISK_BACKOFF, Troubles
 
-GATHER_S = 0.002  # for commits that follow at once, and so that a request leaves before the disk is kept busy
+GATHER_S = 0.004  # for commits that follow at once, and so that an answer that comes at once saves writing its clip
 
 _DISK = ThreadPoolExecutor(4, thread_name_prefix="disk")  # of all outboxes of a process; they wait, they do not compute
 

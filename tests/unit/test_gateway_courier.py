@@ -14,12 +14,12 @@ import pytest
 from edge.gateway import verdicts
 from edge.gateway.config import GatewayConfig
 from edge.gateway.counters import Counters
-from edge.gateway.courier import Courier
+from edge.gateway.courier import MAX_WORKERS, Courier
 from edge.gateway.durability import Durability
 from edge.gateway.outbox import Outbox
 from edge.gateway.troubles import Troubles
 from shared.clock import SteadyClock
-from shared.messages import BakeVerdict, Classification, Response, encode
+from shared.messages import BakeVerdict, Classification, Response, WorkerStatus, encode
 from shared.mqtt import Confirmation, Incoming, Properties
 from shared.task import load_task
 from shared.topics import Line
@@ -83,6 +83,45 @@ class AnsweringClient(SlowClient):
 
     def acknowledge(self, message: Incoming) -> None:
         pass
+
+
+class ManyWorkers(SlowClient):
+    """A broker that invents workers."""
+
+    async def messages(self) -> AsyncIterator[Incoming]:
+        online = encode(WorkerStatus("online", "1", "model", 0, "pizza"))
+        for number in range(MAX_WORKERS + 500):
+            yield Incoming(f"cw/1/worker/w-{number}/status", online, True, Properties())
+
+    def acknowledge(self, message: Incoming) -> None:
+        pass
+
+
+def test_a_broker_that_invents_workers_fills_no_memory(tmp_path: Path) -> None:
+    def nothing(*_: object) -> None:
+        pass
+
+    async def scenario(outbox: Outbox) -> int:
+        clock, troubles = SteadyClock(wall=lambda: 0, boot=lambda: 0, boot_name=""), Troubles(nothing)
+        config = GatewayConfig(Line.of("plant", "oven-1"), TASK)
+        durability = Durability(outbox.store, troubles)
+        courier = Courier(
+            config,
+            outbox,
+            ManyWorkers(),  # type: ignore[arg-type]
+            "model",
+            Counters(),
+            clock,
+            troubles,
+            nothing,
+            nothing,
+            durability,
+        )
+        await courier.receive()
+        return len(courier._workers)
+
+    with contextlib.closing(Outbox(tmp_path / "outbox.db", TASK)) as outbox:
+        assert asyncio.run(scenario(outbox)) == MAX_WORKERS
 
 
 def test_an_answer_is_learned_from_once_it_has_reached_the_disk(

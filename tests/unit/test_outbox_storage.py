@@ -16,7 +16,8 @@ from power_cut import cut_power
 
 from edge.gateway import storage, verdicts
 from edge.gateway.outbox import Outbox, OutboxConfig
-from edge.gateway.storage import MIGRATIONS, StorageError
+from edge.gateway.schema import MIGRATIONS
+from edge.gateway.storage import StorageError
 from shared.messages import BakeVerdict, Classification, LineVerdict, encode
 from shared.task import load_task
 
