@@ -242,8 +242,10 @@ class Worker:
             request = read_request(message, sha256)
             verdict = self._cache.get(request)
             if verdict is None:
-                work = self._thread.submit(compute, self._engine, self._config.task, request, self._decode)
-                computed = await asyncio.wrap_future(work)
+                loop = asyncio.get_running_loop()
+                computed = await loop.run_in_executor(
+                    self._thread, compute, self._engine, self._config.task, request, self._decode
+                )
                 verdict = traced(computed, request, self._config.name)
                 self._cache.put(request, verdict)
         except BadInputError as error:

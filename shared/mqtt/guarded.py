@@ -15,7 +15,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import MQTTErrorCode
@@ -171,10 +171,17 @@ class GuardedClient(paho.Client):
     # What is received.
 
     def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
-        """Read once, and handle all packets that are whole by then: the selector calls again while there is more."""
+        """Read once, and handle all packets that are whole by then: the selector calls again while there is more.
+
+        Where that was the head of a large packet, its rest is read, too: most often it is there already.
+        """
         if self._sock is None:
             return MQTTErrorCode.MQTT_ERR_NO_CONN
         result = self._packet_read()
+        if result == MQTTErrorCode.MQTT_ERR_SUCCESS and self._buffer.is_filling and self._sock is not None:
+            result = self._packet_read()
+        if result == MQTTErrorCode.MQTT_ERR_AGAIN:
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
         if result > 0:
             return self._loop_rc_handle(result)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
@@ -260,7 +267,11 @@ class GuardedClient(paho.Client):
         if not topic.isprintable():  # line breaks and escape codes would end up in logs and on terminals
             return self._drop(mid, "control characters in its topic")
         properties = Properties.unpack(bytes(body[payload_at - property_bytes : payload_at]))
-        payload = bytes(memoryview(body)[payload_at:])
+        if isinstance(body, bytearray):  # a large one, nobody else's: cutting off its head moves nothing
+            del body[:payload_at]
+            payload = cast("bytes", body)
+        else:
+            payload = body[payload_at:]
         self.received(topic, payload, mid, bool(command & 1), properties)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 

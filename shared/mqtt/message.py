@@ -153,7 +153,7 @@ class Incoming:
     """A received message. `ack_key` names the connection and packet to acknowledge, None for QoS 0."""
 
     topic: str
-    payload: bytes
+    payload: bytes  # a large one is a bytearray, in which it was received
     retain: bool
     properties: Properties
     ack_key: tuple[int, int] | None = None

@@ -26,6 +26,11 @@ class PacketBuffer:
         self._filled = 0  # ... how much of it has come ...
         self._command = 0  # ... and its first byte
 
+    @property
+    def is_filling(self) -> bool:
+        """Whether the rest of a large packet is to come."""
+        return self._large is not None
+
     def room(self) -> memoryview:
         """Where the next bytes are to be written; never empty once `packets` is exhausted."""
         if self._large is not None:
