@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from edge.learning.evaluation import integer_logits, share_json
 from edge.learning.model_folder import ModelFolder
 from edge.loop.evidence import of_traffic
 from edge.loop.paired import Paired, compare
+from edge.watch.features import frame_features
+from edge.watch.reference import REFERENCE, load_reference
 from shared.task import Task
 
 MOST_FORGOTTEN = 0.1  # of accuracy on trusted bakes: the interval's lower end must not lie below its negative
@@ -28,15 +31,22 @@ class Held:
     """What a model makes of some bakes."""
 
     predicted: NDArray[np.int64]  # [N]
-    passed: NDArray[np.bool_]  # [N]: decided alone, under the certified thresholds
+    passed: NDArray[np.bool_]  # [N]: decided alone: sure under the certified thresholds, and familiar
 
 
-def held(folder: ModelFolder, seen: NDArray[np.uint8], certified: Certified | None) -> Held:
-    """Labels and decisions on frames uint8 [N, S, S, 3]; without certified thresholds all is escalated."""
+def held(folder: ModelFolder, place: Path, seen: NDArray[np.uint8], certified: Certified | None) -> Held:
+    """Labels and decisions of the model in folder `place` on frames uint8 [N, S, S, 3].
+
+    Unfamiliar frames are escalated, as in the gateway; without certified thresholds all are.
+    """
     logits = integer_logits(folder.graph, seen)  # [N, labels]
     if certified is None:
         return Held(logits.argmax(axis=1), np.zeros(len(seen), bool))
-    return Held(logits.argmax(axis=1), GateTable(folder.gate.lut, certified.tau_q15).sure(logits))
+    passed = GateTable(folder.gate.lut, certified.tau_q15).sure(logits)  # [N]
+    if (place / REFERENCE).exists():
+        familiarity = load_reference(place / REFERENCE).familiarity
+        passed &= familiarity.distances(frame_features(seen)) <= familiarity.limit
+    return Held(logits.argmax(axis=1), passed)
 
 
 def compare_models(

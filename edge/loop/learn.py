@@ -23,7 +23,7 @@ from edge.learning.settings import settings_for
 from edge.loop.evidence import Proof, certificate_from, certify_stored, of_traffic, proof_of
 from edge.loop.judgement import MOST_FORGOTTEN, compare_models, held, paired_json, reasons_against
 from edge.loop.paired import compare
-from edge.loop.parts import PARTS, Lessons, check_spoken, lessons_of, training_frames
+from edge.loop.parts import PARTS, Lessons, check_spoken, lessons_of, newest_complete, training_frames
 from edge.loop.registry import CERTIFICATE
 from edge.loop.store import Store
 from edge.watch.familiar import SMALLEST_SAMPLE
@@ -128,7 +128,7 @@ def learn(
     before = _certified_or_none(champion, lessons, proof, plan, task) if found else None
     seen, truth = lessons.seen[proof.certifying], lessons.labels[proof.certifying]
     shares = proof.shares[proof.certifying]
-    old, new = held(champion, seen, before), held(challenger, seen, found)
+    old, new = held(champion, model, seen, before), held(challenger, out, seen, found)
     figures = compare_models(old, new, truth, shares, plan.alphas, task)
     known_good = _on_trusted(champion, challenger, trusted)
     taught_by = _store_figures(lessons, proof.complete)
@@ -187,11 +187,12 @@ def _shuffled(lesson: FrameSet, replay: FrameSet | None, seed: int) -> FrameSet:
 
 
 def _keep_reference(challenger: ModelFolder, lessons: Lessons, proof: Proof, out: Path, seed: int) -> None:
-    """What frames look like now, for the watch on unfamiliar ones and on drift: bakes that were not trained on.
+    """What frames look like now, for the watch on unfamiliar ones and on drift: bakes that are not held out.
 
     Unsure bakes are thinned out to their share of the traffic, unless too few would be left to say anything.
     """
-    items = np.union1d(proof.tuning, proof.certifying)
+    window = newest_complete(lessons) if proof.complete else np.arange(len(lessons))
+    items = np.setdiff1d(window, lessons.of("held_out"))
     shares = proof.shares[items]
     thinned = items[np.random.default_rng(seed).random(len(items)) < shares.min() / shares]
     for chosen in (thinned, items, np.arange(len(lessons))):
