@@ -24,7 +24,13 @@ PICTURE_COLUMNS = 124
 REFRESH_S = 0.25
 TIMES = ("device", "cloud", "total")  # inference, worker's seconds, last frame to final verdict
 
-DECISIONS = {"sure": "sure", "policy": "unfamiliar", "audit": "audited", "withdrawn": "no certificate"}
+DECISIONS = {
+    "sure": "sure",
+    "policy": "unfamiliar",
+    "audit": "audited",
+    "withdrawn": "no certificate",
+    "budget": "unsure",
+}
 """Words for the reason of a bake's first verdict; every other one is an escalation."""
 
 
