@@ -17,7 +17,8 @@ DELTA = 0.05
 ALPHAS = (0.05, 0.1, 0.2, 0.3)
 HELD_OUT = 0.4  # of the lessons, which prove the promise
 LABEL_SHARE = 0.2  # of the bakes, of each label
-SMALLEST_TRUSTED = 300  # fewer cannot tell a loss of a few points from none
+REPLAY = 600  # fewer of the usual look, and a challenger forgets it
+TRUSTED = 400  # fewer cannot tell a loss of a few points from none
 ROOM = 1.5  # times the smallest sample: one or two misses do not end the proof
 PHASES = ("before", "shift", "escalated", "shadow", "after")
 """Before the shift; from the shift until the certificate ends; all escalated, and learnt from; trial; promoted."""
@@ -48,7 +49,7 @@ class Plan:
         total = DEFAULT_BAKES if bakes is None else bakes
         if total < SMALLEST:
             raise BadInputError(f"--scenario takes at least {SMALLEST} bakes, not {total}")
-        lessons = total * 55 // 100
+        lessons, is_long = total * 55 // 100, total >= REPLAY
         return cls(
             shift=shift,
             seed=seed,
@@ -58,8 +59,8 @@ class Plan:
             after=total * 18 // 100,
             unnoticed=max(SMALLEST, total // 4),
             calibration=max(SMALLEST_CALIBRATION, total * 50 // 100),
-            replay=total * 15 // 100,
-            trusted=max(SMALLEST_TRUSTED, total // 6) if total >= 2 * SMALLEST_TRUSTED else 0,
+            replay=REPLAY if is_long else total // 2,
+            trusted=TRUSTED if is_long else 0,
             alpha=_promise(HELD_OUT * LABEL_SHARE * lessons),
         )
 

@@ -267,6 +267,7 @@ class Scenario:
                 *("--registry", str(self._folder / "registry")),
                 *("--alpha", plan.alpha, "--delta", str(DELTA), "--key", str(self._folder / "signer.pem")),
                 *("--replay", str(plan.replay), "--trusted", str(plan.trusted)),
+                *("--processes", str(RENDERERS)),
                 *("--out", str(self._folder / "challenger")),
             )
         except CrustwatchError as error:
