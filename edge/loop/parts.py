@@ -66,7 +66,7 @@ def lessons_of(store: Store, task: Task, since_us: int = 0) -> Lessons:
     known = [one for one in known_bakes(store) if one.row["captured_us"] >= since_us]
     if not known:
         raise BadInputError(f"{store.folder}: no bake to learn from yet")
-    whole = [one for one in known if len(one.row["seen"]) == 3 * size * size and one.row["task"] == task.name]
+    whole = [one for one in known if _is_whole(one, task)]
     told = [one for one in whole if one.label in task.labels]
     if len({one.label for one in told}) < 2:
         raise BadInputError(
@@ -84,6 +84,13 @@ def lessons_of(store: Store, task: Task, since_us: int = 0) -> Lessons:
         len(whole) - len(told),
         len(known) - len(whole),
     )
+
+
+def _is_whole(one: Known, task: Task) -> bool:
+    """Whether a row says what it must: another program may have written it."""
+    row = one.row
+    fits = len(row["seen"]) == 3 * task.input.size_px**2 and row["task"] == task.name
+    return bool(fits and 0 < row["share"] <= 1 and 0 <= row["sure_share"] <= 1)
 
 
 def _audited(one: Known) -> bool:

@@ -25,7 +25,7 @@ import msgspec
 
 from edge.loop.row_log import RowLog, reported
 from edge.loop.rows import BakeRow, LabelRow, ShadowRow, arrow_schema
-from shared.atomic_file import replace_file
+from shared.atomic_file import PARTIAL, replace_file
 from shared.errors import BadInputError
 from shared.json_text import NOT_JSON
 from shared.messages import BakeVerdict
@@ -80,7 +80,7 @@ class Store:
         with reported(folder):
             folder.mkdir(parents=True, exist_ok=True)
             if not (folder / ABOUT).exists():
-                if any(folder.iterdir()):
+                if any(not entry.name.endswith(PARTIAL) for entry in folder.iterdir()):
                     raise BadInputError(f"{folder}: holds other files: name an empty folder or a store")
                 replace_file(folder / ABOUT, msgspec.json.encode(about) + b"\n", racing=True)
         store = cls.open(folder)

@@ -245,6 +245,19 @@ def test_stores_that_teach_nothing_are_one_line(champion: Path, tmp_path: Path, 
     assert "\n" not in str(raised.value)
 
 
+def test_rows_of_other_programs_are_left_out(tmp_path: Path) -> None:
+    data = bakes(100, 7)
+    store = fill(tmp_path / "store", data, data.labels)
+    odd = [{"share": 0.0}, {"share": float("nan")}, {"sure_share": -1.0}, {"seen": b"cut short"}, {"task": "elpv"}]
+    rows = [
+        msgspec.structs.asdict(bake_row(1000 + n, **{"seen": data.key_frames[0].tobytes(), **changes}))
+        for n, changes in enumerate(odd)
+    ]
+    store._bakes.append(rows)
+    lessons = lessons_of(store, WORLD)
+    assert (len(lessons), lessons.unreadable) == (100, 5)
+
+
 def test_pictures_that_cannot_be_read_cost_no_lesson(champion: Path, tmp_path: Path) -> None:
     data = bakes(200, 7)
     store = fill(tmp_path / "store", data, data.labels)

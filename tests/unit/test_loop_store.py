@@ -84,6 +84,9 @@ def test_many_small_files_become_few(store: Store, monkeypatch: pytest.MonkeyPat
 def test_a_store_belongs_to_one_task(store: Store, tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="a store of task pizza"):
         Store.begin(store.folder, load_task("elpv"))
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "store.json.4711.partial").write_bytes(b"{")  # killed as it began
+    assert Store.begin(tmp_path / "half", TASK).bakes() == []
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").write_bytes(PICTURE)
     with pytest.raises(BadInputError, match="holds other files"):
