@@ -38,6 +38,8 @@ def bench_link() -> None:
 def request(
     requests: Annotated[int, typer.Option(min=20, help="Requests of each side, in turns.")] = 1000,
     batches: Annotated[int, typer.Option(min=1, help="Measurements of throughput of each side, in turns.")] = 5,
+    sealed: Annotated[bool, typer.Option(help="An experiment without: what seals cost.")] = True,
+    synchronous: Annotated[str, typer.Option(help="An experiment with NORMAL: what the disk costs.")] = "FULL",
     as_json: Json = False,
 ) -> None:
     """Request to response of a 300 KB clip, and throughput at saturation, against raw paho on the same mosquitto.
@@ -46,7 +48,7 @@ def request(
     """
     import bench_request
 
-    show(bench_request.measure(requests, batches), as_json)
+    show(bench_request.measure(requests, batches, sealed, synchronous), as_json)
 
 
 @app.command()

@@ -6,14 +6,16 @@ import asyncio
 import statistics
 import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench_processes import percentile_ms, script
 from padded_clip import padded_clip
 from raw_paho import RawRequester
-from stack_line import stack_line
+from stack_line import StackLine, stack_line
 
+from edge.gateway.storage import Synchronous
 from shared.broker import EmbeddedBroker
 from shared.heap import settle_heap
 
@@ -46,18 +48,24 @@ class RequestFigures:
     throughput_ratio: float
 
 
-def measure(requests: int, batches: int) -> RequestFigures:
-    """Both figures; needs mosquitto, whose nodelay setting both sides have the benefit of."""
+def measure(requests: int, batches: int, sealed: bool = True, synchronous: Synchronous = "FULL") -> RequestFigures:
+    """Both figures; needs mosquitto, whose nodelay setting both sides have the benefit of.
+
+    Without seals or fsync it is an experiment that shows what they cost.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="crustwatch-bench-") as folder,
         EmbeddedBroker("mosquitto") as broker,
         script("raw_paho.py", broker.address.port),
-        script("bench_worker.py", broker.address.port, f"{folder}/keys"),
+        script("bench_worker.py", broker.address.port, f"{folder}/keys" if sealed else "-"),
     ):
-        return asyncio.run(_measure(broker, Path(folder), requests, batches))
+        line = stack_line(broker.address, Path(folder), sealed=sealed, synchronous=synchronous)
+        return asyncio.run(_measure(broker, line, requests, batches))
 
 
-async def _measure(broker: EmbeddedBroker, folder: Path, requests: int, batches: int) -> RequestFigures:
+async def _measure(
+    broker: EmbeddedBroker, opening: AbstractAsyncContextManager[StackLine], requests: int, batches: int
+) -> RequestFigures:
     clip = padded_clip(CLIP_BYTES)
     raw = await asyncio.to_thread(RawRequester, broker.address.port)
     raw_s: list[float] = []
@@ -66,7 +74,7 @@ async def _measure(broker: EmbeddedBroker, folder: Path, requests: int, batches:
     raw_per_s: dict[int, list[float]] = {window: [] for window in WINDOWS}
     ours_per_s: dict[int, list[float]] = {window: [] for window in WINDOWS}
     try:
-        async with stack_line(broker.address, folder) as line:
+        async with opening as line:
             user = line.request_properties(clip).user
 
             async def turn(into: list[float], one: Callable[[], Awaitable[float]]) -> None:

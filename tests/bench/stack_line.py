@@ -17,6 +17,7 @@ from edge.gateway import verdicts
 from edge.gateway.config import GatewayConfig
 from edge.gateway.link import Link, client_config
 from edge.gateway.outbox import Applied, Outbox, OutboxConfig
+from edge.gateway.storage import Synchronous
 from shared.clock import system_now_us
 from shared.escalation import Request
 from shared.messages import Classification, LineVerdict
@@ -149,10 +150,17 @@ class StackLine:
 
 
 @contextlib.asynccontextmanager
-async def stack_line(address: BrokerAddress, folder: Path, name: str = "bench") -> AsyncIterator[StackLine]:
+async def stack_line(
+    address: BrokerAddress,
+    folder: Path,
+    name: str = "bench",
+    *,
+    sealed: bool = True,
+    synchronous: Synchronous = "FULL",
+) -> AsyncIterator[StackLine]:
     """A line on `address` whose outbox is in `folder`, with a gateway's default settings, once a worker is online."""
-    config = GatewayConfig(Line.of("bench", name), TASK, outbox=OutboxConfig())
-    seal = local_seal(Identity.of("gateway", f"bench/{name}"), folder / "keys")
+    config = GatewayConfig(Line.of("bench", name), TASK, outbox=OutboxConfig(synchronous=synchronous))
+    seal = local_seal(Identity.of("gateway", f"bench/{name}"), folder / "keys") if sealed else None
     end = asyncio.Event()
 
     async def until_end() -> None:
