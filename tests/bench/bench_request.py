@@ -23,7 +23,7 @@ CLIP_BYTES = 300_000
 TURN = 5  # requests of one side before the next one's turn
 WINDOWS = (4, 8, 16, 32)  # requests under way at a time; each side is given the best of them
 BATCH = 80  # requests of one measurement of throughput
-APART_S = 0.005  # between requests, for what is still being announced, acknowledged or put on the disk
+APART_S = 0.012  # between requests, for what is still being announced, acknowledged or put on the disk
 
 
 @dataclass(frozen=True)
