@@ -140,8 +140,6 @@ def test_the_plot_is_a_picture(tmp_path: Path) -> None:
 
 
 def test_the_scenario_ends_when_no_alarm_comes(tmp_path: Path) -> None:
-    import contextlib
-
     from edge.budget import Limits
     from edge.demo.scenario.commands import Chores
     from edge.demo.scenario.program import Scenario, ScenarioOptions
@@ -149,7 +147,7 @@ def test_the_scenario_ends_when_no_alarm_comes(tmp_path: Path) -> None:
 
     plan = Plan.of("new-light", 1, 40)
     options = ScenarioOptions(plan, False, "litert", None, "pizza-small", "auto", tmp_path, None, Limits())
-    scenario: Any = Scenario(options, tmp_path, contextlib.ExitStack())
+    scenario: Any = Scenario(options, tmp_path)
     observer = Observer(Line.of("s", "g"), lambda: 0)
     scenario._watching = Watching(Console(), observer, scenario._diary, TASK.critical)
     for number in range(plan.before + plan.unnoticed + 1):

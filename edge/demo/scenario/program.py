@@ -86,9 +86,7 @@ def run(options: ScenarioOptions) -> None:
     if left := [name for name in MADE if (folder / name).exists()]:
         raise BadInputError(f"--out {folder}: holds {left[0]} of an earlier scenario: name another folder")
     kind = broker_kind(options.broker)
-    with contextlib.ExitStack() as parts:
-        scenario = Scenario(options, folder, parts)
-        outcome = asyncio.run(until_interrupted(scenario.run(EmbeddedBroker(kind))))
+    outcome = asyncio.run(until_interrupted(Scenario(options, folder).run(EmbeddedBroker(kind))))
     if options.json:
         print(json.dumps(outcome), flush=True)  # noqa: T201
     if outcome["lost"] or outcome["duplicates"]:
@@ -98,10 +96,10 @@ def run(options: ScenarioOptions) -> None:
 
 
 class Scenario:
-    """One run. `parts` ends what it starts."""
+    """One run."""
 
-    def __init__(self, options: ScenarioOptions, folder: Path, parts: contextlib.ExitStack) -> None:
-        self._options, self._plan, self._folder, self._parts = options, options.plan, folder, parts
+    def __init__(self, options: ScenarioOptions, folder: Path) -> None:
+        self._options, self._plan, self._folder = options, options.plan, folder
         self._console = Console(stderr=options.json and sys.stdout.isatty())
         self._task = load_task()
         self._diary = Diary(time.monotonic)
@@ -110,8 +108,12 @@ class Scenario:
         self._began_learning = 0
 
     async def run(self, broker: EmbeddedBroker) -> dict[str, Any]:
-        """The outcome, as `--json` prints it."""
-        plan, parts = self._plan, self._parts
+        """The outcome, as `--json` prints it. Whatever ends it, what it started has ended before."""
+        with contextlib.ExitStack() as parts:
+            return await self._run(broker, parts)
+
+    async def _run(self, broker: EmbeddedBroker, parts: contextlib.ExitStack) -> dict[str, Any]:
+        plan = self._plan
         data = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="crustwatch-scenario-")))
         usual = parts.enter_context(RenderedBakes(plan.seed, plan.before, RENDERERS))
         shifted = parts.enter_context(
