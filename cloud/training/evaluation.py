@@ -50,6 +50,8 @@ class BakesReport(msgspec.Struct, frozen=True):
     hour: ShareReport
     hour_within_one: ShareReport
     direction_within_30: ShareReport  # degrees between the hour's middle and the char's true direction
+    hours_of_picture: float | None  # 0: hours are counted from the belt's travel; 1: from the picture's upper edge
+    char_found: ShareReport  # of the bakes with char in one direction: those in which any char was named
     char_place: ShareReport
     cannot_tell: int
     mean_confidence: float
@@ -108,7 +110,9 @@ def report(judged: Sequence[Judged], engine: VerdictEngine, seed: int, task: Tas
         ),
         hour=_share(sectored, lambda item: _hours_apart(item) == 0),
         hour_within_one=_share(sectored, lambda item: _hours_apart(item) <= 1),
-        direction_within_30=_share(sectored, lambda item: _degrees_apart(item) <= 30),
+        direction_within_30=_share(sectored, _within_30),
+        hours_of_picture=_hours_of_picture(sectored),
+        char_found=_share(sectored, lambda item: item.clip.char is not None and item.clip.char.where != "none"),
         char_place=_share(
             told, lambda item: item.clip.char is not None and item.clip.char.where == item.truth.char_where
         ),
@@ -140,14 +144,38 @@ def _hours_apart(item: Judged) -> int:
     return abs((said - item.truth.char_sector + 6) % 12 - 6)
 
 
-def _degrees_apart(item: Judged) -> float:
-    """Degrees between the middle of the answer's hour and where the char truly lies towards; 180 without an hour."""
+def _degrees_apart(item: Judged) -> float | None:
+    """Degrees from where the char truly lies towards to the middle of the answer's hour, -180 to 180; None without."""
     said = None if item.clip.char is None else item.clip.char.hour
     if said is None:
-        return 180.0
+        return None
     sine, cosine = char_direction(np.array([item.truth.char_fraction_by_hour], np.float32))[0]
     true = math.degrees(math.atan2(sine, cosine))
-    return abs((30 * said - true + 180) % 360 - 180)
+    return (30 * said - true + 180) % 360 - 180
+
+
+def _within_30(item: Judged) -> bool:
+    apart = _degrees_apart(item)
+    return apart is not None and abs(apart) <= 30
+
+
+def _hours_of_picture(items: Sequence[Judged]) -> float | None:
+    """Slope of the direction's error over the camera's turn: which part of the turn the answers leave in.
+
+    None of fewer than three bakes, or where no camera turns.
+    """
+    pairs = [(_camera_turn(item.truth), apart) for item in items if (apart := _degrees_apart(item)) is not None]
+    if len(pairs) < 3:
+        return None
+    turns, errors = np.array(pairs).T  # [n], [n]
+    spread = float(((turns - turns.mean()) ** 2).sum())
+    return round(float(((turns - turns.mean()) * errors).sum()) / spread, 3) if spread > 0 else None
+
+
+def _camera_turn(truth: BakeTruth) -> float:
+    """Degrees that the belt's travel is turned in the picture, 0 upwards, clockwise positive."""
+    pose = np.array(truth.poses[0])  # [3, 4] world to camera; its column 0 is the belt's travel in the camera's axes
+    return math.degrees(math.atan2(pose[0, 0], -pose[1, 0]))
 
 
 def _crust(verdict: BakeVerdict) -> float | None:

@@ -130,7 +130,7 @@ def test_a_ledger_is_read_without_being_opened_for_writing(tmp_path: Path) -> No
 def run_folder(folder: Path, judged_seed: int, **plan: object) -> Path:
     folder.mkdir()
     share = ShareReport(0.9, 0.85, 0.94, 200)
-    shares = [share] * 7
+    shares = [*[share] * 6, 0.1, share, share]
     numbers = (0, 0.9, 0.01, 0.02, 0.05, 3.5, 0.6, 8, 0.1, 0.2)
     said = BakesReport("rendered", "m", "full", "0", judged_seed, *shares, *numbers)
     (folder / "bakes.summary.json").write_bytes(msgspec.json.encode(said))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any, cast
 
 import msgspec
@@ -61,6 +62,22 @@ def test_right_answers_are_right(truth: BakeTruth) -> None:
 def test_hours_lie_on_a_circle(truth: BakeTruth, hour: int | None, exact: float, near: float) -> None:
     found = report([Judged(truth, says(hour=hour), says())], ENGINE, 3050, TASK)
     assert (found.hour.share, found.hour_within_one.share) == (exact, near)
+
+
+@pytest.mark.parametrize(("share", "within"), [(0.0, 1.0), (1.0, 3 / 5)])
+def test_hours_of_the_picture_are_told_from_hours_of_the_belt(truth: BakeTruth, share: float, within: float) -> None:
+    judged = []
+    for turn in (-60, -30, 0, 30, 60):  # degrees that the belt's travel is turned in the picture, clockwise
+        sine, cosine = math.sin(math.radians(turn)), math.cos(math.radians(turn))
+        pose = [[sine, cosine, 0.0, 0.0], [-cosine, sine, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]  # picture: x right, y down
+        by_hour = [0.0] * 5 + [0.2] + [0.0] * 6
+        true = msgspec.structs.replace(truth, poses=[pose] * 8, char_sector=6, char_fraction_by_hour=by_hour)
+        hour = round(6 + share * turn / 30)  # a model that follows the picture turns with the camera
+        judged.append(Judged(true, says(hour=hour), says()))
+    found = report(judged, ENGINE, 3050, TASK)
+    assert found.hours_of_picture == pytest.approx(share, abs=1e-6)
+    assert found.direction_within_30.share == pytest.approx(within)
+    assert found.char_found.share == 1.0
 
 
 def test_cannot_tell_counts_as_wrong_and_is_counted(truth: BakeTruth) -> None:
