@@ -24,8 +24,9 @@ from edge.certification.path import threshold_path
 from edge.certification.procedure import Certified
 from edge.learning.evaluation import integer_logits
 from edge.learning.model_folder import ModelFolder
-from edge.loop.parts import Lessons, newest_complete
-from edge.loop.weighted import certify_weighted
+from edge.loop.parts import Lessons, newest_audited, newest_complete
+from edge.loop.weighted import NOT_LOOKED_AT, certify_weighted
+from shared.errors import BadInputError
 from shared.intervals import Share, wilson
 from shared.task import Task
 
@@ -44,7 +45,7 @@ class Proof:
 
 
 def proof_of(lessons: Lessons, alphas: Mapping[int, float], delta: float) -> Proof:
-    """The newest bakes of a time when all were escalated, when they are enough; else all, with their shares.
+    """The newest bakes of a time when all were escalated, when they are enough; else of one with audits, weighted.
 
     The choice looks at numbers of labels only, never at what a model makes of them.
     """
@@ -56,7 +57,9 @@ def proof_of(lessons: Lessons, alphas: Mapping[int, float], delta: float) -> Pro
     if len(run) and enough:
         fair = np.ones(len(lessons))
         return Proof(np.intersect1d(run, lessons.of("fit")), held_out, fair, fair, True)
-    return Proof(lessons.of("fit"), lessons.of("held_out"), lessons.shares, lessons.sure_shares, False)
+    run = newest_audited(lessons)
+    tuning, certifying = np.intersect1d(run, lessons.of("fit")), np.intersect1d(run, lessons.of("held_out"))
+    return Proof(tuning, certifying, lessons.shares, lessons.sure_shares, False)
 
 
 def certify_stored(
@@ -65,6 +68,8 @@ def certify_stored(
     """The thresholds that the stored bakes certify for a model. Raises BadInputError when they prove too little."""
     table = folder.gate.table()
     tuning, sample = proof.tuning, proof.certifying
+    if not (len(tuning) and len(sample)):
+        raise BadInputError(NOT_LOOKED_AT)
     copies = np.clip(np.rint(1 / np.maximum(proof.shares[tuning], 1e-6)), 1, MOST_COPIES).astype(np.int64)
     as_traffic = np.repeat(tuning, copies)
     path = threshold_path(

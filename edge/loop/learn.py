@@ -126,8 +126,8 @@ def learn(
     except BadInputError as error:
         uncertified = str(error)
     before = _certified_or_none(champion, lessons, proof, plan, task) if found else None
-    seen, truth = lessons.seen[proof.certifying], lessons.labels[proof.certifying]
-    shares = proof.shares[proof.certifying]
+    compared = proof.certifying if found else held_out
+    seen, truth, shares = lessons.seen[compared], lessons.labels[compared], proof.shares[compared]
     old, new = held(champion, model, seen, before), held(challenger, out, seen, found)
     figures = compare_models(old, new, truth, shares, plan.alphas, task)
     known_good = _on_trusted(champion, challenger, trusted)

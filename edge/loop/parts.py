@@ -7,6 +7,7 @@ item that came by twice) are in one part.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Literal
@@ -114,8 +115,17 @@ def check_spoken(lessons: Lessons, store: Store) -> None:
 
 def newest_complete(lessons: Lessons) -> NDArray[np.int64]:
     """Indices of the newest unbroken run of bakes in whose time every bake was escalated."""
-    run = list(takewhile(lambda i: lessons.known[i].row["sure_share"] >= 1, range(len(lessons) - 1, -1, -1)))
-    return np.array(run[::-1], np.int64)
+    return _newest(lessons, lambda sure_share: sure_share >= 1)
+
+
+def newest_audited(lessons: Lessons) -> NDArray[np.int64]:
+    """Indices of the newest unbroken run of bakes in whose time sure bakes were audited."""
+    return _newest(lessons, lambda sure_share: sure_share > 0)
+
+
+def _newest(lessons: Lessons, holds: Callable[[float], bool]) -> NDArray[np.int64]:
+    run = takewhile(lambda i: holds(lessons.known[i].row["sure_share"]), range(len(lessons) - 1, -1, -1))
+    return np.array([*run][::-1], np.int64)
 
 
 def training_frames(store: Store, lessons: Lessons, items: NDArray[np.int64], frames: int, size: int) -> FrameSet:

@@ -28,6 +28,7 @@ from shared.errors import BadInputError
 
 BOLDEST = 0.95  # 1 would be bankrupt at the first miss
 BOUND_STEPS = 40
+NOT_LOOKED_AT = "sure bakes were not looked at: without --audit nothing is known of what the edge passes"
 
 
 def boldness(effective: float, alpha: float, delta: float) -> float:
@@ -79,7 +80,7 @@ def certify_weighted(
     this size could prove the promise, or when sure bakes were not looked at.
     """
     if not len(truth) or float(sure_shares.min()) <= 0:
-        raise BadInputError("sure bakes were not looked at: without --audit nothing is known of what the edge passes")
+        raise BadInputError(NOT_LOOKED_AT)
     factors = np.minimum(sure_shares / shares, 1.0)  # [N]
     if float(factors.min()) >= 1:  # each was as likely to be stored as any other: a fair sample
         check_sample(truth, alphas, delta, names)

@@ -245,6 +245,19 @@ def test_stores_that_teach_nothing_are_one_line(champion: Path, tmp_path: Path, 
     assert "\n" not in str(raised.value)
 
 
+def test_a_time_without_audits_is_not_certified_on_and_ends_at_the_newer_one(tmp_path: Path) -> None:
+    data = bakes(300, 7)
+    store = fill(tmp_path / "store", data, data.labels, sure=np.zeros(300, bool), audit=0.0)
+    frame = data.key_frames[0].tobytes()
+    for number in range(300, 330):
+        store.add_bake(bake_row(number, seen=frame, sure_share=0.1 if number > 309 else 0.0, frames=0), [])
+        store.add_review(bake_id(number), "raw", "ann", 1)
+    proof = proof_of(lessons_of(store, WORLD), ALPHAS, 0.1)
+    assert not proof.complete
+    assert proof.certifying.min() >= 310
+    assert len(proof.tuning) + len(proof.certifying) <= 20
+
+
 def test_rows_of_other_programs_are_left_out(tmp_path: Path) -> None:
     data = bakes(100, 7)
     store = fill(tmp_path / "store", data, data.labels)
