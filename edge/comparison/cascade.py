@@ -53,18 +53,19 @@ def cascade(
     probabilities = softmax(edge.key, gate.logit_scale, gate.temperature)  # [N, labels]
     table = gate.table()
 
-    def along(labels: tuple[str, ...]) -> Bools:
-        path = threshold_path(table, *tuning, {task.index(name): 0.01 for name in labels})
-        return passes(table, path[::-1], edge.key)  # [K, N], from the most that passes
-
-    settings = {ALL: along(task.labels), CRITICAL: along(task.critical)}
+    paths = {  # thresholds [K, labels], from the most that passes
+        name: threshold_path(table, *tuning, {task.index(label): 0.01 for label in labels})[::-1]
+        for name, labels in ((ALL, task.labels), (CRITICAL, task.critical))
+    }
+    settings = {name: passes(table, path, edge.key) for name, path in paths.items()}  # [K, N]
     settings |= {name: passed_by_score(rule(probabilities)) for name, rule in RULES.items()}
     critical = np.isin(truth, [task.index(name) for name in task.critical])  # [N]
     gates: dict[str, Any] = {}
     for name, passed in {"gate.json": table.sure(edge.key)[None, :], **settings}.items():
         escalated = (~passed).mean(axis=1)  # [K]
         allowed = np.flatnonzero(escalated <= at_most + 1e-12) if name != "gate.json" else np.array([0])
-        chosen = passed[allowed[np.argmax(escalated[allowed])]]  # [N]: the most that may be escalated
+        setting = allowed[np.argmax(escalated[allowed])]  # the most that may be escalated
+        chosen = passed[setting]  # [N]
         final = np.where(chosen | (cloud.clip == CANNOT_TELL), said, cloud.clip)  # [N]
         gates[name] = {
             "escalated": share_json(wilson(int((~chosen).sum()), len(truth))),
@@ -72,6 +73,8 @@ def cascade(
             "above_edge": _paired(final == truth, alone),
             "critical_missed": _share((final == truth)[critical], invert=True),
         }
+        if name in paths:  # thresholds that a gate.json may hold
+            gates[name]["tau_q15"] = paths[name][setting].tolist()
     frames = edge.every.shape[1]
     every = softmax(edge.every.reshape(-1, edge.every.shape[2]), gate.logit_scale, gate.temperature)
     mean = every.reshape(len(truth), frames, -1).mean(axis=1).argmax(axis=1)  # [N]
