@@ -73,8 +73,6 @@ RECIPES = {
         batch=64,
         label_smoothing=0.0,  # the grades of the cells are soft already
         teacher="efficientnet-lite0",
-        fine_tune_epochs=8,  # without the teacher, whose opinion keeps the network from what it could learn by itself
-        fine_tune_learning_rate=1e-3,
         calibration_bakes=400,
         target_selective_error=0.1,
     ),
