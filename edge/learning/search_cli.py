@@ -68,9 +68,14 @@ def search(
     checks: Checks = None,
     epochs: Annotated[int, typer.Option(help="Of each float network.", min=1)] = 6,
     fine_tune_epochs: Annotated[int, typer.Option(help="On the int8 grids, under the levers.", min=0)] = 2,
-    multiplier_bits: Annotated[int, typer.Option(help="Lever: bits of requantisation multipliers; 0: any.")] = 8,
-    weight_bound: Annotated[int, typer.Option(help="Lever: largest weight.")] = 31,
-    pair_zeros: Annotated[float, typer.Option(help="Lever: share of weights zero for both channels of a pair.")] = 0.5,
+    multiplier_bits: Annotated[
+        int | None, typer.Option(help="Lever: bits of requantisation multipliers, 0 for any; default: the task's.")
+    ] = None,
+    weight_bound: Annotated[int | None, typer.Option(help="Lever: largest weight; default: the task's.")] = None,
+    pair_zeros: Annotated[
+        float | None,
+        typer.Option(help="Lever: share of weights zero for both channels of a pair; default: the task's."),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Write the frontier here, a PNG; default: OUT/frontier.png.")
     ] = None,
