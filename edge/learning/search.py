@@ -115,9 +115,11 @@ def search(
     out: Path,
     *,
     reporter: Reporter,
-    after_training: Callable[[Trained], None] = lambda trained: None,
+    after_training: Callable[[Search], None] = lambda so_far: None,
 ) -> Search:
     """Price, train into `out`/<shape>, choose. A second call goes on where the first was interrupted.
+
+    `after_training` gets what is found so far, each time another network is trained.
 
     Raises BadInputError for a plan without networks and for a folder of other settings.
     """
@@ -134,11 +136,15 @@ def search(
         logits = integer_logits(read_model(folder).graph, parts.held_out.key_frames)
         correct = int((logits.argmax(axis=1) == parts.held_out.labels).sum())
         trained.append(Trained(candidate, wilson(correct, len(parts.held_out.labels)), row))
-        after_training(trained[-1])
+        after_training(_found(plan.limit_ms, priced, trained))
+    return _found(plan.limit_ms, priced, trained)
+
+
+def _found(limit_ms: float, priced: Sequence[Candidate], trained: Sequence[Trained]) -> Search:
     best = frontier(trained)
-    within = [one for one in best if one.row.ms <= plan.limit_ms]
+    within = [one for one in best if one.row.ms <= limit_ms]
     return Search(
-        limit_ms=plan.limit_ms,
+        limit_ms=limit_ms,
         priced=tuple(priced),
         trained=tuple(trained),
         frontier=tuple(one.candidate.shape for one in best),

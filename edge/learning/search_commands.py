@@ -72,15 +72,20 @@ def run_search(
     except ImportError as error:
         raise MissingPartError(f"the plot needs {error.name}: pip install 'crustwatch[learn]'") from None
     from edge.learning.lever_table import table
-    from edge.learning.search import Plan, search
+    from edge.learning.search import Plan, Search, search
 
     settings, task = changed(task_name, changes), load_task(task_name)
     with TerminalReporter() as reporter:
         parts = parts_for(task, settings, data, cache, processes, reporter)
-        found = search(Plan(sample, train, limit_ms, seed), settings, task, parts, out, reporter=reporter)
-    replace_file(out / "search.json", msgspec.json.format(msgspec.json.encode(found)) + b"\n")
-    what = "rendered bakes" if parts.test.source == "rendered" else f"photographs of {parts.test.source}"
-    draw(found, f"{task.title}: {len(parts.held_out.labels)} held-out {what}", plot or out / "frontier.png")
+        what = "rendered bakes" if parts.test.source == "rendered" else f"photographs of {parts.test.source}"
+
+        def keep(so_far: Search) -> None:
+            replace_file(out / "search.json", msgspec.json.format(msgspec.json.encode(so_far)) + b"\n")
+            draw(so_far, f"{task.title}: {len(parts.held_out.labels)} held-out {what}", plot or out / "frontier.png")
+
+        found = search(
+            Plan(sample, train, limit_ms, seed), settings, task, parts, out, reporter=reporter, after_training=keep
+        )
     if as_json:
         print(msgspec.json.encode(found).decode())  # noqa: T201
         return

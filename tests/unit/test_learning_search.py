@@ -121,7 +121,10 @@ def test_the_price_is_that_of_the_trained_network(
     tmp_path: Path, parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     silent = Silent()
-    found = search(PLAN, SETTINGS, TASK, parts, tmp_path, reporter=silent)
+    on_the_way: list[Search] = []
+    found = search(PLAN, SETTINGS, TASK, parts, tmp_path, reporter=silent, after_training=on_the_way.append)
+    assert [len(so_far.trained) for so_far in on_the_way] == [1, 2]
+    assert on_the_way[-1] == found
     assert len(found.priced) == PLAN.sample
     assert [one.predicted_ms for one in found.priced] == sorted(one.predicted_ms for one in found.priced)
     assert len(found.trained) == PLAN.train
