@@ -46,6 +46,7 @@ def plan(graph: Graph, formats: Formats = PLAIN) -> ArenaPlan:
     sizes = formats.bytes(graph)
     folded = {operator.output for operator in graph.operators if isinstance(operator, Pad) and operator.folded}
     owner = {index: index for index in graph.activations if index not in folded}
+    owner |= {view: whole for view, (whole, _) in graph.views.items()}
     for position, operator in enumerate(graph.operators):
         if isinstance(operator, Reshape):
             owner[operator.output] = owner[operator.input]
@@ -66,7 +67,9 @@ def plan(graph: Graph, formats: Formats = PLAIN) -> ArenaPlan:
         offset = _lowest_gap(size, sorted((p for p in placed.values() if p.meets(want)), key=lambda p: p.offset))
         placed[index] = Placement(offset, size, want.first, want.last)
     total = max(p.offset + p.bytes for p in placed.values())
-    return ArenaPlan({i: placed[owner[i]].offset for i in owner if owner[i] in placed}, tuple(placed.values()), total)
+    offsets = {i: placed[owner[i]].offset for i in owner if owner[i] in placed}
+    offsets |= {view: offsets[whole] + offset for view, (whole, offset) in graph.views.items()}
+    return ArenaPlan(offsets, tuple(placed.values()), total)
 
 
 def _in_place(position: int, operator: Operator, graph: Graph, owner: dict[int, int]) -> int | None:

@@ -118,7 +118,7 @@ def with_overlay(states: list[State], made: Candidate | None, slot_bytes: int) -
         State(
             "overlay",
             more + cost.cycles,
-            cost.chunks * CHUNK_BYTES,
+            cost.chunks * CHUNK_BYTES - 9 * len(made.source.rows),  # bias and factors are in the code
             chunks=cost.chunks,
             running=more + cost.running,
             load=cost.load,

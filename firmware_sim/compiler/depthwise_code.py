@@ -106,7 +106,7 @@ class _Loop:
         code.cycles = 0
         pairs = geometry.out_w // 2 if geometry.stride_w <= 2 else 0
         singles = geometry.out_w - 2 * pairs
-        short = pairs <= UNROLLED  # so few windows that they need no loop, and lr is free
+        short = pairs <= UNROLLED and singles <= 1  # so few windows that they need no loop, and lr is free
         if short:
             code.emit(f"ldr r7, [sp, #{ROWS}]", 2)
             code.emit("mov lr, r7")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from firmware_sim.compiler.channels import simplified
 from firmware_sim.compiler.emit_layers import Chunk, array
 from firmware_sim.compiler.graph import Graph
-from firmware_sim.compiler.placement import Placement, place
+from firmware_sim.compiler.placement import RAM_BYTES, Placement, fitting, place
 from firmware_sim.compiler.prediction import layers_by_operator
 from firmware_sim.compiler.tflite_reader import read_graph
 from shared.errors import BadInputError
@@ -32,6 +32,7 @@ ONE_SIDE = (
     "#endif",
     "",
 )
+SERVICE_BYTES = 8 * 1024  # of code and buffers that a network alone does not have
 NEVER_ALONE = 65535  # a threshold that no probability reaches
 
 
@@ -62,7 +63,7 @@ def emit_service(tflite: bytes, gate: Gate, origin: str = "model") -> Sources:
     Raises BadInputError for a model that `read_graph` refuses or that is no classifier of frames, and for a gate that
     does not fit it.
     """
-    graph = simplified(read_graph(tflite, origin))
+    graph = fitting(simplified(read_graph(tflite, origin)), ram_bytes=RAM_BYTES - SERVICE_BYTES)
     if graph.input_tensor.dtype != "int8":
         raise BadInputError(f"{origin}: its input is {graph.input_tensor.dtype}; the serial service sends int8 frames")
     if graph.output_tensor.dtype != "int8" or graph.output_tensor.shape[:2] != (1, 1):
@@ -70,7 +71,8 @@ def emit_service(tflite: bytes, gate: Gate, origin: str = "model") -> Sources:
     if graph.labels > MAX_LABELS:
         raise BadInputError(f"{origin}: {graph.labels} labels; the firmware holds at most {MAX_LABELS}")
     _check_gate(graph, gate.lut, gate.tau_q15)
-    placed = place(graph, origin, overlays=False)  # the service's second stage reads flash slowly (boot2.S)
+    # the service's second stage reads flash slowly (boot2.S)
+    placed = place(graph, origin, overlays=False, ram_bytes=RAM_BYTES - SERVICE_BYTES)
     return emit_model(graph, hashlib.sha256(tflite).digest(), placed, gate)
 
 

@@ -237,7 +237,7 @@ def depthwise_candidate(
     instead = 2 * rows * width * PAIR_DEPTHWISE_CYCLES * len(generated.rest)
     cycles = instead + sum((rows * code[r.name].cycles + code[r.name].start_cycles) * len(r.channels) for r in runs)
     size = sum(made.bytes for made in code.values()) + RUN_BYTES * len(runs)
-    size += (0 if found.own else NUMBERS_BYTES * count) - 9 * count
+    size += (0 if found.own else NUMBERS_BYTES * count) - (0 if found.rest else 9 * channels)
     return Candidate(generated, tuple(code.values()), cycles / cores, size)
 
 

@@ -247,6 +247,7 @@ class Graph:
     output: int
     constants: dict[int, NDArray[np.int8]]  # [H, W, C] by tensor index: operands of ADD, SUB and MUL
     unread: dict[int, NDArray[np.bool_]] = field(default_factory=dict)  # channels [C] nobody reads (channels.py)
+    views: dict[int, tuple[int, int]] = field(default_factory=dict)  # rows of another tensor from a byte on (strips.py)
 
     @property
     def input_tensor(self) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from firmware_sim.compiler.arena import ArenaPlan, plan
 from firmware_sim.compiler.bands import work_words
-from firmware_sim.compiler.choice import Plan, State, fill, states_of, weight_bytes, with_overlay
+from firmware_sim.compiler.choice import Options, Plan, State, fill, states_of, weight_bytes, with_overlay
 from firmware_sim.compiler.emit_layers import WORK_SUMS, WORK_WORDS
 from firmware_sim.compiler.generated import Candidate, candidate_of, possible_formats
 from firmware_sim.compiler.graph import (
@@ -21,11 +21,12 @@ from firmware_sim.compiler.graph import (
 )
 from firmware_sim.compiler.overlay import cut
 from firmware_sim.compiler.planes import PLAIN, Formats, word_joints
+from firmware_sim.compiler.strips import fitted
 from shared.errors import BadInputError
 
 RAM_BYTES = 256 * 1024  # firmware.ld, ram; the stack lies elsewhere
 FLASH_BYTES = 2 * 1024 * 1024
-FIXED_BYTES = 28 * 1024  # code, the kernels' work area, vectors, buffers: what a build without weights takes
+FIXED_BYTES = 24 * 1024  # code, the kernels' work area, vectors, buffers: what a build without weights takes
 SLOT_BYTES = tuple(1024 * size for size in (0, 1, 2, 4, 6, 8, 12, 16, 20, 24, 28, 32, 40))  # of each of two, to try
 LAYER_BYTES = 128  # struct nn_layer
 CHANNEL_BYTES = 9  # bias, multiplier, shift
@@ -74,6 +75,11 @@ def place(graph: Graph, origin: str, *, cores: int = 1, overlays: bool = True, r
         )
     trial = _Trial(graph, cores, SLOT_BYTES if overlays else (0,), ram_bytes)
     return trial.best()
+
+
+def fitting(graph: Graph, *, cores: int = 1, ram_bytes: int = RAM_BYTES) -> Graph:
+    """The network, in strips if its activations are too large otherwise (strips.py)."""
+    return fitted(graph, lambda changed: least_ram(changed, plan(changed), cores), ram_bytes)
 
 
 @dataclass(slots=True)
@@ -126,9 +132,15 @@ class _Trial:
             for i, operator in enumerate(self.graph.operators)
             if isinstance(operator, Conv2D | DepthwiseConv2D)
         }
+        known: set[str] = set()  # functions of depthwise loops, which layers of one geometry share
+        counted: Options = {}
+        for i, (made, states) in layers.items():
+            shared = sum(code.bytes for code in made.assembly if code.name in known) if made is not None else 0
+            known |= {code.name for code in made.assembly} if made is not None else set()
+            counted[i] = [replace(s, bytes=s.bytes - shared) if "code" in s.name else s for s in states]
         plans = []
         for slot in self.slots:
-            options = {i: with_overlay(states, made, slot) for i, (made, states) in layers.items()}
+            options = {i: with_overlay(counted[i], made, slot) for i, (made, _) in layers.items()}
             plans.append(fill(options, self.ram_bytes - used, slot))
         return min(plans, key=lambda found: found.cycles)
 
@@ -201,6 +213,6 @@ def _too_large(graph: Graph, arena: ArenaPlan, used: int, ram_bytes: int, origin
     over = used - ram_bytes
     return (
         f"{origin}: needs {used} bytes of SRAM, {over} more than the {ram_bytes} there are: {arena.bytes} of them are "
-        f"activations, most at operator {position} {type(operator).__name__}, tensor {out.name!r} {list(out.shape)}; a "
-        f"smaller input or fewer channels there, {over} bytes less, would make it fit"
+        f"activations, most at operator {position} {type(operator).__name__}, tensor {out.name!r} {list(out.shape)}, "
+        f"even in strips of rows; a smaller input or fewer channels there, {over} bytes less, would make it fit"
     )

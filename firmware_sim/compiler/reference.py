@@ -33,6 +33,7 @@ from firmware_sim.compiler.graph import (
     Softmax,
     Tensor,
     Window,
+    inputs_of,
 )
 from shared.errors import BadInputError
 
@@ -61,8 +62,23 @@ def run_activations(graph: Graph, x: Values) -> dict[int, Values]:
     values: dict[int, Values] = {index: constant[None] for index, constant in graph.constants.items()}
     values[graph.input] = x
     for operator in graph.operators:
-        values[operator.output] = _apply(graph, operator, values)
+        for index in inputs_of(operator):
+            if index in graph.views:
+                values[index] = _view(graph, index, values)
+        found = _apply(graph, operator, values)
+        if operator.output in graph.views:
+            whole = graph.tensors[graph.views[operator.output][0]]
+            values.setdefault(graph.views[operator.output][0], np.zeros((len(x), *whole.shape), whole.dtype))
+            _view(graph, operator.output, values)[...] = found
+        values[operator.output] = found
     return values
+
+
+def _view(graph: Graph, index: int, values: dict[int, Values]) -> Values:
+    """The rows [N, h, w, c] of another tensor that are this one (strips.py)."""
+    whole, offset = graph.views[index]
+    first = offset // (graph.tensors[whole].bytes // graph.tensors[whole].shape[0])
+    return values[whole][:, first : first + graph.tensors[index].shape[0]]
 
 
 def _apply(graph: Graph, operator: Operator, values: dict[int, Values]) -> Values:

@@ -13,7 +13,7 @@ from firmware_sim.compiler.cycles import CONTENTION, SYNC, layer_features, price
 from firmware_sim.compiler.emit_layers import LayerText
 from firmware_sim.compiler.features import CODE, Features
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, Operator
-from firmware_sim.compiler.placement import RAM_BYTES, Placement, place
+from firmware_sim.compiler.placement import RAM_BYTES, Placement, fitting, place
 from firmware_sim.compiler.prediction import layers_by_operator, predict
 from firmware_sim.firmware.model import read_model
 from shared.errors import BadInputError
@@ -67,7 +67,7 @@ def explain_model(path: Path, *, cores: int = 1, ram_bytes: int = RAM_BYTES) -> 
     """All layers, in order. Raises BadInputError for a bad model or one that does not fit."""
     if cores not in (1, 2):
         raise BadInputError(f"--cores {cores}: an RP2040 has 1 or 2")
-    graph = simplified(read_model(path)[1])
+    graph = fitting(simplified(read_model(path)[1]), cores=cores, ram_bytes=ram_bytes)
     placed = place(graph, str(path), cores=cores, ram_bytes=ram_bytes)
     groups = layers_by_operator(graph, placed)
     predicted = predict(graph, placed, groups)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from firmware_sim.compiler.channels import simplified
 from firmware_sim.compiler.emit_c import emit_model
 from firmware_sim.compiler.graph import Graph
-from firmware_sim.compiler.placement import RAM_BYTES, place
+from firmware_sim.compiler.placement import RAM_BYTES, fitting, place
 from firmware_sim.compiler.tflite_reader import read_graph
 from firmware_sim.firmware import FOLDER
 from shared.errors import BadInputError, CrustwatchError, MissingPartError
@@ -175,6 +175,6 @@ def build_model_program(tflite: bytes, directory: Path, *, cores: int = 1, ram_b
 
 def model_c(graph: Graph, tflite: bytes, cores: int = 1, ram_bytes: int = RAM_BYTES) -> str:
     """The C text of a network without gate."""
-    graph = simplified(graph)
+    graph = fitting(simplified(graph), cores=cores, ram_bytes=ram_bytes)
     placed = place(graph, "model", cores=cores, ram_bytes=ram_bytes)
     return emit_model(graph, hashlib.sha256(tflite).digest(), placed).c

@@ -9,7 +9,7 @@ from pathlib import Path
 from firmware_sim.compiler.channels import simplified
 from firmware_sim.compiler.emit_c import emit_model
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, inputs_of
-from firmware_sim.compiler.placement import RAM_BYTES, Placement, place
+from firmware_sim.compiler.placement import RAM_BYTES, Placement, fitting, place
 from firmware_sim.compiler.prediction import layers_by_operator, predict
 from firmware_sim.compiler.tflite_reader import read_graph
 from firmware_sim.firmware.build import measure, require_compiler, run_make, write_sources
@@ -42,7 +42,8 @@ def build_model(
         raise BadInputError(f"--cores {cores}: an RP2040 has 1 or 2")
     clock = clock_flags(clock_mhz)
     data, graph = read_model(path)
-    graph = simplified(graph)
+    macs = graph.macs()
+    graph = fitting(simplified(graph), cores=cores, ram_bytes=ram_bytes)
     require_compiler()
     placed = place(graph, str(path), cores=cores, ram_bytes=ram_bytes)
     out.mkdir(parents=True, exist_ok=True)
@@ -56,10 +57,10 @@ def build_model(
         folder=str(out),
         clock_mhz=clock_mhz,
         cores=cores,
-        macs=graph.macs(),
+        macs=macs,
         predicted_cycles=cycles,
         predicted_ms=round(cycles / (1e3 * clock_mhz), 3),
-        predicted_cycles_per_mac=round(cycles / max(1, graph.macs()), 3),
+        predicted_cycles_per_mac=round(cycles / max(1, macs), 3),
         arena_bytes=placed.arena.bytes,
         flash_bytes=sizes.flash_bytes,
         sram_bytes=sizes.ram_bytes,
