@@ -56,6 +56,19 @@ def test_random_networks_give_litert_s_bytes_on_the_chip(seed: int, folder: Path
     assert 0 < between < 10_000 + 1_500 * len(chip.layer_cycles)
 
 
+@pytest.mark.parametrize(("seed", "layers", "cores"), [(50023, 8, 2), (50064, 1, 1)])
+def test_depthwise_windows_that_stand_apart(seed: int, layers: int, cores: int, folder: Path) -> None:
+    """Strides of 3 and two windows a row or more: their loop and that of the rows once shared a register."""
+    data = legal_network(seed, layers)
+    path = folder / "model.tflite"
+    path.write_bytes(data)
+    build_model(path, folder / "build", cores=cores)
+    chip = ChipModel(folder / "build" / "firmware.elf", read_graph(data))
+    x = random_inputs(data, 4, seed)[0]
+    found = chip.run(x)  # [H, W, C]
+    np.testing.assert_array_equal(found, litert_outputs(data, x[None]).reshape(found.shape))
+
+
 @pytest.mark.parametrize("seed", [26, 41, 75, 82, 98, 139])
 def test_code_loaded_from_flash_while_layers_run_gives_the_same_bytes(seed: int, folder: Path) -> None:
     """So little SRAM that generated code is cut into chunks."""
