@@ -69,7 +69,7 @@ def test_depthwise_windows_that_stand_apart(seed: int, layers: int, cores: int, 
     np.testing.assert_array_equal(found, litert_outputs(data, x[None]).reshape(found.shape))
 
 
-@pytest.mark.parametrize("seed", [26, 41, 75, 82, 98, 139])
+@pytest.mark.parametrize("seed", [41, 75, 82, 98, 139])
 def test_code_loaded_from_flash_while_layers_run_gives_the_same_bytes(seed: int, folder: Path) -> None:
     """So little SRAM that generated code is cut into chunks."""
     data = legal_network(seed, 7, ("conv", "conv", "depthwise", "connected", "add"))
