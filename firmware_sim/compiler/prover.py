@@ -229,7 +229,7 @@ def _with_shift(stairs: Staircase, n: Int64, first: Int64, shift: int) -> Requan
                 if not len(left):
                     break
                 exact = np.floor(real[left] * 2.0 ** (shift + bits)) + offset  # [n]
-                factors = _factors(np.minimum(exact, 2.0**40).astype(np.int64), before, bits)
+                factors = _factors(np.minimum(exact, 2.0 ** (31 + bits)).astype(np.int64), before, bits)
                 proven, this_b = _check(stairs.only(left), n, first[left], shift, kind, factors)
                 done = left[proven]
                 form[done], b[done] = kind, this_b[proven]
@@ -279,10 +279,10 @@ def _check(
 
 
 def _products_fit(kind: int, ends: Int64, factors: Factors) -> NDArray[np.bool_]:
-    """Whether no product of the form leaves its register: bool [O]. `ends` int64 [O, 2] are the extreme x."""
+    """Whether no factor or product of the form leaves its register: bool [O]. `ends` int64 [O, 2] are the extreme x."""
     products = np.abs(ends * factors.m[:, None])
     if BASE.get(kind, kind) == F3:
         parts = np.abs((ends >> factors.a[:, None]) * factors.k[:, None])
         products = np.maximum(np.maximum(products, parts), np.abs(f_of(F3, ends, factors)))
-    fits: NDArray[np.bool_] = (products <= INT32_MAX).all(axis=1)
+    fits: NDArray[np.bool_] = (products <= INT32_MAX).all(axis=1) & (factors.m <= INT32_MAX)
     return fits

@@ -115,3 +115,13 @@ def test_the_cheap_add_is_tflite_s_on_all_pairs(seed: int) -> None:
     )
     scaled = rescale(first + operator.sign * second, factors.multiplier[2:], factors.exponent[2:])
     np.testing.assert_array_equal(cheap, np.clip(scaled + zero_points[2], operator.low, operator.high))
+
+
+@pytest.mark.parametrize("reach", [0, 1, 50])
+@pytest.mark.parametrize("exponent", [5, 8, 20, 30])
+def test_a_factor_that_no_register_holds_is_not_chosen(reach: int, exponent: int) -> None:
+    """A pruned channel multiplies nothing but zeros, whatever its scale."""
+    rescaling = Rescale(np.array([1 << 30], np.int32), np.array([exponent], np.int8))
+    ends = np.array([reach])
+    found = prove(Staircase(rescaling, np.array([0]), 0, -128, 127, -ends, ends))
+    assert found.form[0] == EXACT or max(found.m[0], found.k[0]) < 2**31
