@@ -34,8 +34,6 @@ class ClipFile:
             for first, count in _runs(place):
                 self._grow(first + count)
                 self._map[first : first + count] = _USED * count
-        if path.exists():
-            os.truncate(path, min(path.stat().st_size, len(self._map) * BLOCK))
 
     def _grow(self, blocks: int) -> None:
         self._map.extend(_FREE * (blocks - len(self._map)))
@@ -116,13 +114,19 @@ class ClipFile:
             sync_folder(self.path.parent)
             self._named = True
 
+    def cut(self) -> int:
+        """Cut off what is free at the end, once the disk knows that it is free; returns how many blocks stay."""
+        used = self._map.rfind(_USED) + 1
+        if self.path.exists():
+            os.truncate(self.path, min(self.path.stat().st_size, used * BLOCK))
+        return used
+
     def forget_free(self) -> None:
         """Overwrite what is free: clips that were deleted lie there until then."""
         if not self.path.exists():
             return
         self.reclaim(2**63)
-        used = self._map.rfind(_USED) + 1
-        os.truncate(self.path, min(self.path.stat().st_size, used * BLOCK))
+        used = self.cut()
         file, at = self.open(), 0
         while (first := self._map.find(_FREE, at, used)) >= 0:
             end = self._map.find(_USED, first, used)

@@ -127,6 +127,7 @@ class Storage:
         if self.clips.file.path.exists():
             self.clips.file.sync()
         self.sync_log()
+        self.clips.file.cut()  # not before: a power cut would bring rows back whose clips are gone
 
     def close(self) -> None:
         """Put everything on the disk, close the file and let another gateway have it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,31 @@ def test_a_topic_that_is_refused_is_named_and_stops_no_other(tmp_path: Path, mon
 
     with contextlib.closing(Outbox(tmp_path / "outbox.db", TASK, config.outbox)) as outbox:
         asyncio.run(scenario(outbox))
+
+
+def test_a_verdict_is_published_once_it_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut must not take back what consumers know."""
+    config, client = GatewayConfig(LINE, TASK), Guarded(set())
+    fdatasync = os.fdatasync
+
+    def sync(file: int) -> None:
+        client.taken.append("disk")
+        fdatasync(file)
+
+    async def scenario(outbox: Outbox) -> None:
+        monkeypatch.setattr(os, "fdatasync", sync)
+        outbox.accept_final("belt", verdicts.from_edge(TASK, bytes(16), "b", EDGE, 0, 0, "sure"), 0)
+        troubles = Troubles(lambda: None)
+        stats: Any = None
+        broker: Any = client
+        durability = Durability(outbox.store, troubles)
+        own = Announcer(config, outbox, broker, "emulated", stats, troubles, durability, lambda: None)
+        publishing = asyncio.create_task(own.publish_verdicts())
+        async with asyncio.timeout(20):
+            while LINE.event("belt") not in client.taken:
+                await asyncio.sleep(0.01)
+        publishing.cancel()
+
+    with contextlib.closing(Outbox(tmp_path / "outbox.db", TASK)) as outbox:
+        asyncio.run(scenario(outbox))
+    assert client.taken[0] == "disk"

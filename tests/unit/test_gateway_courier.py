@@ -16,6 +16,7 @@ from edge.gateway.config import GatewayConfig
 from edge.gateway.counters import Counters
 from edge.gateway.courier import MAX_WORKERS, Courier
 from edge.gateway.durability import Durability
+from edge.gateway.link import Link
 from edge.gateway.outbox import Outbox
 from edge.gateway.troubles import Troubles
 from shared.clock import SteadyClock
@@ -166,3 +167,28 @@ def test_an_answer_is_learned_from_once_it_has_reached_the_disk(
     with contextlib.closing(Outbox(tmp_path / "outbox.db", TASK)) as outbox:
         asyncio.run(scenario(outbox))
     assert order == ["disk", "learned dark"]
+
+
+class AwayClient:
+    """No broker is there."""
+
+    connected = False
+
+
+def test_a_bake_is_accepted_once_it_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The source may forget what it has handed over."""
+    config, order = GatewayConfig(Line.of("plant", "oven-1"), TASK), []
+
+    def sync(file: int) -> None:
+        order.append(Path(os.readlink(f"/proc/self/fd/{file}")).name)
+
+    async def scenario(outbox: Outbox) -> None:
+        link = Link(config, outbox, AwayClient(), device="emulated", model="model")  # type: ignore[arg-type]
+        monkeypatch.setattr(os, "fdatasync", sync)
+        await link.escalate(verdicts.from_edge(TASK, bytes(16), "0", EDGE, 0, 0, "unsure"), b"clip", "normal", 10**15)
+        assert order == ["outbox.db-clips", "outbox.db-wal"]
+        await link.decide(verdicts.from_edge(TASK, bytes([1] * 16), "1", EDGE, 0, 0, "sure"))
+        assert order[2:] == ["outbox.db-wal"]
+
+    with contextlib.closing(Outbox(tmp_path / "outbox.db", TASK)) as outbox:
+        asyncio.run(scenario(outbox))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -125,6 +126,36 @@ def test_what_a_killed_gateway_had_committed_is_synced_before_it_is_told(
     outbox = Outbox(path, TASK)
     assert outbox.unpublished() > 0
     assert synced == [f"{path}-clips", f"{path}-wal"]
+    outbox.close()
+
+
+def test_a_clip_is_on_the_disk_before_its_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut between the two would leave an accepted bake without its clip."""
+    path = tmp_path / "outbox.db"
+    outbox = Outbox(path, TASK)
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fdatasync", lambda file: synced.append(os.readlink(f"/proc/self/fd/{file}")))
+    outbox.accept_unsure("belt", provisional(1), b"clip", "normal", 30, 0)
+    assert synced == []
+    outbox.sync()
+    assert synced == [f"{path}-clips", f"{path}-wal"]
+    outbox.close()
+
+
+def test_the_clip_of_a_verdict_that_a_power_cut_takes_back_is_still_there(tmp_path: Path) -> None:
+    path, after = tmp_path / "outbox.db", tmp_path / "after.db"
+    outbox = Outbox(path, TASK)
+    outbox.accept_unsure("belt", provisional(1), b"first", "normal", 30, 0)
+    outbox.sync()
+    for suffix in ("", "-wal"):  # all that is on the disk for certain
+        shutil.copy(f"{path}{suffix}", f"{after}{suffix}")
+    outbox.apply((1).to_bytes(16, "big"), BakeVerdict("dark", 0.9, False, ""), 1)
+    outbox.accept_unsure("belt", provisional(2), b"other", "normal", 60, 1)
+    outbox.store.clips.save()
+    shutil.copy(f"{path}-clips", f"{after}-clips")
+    outbox.close()
+    outbox = Outbox(after, TASK)
+    assert [due.clip for due in outbox.take_due(2)] == [b"first"]
     outbox.close()
 
 
