@@ -27,7 +27,7 @@ from edge.certification.show import print_certificate
 from edge.learning.commands import data_of, shipped_model
 from edge.learning.evaluation import integer_logits
 from edge.learning.frames import FrameStore
-from edge.learning.model_folder import ModelFolder, read_model
+from edge.learning.model_folder import ModelFolder, read_model_of
 from edge.learning.progress import TerminalReporter
 from edge.learning.unseen import for_tuning, unseen_photographs
 from shared.cache_folder import cache_folder
@@ -68,7 +68,7 @@ def run_certification(
     if not 0 < delta < 1:
         raise BadInputError(f"--delta must be over 0 and below 1, not {delta:g}")
     place = model or shipped_model(task.name)
-    folder = read_model(place)
+    folder, task = read_model_of(place, task)
     signer = load_or_create_key(key or default_key_file())
     source = data_of(task, data)
     if source is None:

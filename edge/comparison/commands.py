@@ -14,7 +14,7 @@ from edge.comparison.splits import compare_splits
 from edge.learning.commands import data_of, shipped_model
 from edge.learning.evaluation import integer_logits
 from edge.learning.frames import FrameStore
-from edge.learning.model_folder import read_model
+from edge.learning.model_folder import read_model_of
 from edge.learning.progress import TerminalReporter
 from edge.learning.unseen import unseen_photographs
 from shared.cache_folder import cache_folder
@@ -41,7 +41,7 @@ def run_comparison(
     """
     task = load_task(task_name)
     place = model or shipped_model(task.name)
-    folder = read_model(place)
+    folder, task = read_model_of(place, task)
     source = data_of(task, data)
     if source is not None:
         photographs = unseen_photographs(place, source, task, split_seed).all()
@@ -68,8 +68,7 @@ def run_cascade(
     cloud = read_cloud_answers(answers, task)
     if cloud.seed == TUNING_SEED:
         raise BadInputError(f"{answers}: seed {TUNING_SEED} chooses the thresholds: ask the cloud about another")
-    folder = read_model(model or shipped_model(task.name))
-    task = task.with_size(folder.graph.input_tensor.shape[0])
+    folder, task = read_model_of(model or shipped_model(task.name), task)
     with TerminalReporter() as reporter:
         store = FrameStore(cache or cache_folder(), task)
         tuning = store.load(TUNING_SEED, bakes, reporter.stage(f"frames of seed {TUNING_SEED}", bakes))

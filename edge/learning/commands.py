@@ -16,7 +16,7 @@ from edge.datasets import open_dataset, split_by_group
 from edge.gate.gate_file import GateFile
 from edge.learning.evaluation import evaluate, integer_logits
 from edge.learning.frames import FrameSet, FrameStore
-from edge.learning.model_folder import read_model, sizes
+from edge.learning.model_folder import read_model_of, sizes
 from edge.learning.parts import Parts, frame_set, photograph_parts, rendered_parts
 from edge.learning.progress import TerminalReporter
 from edge.learning.settings import Settings
@@ -122,10 +122,7 @@ def run_evaluation(
     """
     task = load_task(task_name)
     place = model or shipped_model(task.name)
-    folder = read_model(place)
-    task = task.with_size(folder.graph.input_tensor.shape[0])
-    if folder.graph.labels != len(task.labels):
-        raise BadInputError(f"the model has {folder.graph.labels} labels, task {task.name} has {len(task.labels)}")
+    folder, task = read_model_of(place, task)
     source = data_of(task, data)
     if source is None:
         with TerminalReporter() as reporter:

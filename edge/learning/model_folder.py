@@ -13,6 +13,8 @@ from firmware_sim.compiler.arena import plan
 from firmware_sim.compiler.channels import simplified
 from firmware_sim.compiler.graph import Graph
 from firmware_sim.compiler.tflite_reader import read_graph_file
+from shared.errors import BadInputError
+from shared.task import Task
 
 MODEL, ONNX, GATE, CARD, REPORT = "model.tflite", "model.onnx", "gate.json", "card.json", "report.html"
 
@@ -30,6 +32,19 @@ def read_model(folder: Path) -> ModelFolder:
     """Read model.tflite and gate.json of `folder`. Raises BadInputError when one is missing or misfits the other."""
     graph = read_graph_file(folder / MODEL)
     return ModelFolder(graph, load_gate(folder / GATE, graph.labels), (folder / MODEL).read_bytes())
+
+
+def read_model_of(folder: Path, task: Task) -> tuple[ModelFolder, Task]:
+    """A model of `task`, and the task with the model's side. Raises BadInputError as `read_model` does.
+
+    Also when labels differ: a model does not name them, so their number is compared.
+    """
+    model = read_model(folder)
+    if model.graph.labels != len(task.labels):
+        raise BadInputError(
+            f"{folder}: the model has {model.graph.labels} labels, task {task.name} has {len(task.labels)}"
+        )
+    return model, task.with_size(model.graph.input_tensor.shape[0])
 
 
 def write_model(folder: Path, tflite: bytes, onnx: bytes) -> None:

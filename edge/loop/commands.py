@@ -47,6 +47,8 @@ def run_learn(
     if line is not None and line.state.challenger is not None:
         raise BadInputError(f"{registry}: {line.state.challenger} is on trial: promote or drop it first")
     task = load_task(task_name or known.about.task)
+    if line is not None and line.state.task != task.name:
+        raise BadInputError(f"{registry}: a registry of task {line.state.task}, not of {task.name}")
     known.check_task(task.with_size(known.about.size_px))
     champion = model or (line.champion if line is not None else _shipped(task))
     alphas = parse_promises(alpha if alpha is not None else _promised(champion, task), task)
@@ -124,7 +126,7 @@ def _pair_line(name: str, pair: dict[str, Any]) -> str:
 
 def run_models(folder: Path, found: Path | None, task_name: str, store: Path | None, as_json: bool) -> None:
     """Show a registry; with `found` begin one whose champion is that model folder."""
-    registry = Registry.open(folder) if found is None else Registry.create(folder, load_task(task_name).name, found)
+    registry = Registry.open(folder) if found is None else _begun(folder, found, load_task(task_name))
     state = registry.state
     tried = None if store is None or state.challenger is None else _trial(registry, store)
     if as_json:
@@ -150,6 +152,14 @@ def run_models(folder: Path, found: Path | None, task_name: str, store: Path | N
     for event in state.events:
         why = f": {event.why}" if event.why else ""
         print(f"{event.at:%Y-%m-%d %H:%M:%S}  {event.what} {event.model}{why}")  # noqa: T201
+
+
+def _begun(folder: Path, found: Path, task: Task) -> Registry:
+    """A new registry; what it begins with must be a model of the task."""
+    from edge.learning.model_folder import read_model_of
+
+    read_model_of(found, task)
+    return Registry.create(folder, task.name, found)
 
 
 def _event(event: Any) -> dict[str, str]:

@@ -152,3 +152,11 @@ def test_commands(tmp_path: Path) -> None:
     back = json.loads(run(app, ["rollback", "--registry", folder, "--why", "test", "--json"]).output)
     assert back["champion"] == begun["champion"]
     assert "rolled_back" in run(app, ["models", "--registry", folder]).output
+
+
+def test_a_model_of_another_task_begins_no_registry(tmp_path: Path) -> None:
+    elpv = str(DEFAULT_MODEL.parent / "elpv")
+    refused = CliRunner().invoke(app, ["models", "--registry", str(tmp_path / "models"), "--found", elpv])
+    assert isinstance(refused.exception, BadInputError)
+    assert "2 labels, task pizza has 5" in str(refused.exception)
+    assert not (tmp_path / "models").exists()
