@@ -118,9 +118,10 @@ def text_of(report: dict[str, Any]) -> str:
     ]
     for name, row in report["gates"].items():
         gain, low, high = row["above_edge"]
+        missed = "none" if (share := row["critical_missed"]["share"]) is None else f"{share:.4f}"
         lines.append(
             f"  {name:28}{row['escalated']['share']:>10.3f}{_text(row['accuracy']):>26}"
-            f"{f'{gain:+.3f} [{low:+.3f}, {high:+.3f}]':>28}{row['critical_missed']['share']:>18.4f}"
+            f"{f'{gain:+.3f} [{low:+.3f}, {high:+.3f}]':>28}{missed:>18}"
         )
     lines.append("controls:")
     lines += [f"  {name:38}{_text(row):>26}" for name, row in report["controls"].items()]

@@ -30,6 +30,7 @@ from shared.errors import BadInputError
 from shared.intervals import Share, wilson
 from shared.task import Task
 
+ROUNDING = 1e-6  # of float64 sums: whole numbers stay whole
 MOST_COPIES = 50  # of a tuning item, for those like it that were not stored
 
 
@@ -143,7 +144,7 @@ def of_traffic(flags: NDArray[np.bool_], shares: NDArray[np.float64]) -> Share:
     The interval is Wilson's for the effective number of items (Kish 1965), which is `n`.
     """
     weights = 1 / shares
-    n = int(weights.sum() ** 2 / (weights**2).sum()) if len(weights) else 0
+    n = int(weights.sum() ** 2 / (weights**2).sum() + ROUNDING) if len(weights) else 0
     if not n:
         return wilson(0, 0)
     share = float((weights * flags).sum() / weights.sum())
@@ -152,5 +153,6 @@ def of_traffic(flags: NDArray[np.bool_], shares: NDArray[np.float64]) -> Share:
 
 def wilson_of(share: float, n: int) -> Share:
     """Wilson's interval of a share that need not be a whole number of n items."""
-    low, high = wilson(int(np.floor(share * n)), n), wilson(min(n, int(np.ceil(share * n))), n)
+    low = wilson(int(np.floor(share * n + ROUNDING)), n)
+    high = wilson(min(n, int(np.ceil(share * n - ROUNDING))), n)
     return Share(share, low.low, high.high, n)

@@ -54,6 +54,15 @@ def test_the_cloud_s_word_counts_where_it_is_asked_and_can_tell() -> None:
     assert "cloud on every bake" in text_of(report)
 
 
+def test_answers_without_a_critical_bake_have_no_share_of_misses() -> None:
+    golden = np.full(20, TASK.index("golden"))
+    logits = logits_of(golden, np.full(20, 90))
+    answers = CloudAnswers(3000, golden, golden, golden)
+    report = cascade(GATE, TASK, made_up(100, 2)[::-1], EdgeAnswers(logits, logits[:, None]), answers, 0.4)
+    assert report["gates"]["gate.json"]["critical_missed"]["share"] is None
+    assert "none" in text_of(report)
+
+
 def test_answers_are_read_as_the_cloud_writes_them(tmp_path: Path) -> None:
     path = tmp_path / "answers.jsonl"
     rows = [

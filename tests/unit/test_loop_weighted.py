@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edge.certification.path import threshold_path
 from edge.certification.procedure import Certified, certify, passes
 from edge.gate.integer import GateTable, exponential_table
+from edge.loop.evidence import of_traffic
 from edge.loop.weighted import boldness, bound, certify_weighted, p_values
 from shared.errors import BadInputError
 from shared.intervals import wilson
@@ -99,3 +100,11 @@ def test_more_bakes_are_bet_on_less_boldly() -> None:
     bets = [boldness(n, 0.01, 0.05) for n in (100, 600, 1200, 5000)]
     assert bets == sorted(bets, reverse=True)
     assert bets[0] == 0.95
+
+
+@pytest.mark.parametrize("share", [1.0, 0.2, 0.07])
+def test_a_share_of_equally_likely_bakes_has_wilson_s_interval_of_their_number(share: float) -> None:
+    for n in range(1, 60):
+        for hits in (0, n // 3, n - 1, n):
+            found = of_traffic(np.arange(n) < hits, np.full(n, share))
+            assert found == pytest.approx(wilson(hits, n)), (hits, n)
