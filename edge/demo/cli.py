@@ -65,8 +65,8 @@ def demo(
     if (shift := parse_shift(scenario)) is not None:
         if chaos or input_path is not None or picture is not None:
             raise BadInputError("--scenario goes without --chaos, --input and --picture")
+        from edge.demo.scenario.options import ScenarioOptions
         from edge.demo.scenario.plan import Plan
-        from edge.demo.scenario.program import ScenarioOptions
         from edge.demo.scenario.program import run as run_scenario
 
         plan = Plan.of(shift, seed, bakes)

@@ -19,7 +19,7 @@ from edge.demo.scenario.plan import Plan
 from edge.demo.scenario.plot import Bound, draw
 from edge.gateway import verdicts
 from edge.gateway.sources import Skipped, SourceBake, SourceItem
-from shared.errors import BadInputError
+from shared.errors import BadInputError, MissingPartError
 from shared.messages import BakeVerdict, Classification, LineVerdict
 from shared.task import load_task
 from shared.topics import Line
@@ -142,7 +142,8 @@ def test_the_plot_is_a_picture(tmp_path: Path) -> None:
 def test_the_scenario_ends_when_no_alarm_comes(tmp_path: Path) -> None:
     from edge.budget import Limits
     from edge.demo.scenario.commands import Chores
-    from edge.demo.scenario.program import Scenario, ScenarioOptions
+    from edge.demo.scenario.options import ScenarioOptions
+    from edge.demo.scenario.program import Scenario
     from edge.demo.scenario.watching import Watching
 
     plan = Plan.of("new-light", 1, 40)
@@ -155,3 +156,14 @@ def test_the_scenario_ends_when_no_alarm_comes(tmp_path: Path) -> None:
     asyncio.run(scenario._watch(None, Chores(tmp_path)))
     assert scenario._has_learnt.is_set()
     assert scenario._trial.why == "no alarm within 40 bakes of the shift"
+
+
+def test_what_is_missing_is_said_before_the_first_bake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edge.demo.scenario import options
+
+    options.check_parts(tmp_path / "plot.png")
+    with pytest.raises(BadInputError, match="folder that exists"):
+        options.check_parts(tmp_path / "no" / "plot.png")
+    monkeypatch.setattr(options, "NEEDED", ("no_such_package",))
+    with pytest.raises(MissingPartError, match="no_such_package"):
+        options.check_parts(None)

@@ -15,13 +15,11 @@ import shutil
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from edge.budget import Limits
 from edge.certification.certificate import Certificate, load_certificate
 from edge.demo.observer import Observer
 from edge.demo.program import (
@@ -37,8 +35,9 @@ from edge.demo.program import (
 from edge.demo.scenario.commands import COMPILER, Chores, can_build_firmware
 from edge.demo.scenario.diary import Belt, Diary, one_after_another
 from edge.demo.scenario.line import OvenLine
+from edge.demo.scenario.options import ScenarioOptions, check_parts
 from edge.demo.scenario.outcome import Trial, outcome_of, table_of
-from edge.demo.scenario.plan import DELTA, Plan
+from edge.demo.scenario.plan import DELTA
 from edge.demo.scenario.watching import Watching
 from edge.demo.worker_process import WorkerProcess
 from edge.devices.model import DEFAULT_MODEL
@@ -64,24 +63,10 @@ WITHOUT_COMPILER = "litert"  # the promoted model's device when no firmware can 
 POLL_S = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class ScenarioOptions:
-    """What was asked for, as typed."""
-
-    plan: Plan
-    json: bool
-    device: str
-    model: Path | None
-    checkpoint: str
-    broker: str
-    folder: Path | None
-    plot: Path | None
-    limits: Limits
-
-
 def run(options: ScenarioOptions) -> None:
     """Run a scenario; exits with 1 when a bake was lost or a verdict applied twice, with 130 after Ctrl-C."""
     logging.getLogger("edge.watch").setLevel(logging.ERROR)  # alarms are told by the scenario
+    check_parts(options.plot)
     folder = run_folder(options.folder)
     if left := [name for name in MADE if (folder / name).exists()]:
         raise BadInputError(f"--out {folder}: holds {left[0]} of an earlier scenario: name another folder")
