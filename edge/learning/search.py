@@ -127,7 +127,10 @@ def search(
         raise BadInputError(
             f"{plan.sample} networks to price and {plan.train} to train: at least 1, and no more than are priced"
         )
+    _ = settings.levers  # wrong ones raise here: below, what cannot be compiled is passed over
     priced = _priced(plan, settings, task, reporter)
+    if not priced:
+        raise BadInputError(f"none of {plan.sample} networks fits the chip with these settings")
     trained = []
     for candidate in _to_train(priced, settings.shape, plan.train):
         folder = out / candidate.shape.replace("/2", "s").replace(",", "-")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from edge.learning.model_folder import CARD
 from shared.errors import BadInputError
 from shared.task import Task
 
+log = logging.getLogger(__name__)
+
 
 class Unseen(NamedTuple):
     """Photographs that are new to the model, in two parts without a common group."""
@@ -21,7 +24,6 @@ class Unseen(NamedTuple):
     held_out: LabelledFrames | None  # of a split: may have fitted the gate; None where nothing was split
     test: LabelledFrames
     split_seed: int | None
-    skipped: tuple[str, ...] = ()  # files that could not be read, with the reason
 
     @property
     def source(self) -> str:
@@ -50,12 +52,16 @@ def unseen_photographs(model: Path, source: str, task: Task, split_seed: int | N
     photographs are new altogether. Raises BadInputError and MissingPartError.
     """
     data = open_dataset(source, task)
+    if data.skipped:
+        log.warning(
+            "%s: %d photographs cannot be read and do not count: %s", source, len(data.skipped), data.skipped[0]
+        )
     if split_seed is None:
         split_seed = _trained_split(model, source)
     if split_seed is None:
-        return Unseen(None, data, None, data.skipped)
+        return Unseen(None, data, None)
     split = split_by_group(data, split_seed)
-    return Unseen(split.held_out, split.test, split_seed, data.skipped)
+    return Unseen(split.held_out, split.test, split_seed)
 
 
 def for_tuning(unseen: Unseen, share: float) -> tuple[LabelledFrames, int]:

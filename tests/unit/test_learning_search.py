@@ -168,3 +168,8 @@ def test_a_search_survives_its_file() -> None:
 def test_a_plan_without_networks_is_refused(tmp_path: Path, parts: Parts, sample: int, train: int) -> None:
     with pytest.raises(BadInputError, match="networks to price"):
         search(Plan(sample, train, 8.0, 1), SETTINGS, TASK, parts, tmp_path, reporter=Silent())
+
+
+def test_wrong_levers_are_an_error_and_not_networks_that_do_not_fit(tmp_path: Path, parts: Parts) -> None:
+    with pytest.raises(BadInputError, match="weights bounded by 1000"):
+        search(PLAN, replace(SETTINGS, weight_bound=1000), TASK, parts, tmp_path, reporter=Silent())

@@ -156,3 +156,12 @@ def test_stretches_of_cells_become_the_modules_of_the_paper() -> None:
     assert len({m for m, kind in zip(modules, kinds, strict=True) if kind == "mono"}) == 18
     assert len({m for m, kind in zip(modules, kinds, strict=True) if kind == "poly"}) == 26
     assert modules == sorted(modules)
+
+
+def test_photographs_that_cannot_be_read_are_told(
+    photographs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = shutil.copytree(photographs, tmp_path / "data")
+    (data / "raw" / "broken.png").write_bytes(b"no picture")
+    assert len(unseen_photographs(DEFAULT_MODEL, str(data), PIZZA, None).all()) == 160
+    assert "1 photographs cannot be read" in caplog.text
