@@ -17,7 +17,7 @@ from edge.datasets import open_dataset
 from edge.learning.commands import data_of
 from edge.learning.evaluation import integer_logits, share_json
 from edge.learning.frames import FrameSet, FrameStore
-from edge.learning.model_folder import ModelFolder, read_model, read_model_of
+from edge.learning.model_folder import ModelFolder, read_model
 from edge.learning.parts import photograph_parts
 from edge.learning.settings import settings_for
 from edge.loop.evidence import Proof, certificate_from, certify_stored, of_traffic, proof_of
@@ -86,8 +86,11 @@ def learn(
     from edge.learning.continued import learn_on
 
     began_s = time.monotonic()
-    champion, task = read_model_of(model, task)
+    champion = read_model(model)
+    task = task.with_size(champion.graph.input_tensor.shape[0])
     store.check_task(task)
+    if champion.graph.labels != len(task.labels):
+        raise BadInputError(f"{model}: {champion.graph.labels} labels, task {task.name} has {len(task.labels)}")
     lessons = lessons_of(store, task, plan.since_us)
     train, fit, held_out = (lessons.of(part) for part in PARTS)
     if len(lessons) < SMALLEST_LESSON or not (len(train) and len(fit) and len(held_out)):
