@@ -251,7 +251,7 @@ def test_command_prints_what_it_says() -> None:
     result = CliRunner().invoke(app, ["power", "--frames", "1", "--json"])
     assert result.exit_code == 0, result.output
     figures = json.loads(result.stdout)
-    assert figures["cycles"]["inference"] > 1_000_000
+    assert figures["cycles"]["inference"] > 100_000  # a network ran
     assert 0 < figures["inference_mj"] < 100
     assert figures["life_days"] > 1
     assert "modelled" in figures

@@ -158,7 +158,7 @@ HOSTILE: list[tuple[Callable[[Any], None], str]] = [
     (overflowing_bias, "can leave int32"),
     (no_operators, "has no operators"),
     (two_subgraphs, "2 subgraphs"),
-    (wrong_options, "needs Conv2DOptionsT"),
+    (wrong_options, "needs Conv2DOptions, not"),
 ]
 
 
