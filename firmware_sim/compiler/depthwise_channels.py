@@ -81,6 +81,8 @@ SPLITS = tuple(_splits())
 
 def choose_splits(channels: list[Channel], most: int) -> list[tuple[int, ...]]:
     """The split of each channel: at most so many different ones, those with the fewest drains in all."""
+    if not channels:
+        return []
     allowed = np.array([[_allowed(channel.taps, split) for split in SPLITS] for channel in channels])  # [n, splits]
     drains = np.array([len(split) for split in SPLITS])
     cost = np.where(allowed, drains, 2 * TAPS)  # [n, splits]

@@ -265,7 +265,7 @@ def possible_formats(graph: Graph, cores: int) -> Formats:
     planes: dict[int, Plane] = {}
     for index, (conv, depthwise) in joints(graph).items():
         layer = grouped(positions[depthwise.output], depthwise, graph, cores)
-        if layer is None or layer.rest or not _all_proven(conv, graph):
+        if layer is None or not layer.groups or layer.rest or not _all_proven(conv, graph):
             continue
         order = [channel.index for run in layer.runs() for channel in run.channels]
         plane = plane_of(conv, depthwise, graph, order)
