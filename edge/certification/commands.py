@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.certification.certificate import (
-    SCHEMA,
-    Certificate,
-    EscalationRate,
-    Promise,
-    Sample,
-    save_certificate,
-    sign,
-    table_digest,
-)
+from edge.certification.certificate import Sample, save_certificate, sign
+from edge.certification.issuing import certificate_of, sample_digest
 from edge.certification.keys import default_key_file
 from edge.certification.path import threshold_path
 from edge.certification.procedure import Certified, certify, check_sample
@@ -37,12 +28,6 @@ from shared.pki.keys import load_or_create_key
 from shared.task import Task, load_task
 
 TUNING_SHARE = 0.25  # of the sample: learns the path of thresholds; the rest certifies
-ENDS_WHEN = (
-    "the model or its gate table changes",
-    "the expiry date has passed",
-    "the audit of confident frames finds the promise broken",
-    "drift of the input or of the logits is found",
-)
 
 
 def run_certification(
@@ -81,17 +66,16 @@ def run_certification(
         unseen = unseen_photographs(place, source, task, split_seed)
         photographs, tuning = for_tuning(unseen, TUNING_SHARE)
         frames, truth, origin = photographs.frames, photographs.labels, unseen.source
+    found = _certified(folder, task, frames, truth, tuning, alphas, delta)
     certificate = certificate_of(
+        found,
         folder,
         task,
-        frames,
-        truth,
-        alphas,
         delta,
-        data=origin,
+        escalated=wilson(found.escalated, found.n),
+        sample=Sample(origin, tuning, found.n, sample_digest(frames, truth)),
         today=datetime.now(UTC).date(),
         days=days,
-        tuning=tuning,
     )
     signed = sign(certificate, signer)
     path = out or Path("certificate.json")
@@ -99,48 +83,20 @@ def run_certification(
     print_certificate(signed, path, as_json)
 
 
-def certificate_of(
+def _certified(
     folder: ModelFolder,
     task: Task,
     frames: NDArray[np.uint8],
     truth: NDArray[np.int64],
+    tuning: int,
     alphas: dict[int, float],
     delta: float,
-    *,
-    data: str,
-    today: date,
-    days: int,
-    tuning: int | None = None,
-) -> Certificate:
+) -> Certified:
     """Learn the path on the first `tuning` of frames uint8 [N, S, S, 3] with labels int64 [N], test on the rest.
 
-    Default: a quarter. Raises BadInputError when the rest cannot prove the promise.
+    Raises BadInputError when the rest cannot prove the promise.
     """
     logits, table = integer_logits(folder.graph, frames), folder.gate.table()
-    tuning = int(len(truth) * TUNING_SHARE) if tuning is None else tuning
     check_sample(truth[tuning:], alphas, delta, task.labels)
     path = threshold_path(table, logits[:tuning], truth[:tuning], alphas)
-    found = certify(table, path, logits[tuning:], truth[tuning:], alphas, delta)
-    digest = hashlib.sha256(frames.tobytes() + truth.astype("<i8").tobytes()).hexdigest()
-    return Certificate(
-        schema=SCHEMA,
-        task=task.name,
-        labels=task.labels,
-        model_sha256=hashlib.sha256(folder.tflite).hexdigest(),
-        gate_table_sha256=table_digest(folder.gate),
-        tau_q15=found.tau_q15,
-        delta=delta,
-        promises=_promises(found, task),
-        escalation=EscalationRate(*wilson(found.escalated, found.n)),
-        sample=Sample(data, tuning, found.n, digest),
-        issued=today,
-        expires=today + timedelta(days=days),
-        ends_when=ENDS_WHEN,
-    )
-
-
-def _promises(found: Certified, task: Task) -> tuple[Promise, ...]:
-    return tuple(
-        Promise(task.labels[label], part.alpha, part.n, part.misses, part.bound)
-        for label, part in sorted(found.evidence.items())
-    )
+    return certify(table, path, logits[tuning:], truth[tuning:], alphas, delta)

@@ -1,25 +1,16 @@
-"""What stored bakes prove of a model: the thresholds that they certify, and the certificate that says so."""
+"""What stored bakes prove of a model: the thresholds that they certify, and the sample that the certificate names."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.certification.bounds import smallest_sample
-from edge.certification.certificate import (
-    SCHEMA,
-    Certificate,
-    EscalationRate,
-    Promise,
-    Sample,
-    table_digest,
-)
-from edge.certification.commands import ENDS_WHEN
+from edge.certification.certificate import Sample
+from edge.certification.issuing import sample_digest
 from edge.certification.path import threshold_path
 from edge.certification.procedure import Certified
 from edge.learning.evaluation import integer_logits
@@ -95,39 +86,11 @@ def certify_stored(
     )
 
 
-def certificate_from(
-    found: Certified,
-    folder: ModelFolder,
-    lessons: Lessons,
-    proof: Proof,
-    task: Task,
-    delta: float,
-    *,
-    escalated: Share,
-    today: date,
-    days: int,
-) -> Certificate:
-    """The certificate of thresholds that stored bakes have certified; `escalated` is the share of the traffic."""
+def sample_of(lessons: Lessons, proof: Proof) -> Sample:
+    """The stored bakes behind a certificate."""
     sample = proof.certifying
-    digest = hashlib.sha256(lessons.seen[sample].tobytes() + lessons.labels[sample].astype("<i8").tobytes())
-    return Certificate(
-        schema=SCHEMA,
-        task=task.name,
-        labels=task.labels,
-        model_sha256=hashlib.sha256(folder.tflite).hexdigest(),
-        gate_table_sha256=table_digest(folder.gate),
-        tau_q15=found.tau_q15,
-        delta=delta,
-        promises=tuple(
-            Promise(task.labels[label], part.alpha, part.n, part.misses, part.bound)
-            for label, part in sorted(found.evidence.items())
-        ),
-        escalation=EscalationRate(*escalated),
-        sample=Sample(_words(lessons, proof), len(proof.tuning), len(sample), digest.hexdigest()),
-        issued=today,
-        expires=today + timedelta(days=days),
-        ends_when=ENDS_WHEN,
-    )
+    digest = sample_digest(lessons.seen[sample], lessons.labels[sample])
+    return Sample(_words(lessons, proof), len(proof.tuning), len(sample), digest)
 
 
 def _words(lessons: Lessons, proof: Proof) -> str:

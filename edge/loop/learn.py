@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge.certification.certificate import save_certificate, sign
+from edge.certification.issuing import certificate_of
 from edge.certification.procedure import Certified
 from edge.datasets import open_dataset
 from edge.learning.commands import data_of
@@ -20,7 +21,7 @@ from edge.learning.frames import FrameSet, FrameStore
 from edge.learning.model_folder import ModelFolder, read_model
 from edge.learning.parts import photograph_parts
 from edge.learning.settings import settings_for
-from edge.loop.evidence import Proof, certificate_from, certify_stored, of_traffic, proof_of
+from edge.loop.evidence import Proof, certify_stored, of_traffic, proof_of, sample_of
 from edge.loop.judgement import MOST_FORGOTTEN, compare_models, held, paired_json, reasons_against
 from edge.loop.paired import compare
 from edge.loop.parts import PARTS, Lessons, check_spoken, lessons_of, newest_complete, training_frames
@@ -135,9 +136,15 @@ def learn(
     reasons = reasons_against(figures, known_good, taught_by["cloud_wrong"], uncertified, plan.most_forgotten)
     certificate = None
     if found is not None:
-        escalated = of_traffic(~new.passed, shares)
-        words = certificate_from(
-            found, challenger, lessons, proof, task, plan.delta, escalated=escalated, today=_today(), days=plan.days
+        words = certificate_of(
+            found,
+            challenger,
+            task,
+            plan.delta,
+            escalated=of_traffic(~new.passed, shares),
+            sample=sample_of(lessons, proof),
+            today=datetime.now(UTC).date(),
+            days=plan.days,
         )
         certificate = out / CERTIFICATE
         save_certificate(sign(words, key), certificate)
@@ -243,7 +250,3 @@ def _store_figures(lessons: Lessons, complete: bool) -> dict[str, Any]:
         **{part: len(lessons.of(part)) for part in PARTS},
         "certified_on": "a time when every bake was escalated" if complete else "unsure and audited bakes, weighted",
     }
-
-
-def _today() -> date:
-    return datetime.now(UTC).date()
