@@ -117,6 +117,9 @@ class Engine:
         self.weights_sha256 = loaded.weights_sha256
         self.chat = Chat(loaded)
         self._clock = clock
+        config = self.model.config
+        self.space_aware = config.geometry and config.vggt.point_head is not None
+        """Of too many frames those are chosen that show most of the space; only with a point head."""
 
     def verdict(self, frames: Sequence[NDArray[np.uint8]], times_s: Sequence[float], task: Task) -> BakeVerdict:
         """The verdict on frames uint8 [H, W, 3] RGB taken at `times_s`, any number and size.
@@ -156,7 +159,7 @@ class Engine:
     def _shown(self, clips: Sequence[Taken], orders: Sequence[Sequence[int]], most: int) -> list[Shown]:
         """Every clip as the model sees it. Resizing takes a core each; the choice by space takes the model instead."""
         threads = min(len(clips), torch.get_num_threads())
-        if threads < 2 or self._sees_space:
+        if threads < 2 or self.space_aware:
             return [self._show(clip, order, most) for clip, order in zip(clips, orders, strict=True)]
         with ThreadPoolExecutor(threads) as pool:
             return list(pool.map(self._show, clips, orders, [most] * len(clips)))
@@ -165,7 +168,7 @@ class Engine:
         frames = tuple(one_size([clip.frames[place] for place in order]))
         times_s = tuple(clip.times_s[place] for place in order)
         footage = Footage("bake", frames, times_s, tuple(order), still=False)
-        return self.chat.show(footage, most, space_aware=self._sees_space)
+        return self.chat.show(footage, most, space_aware=self.space_aware)
 
     def _verdict(
         self, reply: Reply, frames_used: tuple[int, ...], prompt_sha256: str, seconds: float, task: Task
@@ -188,9 +191,3 @@ class Engine:
         start, end = doneness_span(reply.text, answer)
         confidence = math.exp(sum(log for first, last, log in reply.spans if first < end and last > start))
         return verdict_of(Findings(answer, min(1.0, confidence)), provenance)
-
-    @property
-    def _sees_space(self) -> bool:
-        """Whether the checkpoint can choose frames by the space that they show."""
-        config = self.model.config
-        return config.geometry and config.vggt.point_head is not None

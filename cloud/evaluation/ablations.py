@@ -1,4 +1,4 @@
-"""The ablation table: one row a training run, from what the runs and their evaluations wrote."""
+"""The ablation table: a row for each evaluation of a training run, from what the runs and their evaluations wrote."""
 
 from __future__ import annotations
 
@@ -8,39 +8,45 @@ from pathlib import Path
 from typing import Any
 
 from cloud.charts import Bar, bar_chart
+from shared.bakery import FRAME_COUNT
 from shared.errors import BadInputError
 
-CARD, SUMMARY = "card.json", "bakes.summary.json"
-COLUMNS = ("run", "geometry", "pairs", "frames", "pre-train", "seed", "minutes", "clips seen")
+CARD, SUMMARY, SUMMARIES = "card.json", "bakes.summary.json", "bakes*.summary.json"
+COLUMNS = ("run", "geometry", "pairs", "frames", "sampling", "pre-train", "seed", "minutes", "clips seen")
 SHARES = ("doneness", "doneness_one_frame", "hour_within_one", "direction_within_30", "char_place")
 ERRORS = ("burnt_error_charred", "evenness_error", "crust_error_mm", "blister_error_mm")
 
 
-def read_run(folder: Path) -> dict[str, Any]:
-    """A row. Raises BadInputError, with the command that is missing, for a folder that lacks a file."""
+def read_runs(folder: Path) -> list[dict[str, Any]]:
+    """A row for every evaluation of a run: `bakes.summary.json`, `bakes-even-4.summary.json` and so on.
+
+    Raises BadInputError, with the command that is missing, for a folder without one.
+    """
+    if not (found := sorted(folder.glob(SUMMARIES))):
+        command = f"crustwatch cloud eval bakes --model {folder} --out {folder}/bakes.jsonl"
+        raise BadInputError(f"{folder / SUMMARY} does not exist: an ablation is a run with its evaluation: `{command}`")
+    return [_row(folder, path) for path in found]
+
+
+def _row(folder: Path, path: Path) -> dict[str, Any]:
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         plan = card["plan"]
-        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        summary = json.loads(path.read_text(encoding="utf-8"))
         values = {name: summary[name] for name in (*SHARES, *ERRORS)}
-    except FileNotFoundError as error:
-        command = f"crustwatch cloud eval bakes --model {folder} --out {folder}/bakes.jsonl"
-        raise BadInputError(
-            f"{error.filename} does not exist: an ablation is a run with its evaluation: `{command}`"
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BadInputError(f"{folder}: no training run with an evaluation: {error!r}") from None
-    shown = plan.get("frames", 8)
-    settings = {
-        "run": folder.name,
-        "geometry": "on" if plan.get("geometry", True) else "off",
-        "pairs": plan["sizes"]["spatial_depth"],
-        "frames": shown,
-        "pre-train": plan.get("pretrain", 0.0),
-        "seed": plan["seed"],
-        "minutes": card["minutes"],
-        "clips seen": card["clips_seen"],
-    }
+        settings = {
+            "run": folder.name,
+            "geometry": "on" if plan.get("geometry", True) else "off",
+            "pairs": plan["sizes"]["spatial_depth"],
+            "frames": min(summary["frames"], plan.get("frames", FRAME_COUNT)),
+            "sampling": summary["sampling"],
+            "pre-train": plan.get("pretrain", 0.0),
+            "seed": plan["seed"],
+            "minutes": card["minutes"],
+            "clips seen": card["clips_seen"],
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadInputError(f"{path}: no evaluation of a training run: {error!r}") from None
     return {**settings, **values, "evaluated on seed": summary["seed"]}
 
 
@@ -61,7 +67,10 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 def chart(rows: Sequence[dict[str, Any]]) -> str:
     """Bars of doneness and direction, an SVG."""
     bars = [
-        Bar(f"{row['run']}: {name.replace('_', ' ')}", *(row[name][part] for part in ("share", "low", "high")))
+        Bar(
+            f"{row['run']}, {row['frames']} frames: {name.replace('_', ' ')}",
+            *(row[name][part] for part in ("share", "low", "high")),
+        )
         for row in rows
         for name in ("doneness", "direction_within_30")
     ]

@@ -34,23 +34,31 @@ class Bench:
     reader: Reader = "av"
 
 
+@dataclass(frozen=True)
+class Bakes:
+    """Which rendered bakes, and how a verdict sees them, as typed."""
+
+    count: Annotated[int, typer.Option(min=1, help="Rendered bakes.")] = 200
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bakes; 1000 to 1999 are training data.")] = 3000
+    batch: Annotated[int, typer.Option(min=1, help="Bakes judged together; the seconds are then a batch's share.")] = 1
+    frames: Annotated[int, typer.Option(min=1, max=8, help="Most frames that a verdict looks at.")] = 8
+    sampling: Annotated[
+        str | None,
+        typer.Option(help="Of fewer than 8 frames: even or space; default space where the model has a point head."),
+    ] = None
+    out: Annotated[Path | None, typer.Option(help="JSONL file of verdicts, resumable; with chart and summary.")] = None
+
+
 @app.command()
 @grouped
-def bakes(
-    choice: EngineChoice = _TWO_THREADS,
-    count: Annotated[int, typer.Option(min=1, help="Rendered bakes.")] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bakes; 1000 to 1999 are training data.")] = 3000,
-    batch: Annotated[int, typer.Option(min=1, help="Bakes judged together; the seconds are then a batch's share.")] = 1,
-    out: Annotated[Path | None, typer.Option(help="JSONL file of verdicts, resumable; with chart and summary.")] = None,
-    as_json: Json = False,
-) -> None:
+def bakes(bakes: Bakes, choice: EngineChoice = _TWO_THREADS, as_json: Json = False) -> None:
     """Accuracy of a checkpoint on rendered bakes, with its control: the key frame alone.
 
     Example: crustwatch cloud eval bakes --count 200 --seed 3000
     """
     from cloud.evaluation.commands import run_bakes
 
-    run_bakes(choice, count, seed, batch, out, as_json)
+    run_bakes(choice, bakes, as_json)
 
 
 @app.command()
@@ -106,7 +114,7 @@ def baselines(
 
 @app.command()
 def ablations(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of training runs with bakes.summary.json in them.")],
+    runs: Annotated[list[Path], typer.Argument(help="Folders of training runs with bakes*.summary.json in them.")],
     out: Annotated[Path | None, typer.Option(help="Markdown file for the table; a chart lies beside it.")] = None,
     as_json: Json = False,
 ) -> None:

@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from cloud.charts import Bar, bar_chart
 from cloud.chat import Chat, Question
-from cloud.evaluation.cli import Bench
+from cloud.engine import Engine, VerdictEngine
+from cloud.evaluation.cli import Bakes, Bench
 from cloud.evaluation.ledger import Ledger
 from cloud.evaluation.questions import BenchQuestion, scanqa_questions, vsibench_questions
 from cloud.evaluation.tables import (
@@ -29,7 +30,7 @@ from cloud.media import read_video
 from cloud.model_choice import EngineChoice
 from cloud.training.evaluation import BakesReport, Judged, ShareReport, judge_batch, report
 from shared.bakery.bake import render_bake
-from shared.errors import BadInputError
+from shared.errors import BadInputError, MissingPartError
 from shared.task import load_task
 
 
@@ -56,14 +57,19 @@ def run_scanqa(choice: EngineChoice, bench: Bench, max_tokens: int, as_json: boo
     _publish(bench.out, found, scanqa_lines(found), scanqa_chart(found, choice.model), as_json)
 
 
-def run_bakes(choice: EngineChoice, count: int, seed: int, batch: int, out: Path | None, as_json: bool) -> None:
+def run_bakes(choice: EngineChoice, bakes: Bakes, as_json: bool) -> None:
     """Judge bakes 0 to `count` - 1 of `seed`, each as a clip and as one frame; with `out`, resumable."""
+    count, seed, batch, out = bakes.count, bakes.seed, bakes.batch, bakes.out
     if 1000 <= seed <= 1999:
         raise BadInputError(f"seed {seed} is training data: choose one outside 1000 to 1999")
     task = load_task("pizza")
+    task = msgspec.structs.replace(task, escalation=msgspec.structs.replace(task.escalation, frames=bakes.frames))
     engine = choice.load()
+    if bakes.sampling is not None:
+        _sample(engine, bakes.sampling)
     judged: dict[str, Judged] = {}
     run = {"bench": "bakes", "weights_sha256": engine.weights_sha256, "engine": engine.engine, "seed": seed}
+    run |= {"frames": bakes.frames, "sampling": bakes.sampling}
     with _bar("judging", count) as advance, _maybe(out, run) as ledger:
         if ledger is not None:
             judged = {key: msgspec.convert(row, Judged) for key, row in ledger.rows.items()}
@@ -71,8 +77,8 @@ def run_bakes(choice: EngineChoice, count: int, seed: int, batch: int, out: Path
         advance(count - len(pending))
         for first in range(0, len(pending), batch):
             indices = pending[first : first + batch]
-            bakes = [render_bake(seed, index) for index in indices]
-            for index, one in zip(indices, judge_batch(bakes, engine, task), strict=True):
+            rendered = [render_bake(seed, index) for index in indices]
+            for index, one in zip(indices, judge_batch(rendered, engine, task), strict=True):
                 judged[str(index)] = one
                 if ledger is not None:
                     ledger.add(str(index), msgspec.to_builtins(one))
@@ -91,6 +97,19 @@ def run_bakes(choice: EngineChoice, count: int, seed: int, batch: int, out: Path
         ]
         title = f"{found.checkpoint} ({found.engine}): {count} rendered bakes of seed {seed}, 95 % intervals"
         _publish(out, msgspec.to_builtins(found), lines, bar_chart(title, bars), as_json)
+
+
+def _sample(engine: VerdictEngine, sampling: str) -> None:
+    """Choose frames as `sampling` says. Raises BadInputError for another word, MissingPartError without the head."""
+    if sampling not in ("even", "space"):
+        raise BadInputError(f"sampling {sampling!r}: choose even or space")
+    if isinstance(engine, Engine) and (sampling == "even" or engine.space_aware):
+        engine.space_aware = sampling == "space"
+    elif sampling == "space":
+        raise MissingPartError(
+            f"{engine.name} ({engine.engine}) has no point head to choose frames by: "
+            "`crustwatch cloud train --heads --model M --out M` trains one"
+        )
 
 
 def _answered(
@@ -152,8 +171,9 @@ def _say(found: Mapping[str, Any], lines: Sequence[str], as_json: bool) -> None:
 
 def _bakes_lines(found: BakesReport) -> list[str]:
     """The report for people; shares with their 95 % interval."""
-    lines = [f"{found.checkpoint} ({found.engine}) on {found.doneness.n} rendered bakes of seed {found.seed}"]
-    for name in found.__struct_fields__[5:]:
+    shown = f"{found.doneness.n} rendered bakes of seed {found.seed}, {found.frames} frames"
+    lines = [f"{found.checkpoint} ({found.engine}) on {shown}"]
+    for name in found.__struct_fields__[7:]:
         value = getattr(found, name)
         if isinstance(value, ShareReport):
             value = f"{value.share:.3f} [{value.low:.3f}, {value.high:.3f}] n={value.n}"

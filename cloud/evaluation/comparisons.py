@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from cloud.evaluation.ablations import chart, read_run, table
+from cloud.evaluation.ablations import chart, read_runs, table
 from cloud.evaluation.baselines import baselines, edge_accuracy, gains
 from cloud.evaluation.ledger import read_ledger
 from cloud.training.evaluation import Judged, ShareReport
@@ -66,7 +66,7 @@ def _line(name: str, share: ShareReport, words: str) -> str:
 
 def run_ablations(runs: list[Path], out: Path | None, as_json: bool) -> None:
     """Print the table of runs; with `out` write it, and a chart beside it."""
-    rows = [read_run(folder) for folder in runs]
+    rows = [row for folder in runs for row in read_runs(folder)]
     text = table(rows)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -13,8 +13,9 @@ from cloud.readout.head import save_head
 from cloud.readout.training import HeadReport, train_head
 from cloud.training.options import SmallOptions
 from cloud.training.plan import TRAINING_SEEDS, VALIDATION_SEED
+from cloud.training.render_missing import render_missing
 from cloud.training.run import VALIDATION_SHARDS
-from cloud.training.store import SHARD_CLIPS, ClipStore, Renderer, shards
+from cloud.training.store import SHARD_CLIPS, ClipStore, shards
 from shared.cache_folder import cache_folder
 from shared.errors import BadInputError
 from shared.task import load_task
@@ -41,14 +42,7 @@ def run_readout(
         TextColumn("{task.fields[state]}"),
     )
     with Progress(*columns, console=console) as progress:
-        renderer = Renderer(store, (*validation, *training), small.renderers)
-        try:
-            there = len(store.ready((*validation, *training)))
-            bar = progress.add_task("rendering", total=renderer.total, completed=there, state="")
-            for _ in renderer.wait():
-                progress.advance(bar)
-        finally:
-            renderer.close()
+        render_missing(progress, store, (*validation, *training), small.renderers)
         bar = progress.add_task("learning", total=1.0, state="computing tokens")
 
         def watch(now: HeadReport) -> None:

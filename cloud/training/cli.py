@@ -1,4 +1,4 @@
-"""`crustwatch cloud train`: the small default from nothing, a head, or a checkpoint tuned further."""
+"""`crustwatch cloud train`: the small default from nothing, heads for it, or a checkpoint tuned further."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ def train(
         str | None,
         typer.Option(help="features or light: train the head of this engine for --model, into OUT/heads."),
     ] = None,
+    heads: Annotated[
+        bool,
+        typer.Option("--heads", help="Add VGGT's camera, depth and point head to --model, which stays as it is."),
+    ] = False,
     clips: Annotated[int, typer.Option(min=1, help="Rendered clips; for the small default a multiple of 64.")] = 8192,
     seed: Annotated[int | None, typer.Option(help="Of first weights and order; default the recipe's.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the training.")] = 1,
@@ -41,6 +45,8 @@ def train(
 
     crustwatch cloud train --engine features --minutes 5 --clips 2048 --out runs/pizza-small
 
+    crustwatch cloud train --heads --minutes 10 --model runs/pizza-small --out runs/pizza-small
+
     crustwatch cloud train --model FOLDER --data rooms.jsonl --lora --device cuda --dtype bfloat16 --out runs/rooms
     """
     from shared.errors import MissingPartError
@@ -50,6 +56,11 @@ def train(
             from cloud.readout.commands import run_readout
 
             run_readout(model or "pizza-small", engine, out, small, clips, seed or 0, threads, steps)
+            return
+        if heads:
+            from cloud.training.head_commands import run_heads
+
+            run_heads(model or "pizza-small", out, small, clips, seed or 0, threads, steps)
             return
         if model is not None:
             from cloud.tuning.commands import run_tuning

@@ -9,10 +9,10 @@ from statistics import fmean
 import msgspec
 import numpy as np
 
-from cloud.engine import VerdictEngine
+from cloud.engine import Engine, VerdictEngine
 from cloud.taken import Taken
 from cloud.training.targets import char_direction
-from shared.bakery import KEY_FRAME, BakeTruth
+from shared.bakery import FRAME_COUNT, KEY_FRAME, BakeTruth
 from shared.bakery.bake import Bake
 from shared.images import decode_jpeg, encode_jpeg
 from shared.intervals import Share, wilson
@@ -44,6 +44,8 @@ class BakesReport(msgspec.Struct, frozen=True):
     engine: str
     weights_sha256: str
     seed: int
+    frames: int  # most that a verdict looks at
+    sampling: str  # how they are chosen of a bake's eight: all, even or space
     doneness: ShareReport
     doneness_one_frame: ShareReport  # control: the key frame alone, as a still
     within_one_label: ShareReport
@@ -99,6 +101,8 @@ def report(judged: Sequence[Judged], engine: VerdictEngine, seed: int, task: Tas
         engine=engine.engine,
         weights_sha256=engine.weights_sha256,
         seed=seed,
+        frames=task.escalation.frames,
+        sampling=_sampling(engine, task),
         doneness=_share(judged, lambda item: item.clip.doneness == item.truth.doneness),
         doneness_one_frame=_share(judged, lambda item: item.one_frame.doneness == item.truth.doneness),
         within_one_label=_share(
@@ -130,6 +134,12 @@ def report(judged: Sequence[Judged], engine: VerdictEngine, seed: int, task: Tas
         seconds_p50=round(float(np.quantile(seconds, 0.5)), 3),
         seconds_p99=round(float(np.quantile(seconds, 0.99)), 3),
     )
+
+
+def _sampling(engine: VerdictEngine, task: Task) -> str:
+    if task.escalation.frames >= FRAME_COUNT:
+        return "all"
+    return "space" if isinstance(engine, Engine) and engine.space_aware else "even"
 
 
 def _share(items: Sequence[Judged], hit: Callable[[Judged], bool]) -> ShareReport:

@@ -38,8 +38,8 @@ def dct_filters(count: int, patch: int) -> Tensor:
     )  # [count, 3, p, p]
 
 
-def initialise(model: SpatialMLLM, seed: int) -> None:
-    """Draw all weights of `model` anew from `seed`."""
+def initialise(model: nn.Module, seed: int) -> None:
+    """Draw the weights of `model`, or of a part of one, anew from `seed`; those of convolutions stay."""
     random = torch.Generator().manual_seed(seed)
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from cloud.answer import Answer, Findings, verdict_of
-from cloud.evaluation.ablations import read_run, table
+from cloud.evaluation.ablations import read_runs, table
 from cloud.evaluation.baselines import baselines, colour_histogram, fit_histogram, gains
 from cloud.evaluation.ledger import Ledger, read_ledger
 from cloud.training.evaluation import BakesReport, Judged, ShareReport
@@ -132,7 +132,7 @@ def run_folder(folder: Path, judged_seed: int, **plan: object) -> Path:
     share = ShareReport(0.9, 0.85, 0.94, 200)
     shares = [*[share] * 6, 0.1, share, share]
     numbers = (0, 0.9, 0.01, 0.02, 0.05, 3.5, 0.6, 8, 0.1, 0.2)
-    said = BakesReport("rendered", "m", "full", "0", judged_seed, *shares, *numbers)
+    said = BakesReport("rendered", "m", "full", "0", judged_seed, 8, "all", *shares, *numbers)
     (folder / "bakes.summary.json").write_bytes(msgspec.json.encode(said))
     card = {"plan": TrainingPlan(**plan).describe(), "minutes": 60.0, "clips_seen": 100}  # type: ignore[arg-type]
     (folder / "card.json").write_text(json.dumps(card))
@@ -142,12 +142,18 @@ def run_folder(folder: Path, judged_seed: int, **plan: object) -> Path:
 def test_the_table_of_runs(tmp_path: Path) -> None:
     on = run_folder(tmp_path / "on", 3000, seed=7)
     off = run_folder(tmp_path / "off", 3000, geometry=False, seed=8)
-    text = table([read_run(on), read_run(off)])
+    text = table([*read_runs(on), *read_runs(off)])
     assert "200 rendered bakes of seed 3000" in text
-    assert "| on | on | 1 | 8 | 0.0 | 7 | 60.0 | 100 | 0.900 [0.850, 0.940] |" in text
+    assert "| on | on | 1 | 8 | all | 0.0 | 7 | 60.0 | 100 | 0.900 [0.850, 0.940] |" in text
     assert "| off | off |" in text
     with pytest.raises(BadInputError, match="different bakes"):
-        table([read_run(on), read_run(run_folder(tmp_path / "other", 3001))])
-    (on / "bakes.summary.json").unlink()
+        table([*read_runs(on), *read_runs(run_folder(tmp_path / "other", 3001))])
+    (on / "bakes-even-4.summary.json").write_text((on / "bakes.summary.json").read_text().replace('"all"', '"even"'))
+    assert [row["sampling"] for row in read_runs(on)] == ["even", "all"]
+    (on / "bakes-even-4.summary.json").write_text("{}")
+    with pytest.raises(BadInputError, match="no evaluation of a training run"):
+        read_runs(on)
+    for path in on.glob("bakes*"):
+        path.unlink()
     with pytest.raises(BadInputError, match="cloud eval bakes --model"):
-        read_run(on)
+        read_runs(on)

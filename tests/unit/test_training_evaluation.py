@@ -11,6 +11,7 @@ import pytest
 
 from cloud.answer import Answer, Findings, cannot_tell, verdict_of
 from cloud.engine import Engine
+from cloud.evaluation.cli import Bakes
 from cloud.evaluation.commands import run_bakes
 from cloud.model_choice import EngineChoice
 from cloud.training.evaluation import Judged, report
@@ -100,9 +101,19 @@ def test_without_findings_errors_are_null(truth: BakeTruth) -> None:
 
 def test_the_command_prints_one_json_object_and_refuses_training_data(capsys: pytest.CaptureFixture[str]) -> None:
     choice = EngineChoice("pizza-small", threads=1)
-    run_bakes(choice, 2, 3051, 1, None, as_json=True)
+    run_bakes(choice, Bakes(count=2, seed=3051), as_json=True)
     found = json.loads(capsys.readouterr().out)
     assert found["doneness"]["n"] == 2
     assert 0 <= found["doneness"]["low"] <= found["doneness"]["high"] <= 1
     with pytest.raises(BadInputError, match="training data"):
-        run_bakes(choice, 2, 1500, 1, None, as_json=True)
+        run_bakes(choice, Bakes(count=2, seed=1500), as_json=True)
+    with pytest.raises(BadInputError, match="even or space"):
+        run_bakes(choice, Bakes(count=2, seed=3051, frames=4, sampling="random"), as_json=True)
+
+
+def test_fewer_frames_are_chosen_as_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    run_bakes(
+        EngineChoice("pizza-small", threads=1), Bakes(count=1, seed=3051, frames=3, sampling="even"), as_json=True
+    )
+    found = json.loads(capsys.readouterr().out)
+    assert (found["frames"], found["sampling"]) == (3, "even")

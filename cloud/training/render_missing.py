@@ -1,0 +1,20 @@
+"""Rendering the clips that a training needs and the cache does not have yet, all of them before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.progress import Progress
+
+from cloud.training.store import ClipStore, Renderer, Shard
+
+
+def render_missing(progress: Progress, store: ClipStore, wanted: Sequence[Shard], processes: int) -> None:
+    """Put those of `wanted` into `store` that are not there, with a bar that has a field `state`."""
+    renderer = Renderer(store, wanted, processes)
+    try:
+        bar = progress.add_task("rendering", total=renderer.total, completed=len(store.ready(wanted)), state="")
+        for _ in renderer.wait():
+            progress.advance(bar)
+    finally:
+        renderer.close()
