@@ -50,8 +50,11 @@ class Sample(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str
 
 
-class Certificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is signed. Thresholds are the device's integers: Q15 by label, 65535 for never alone."""
+class Certificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is signed. Thresholds are the device's integers: Q15 by label, 65535 for never alone.
+
+    What is at its default is left out, so that certificates from before `assumes` keep their signature.
+    """
 
     schema: int
     task: str
@@ -66,6 +69,7 @@ class Certificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     issued: date
     expires: date
     ends_when: tuple[str, ...]
+    assumes: tuple[str, ...] = ()  # what the proof takes for granted
 
 
 class SignedCertificate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

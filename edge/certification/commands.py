@@ -61,11 +61,13 @@ def run_certification(
             store = FrameStore(cache or cache_folder(), task, processes)
             rendered = store.load(seed, bakes, reporter.stage(f"frames of seed {seed}", bakes))
         frames, truth, origin = rendered.key_frames, rendered.labels, f"rendered seed {seed}"
+        groups = None
         tuning = int(len(truth) * TUNING_SHARE)
     else:
         unseen = unseen_photographs(place, source, task, split_seed)
         photographs, tuning = for_tuning(unseen, TUNING_SHARE)
         frames, truth, origin = photographs.frames, photographs.labels, unseen.source
+        groups = photographs.groups[tuning:]
     found = _certified(folder, task, frames, truth, tuning, alphas, delta)
     certificate = certificate_of(
         found,
@@ -76,6 +78,7 @@ def run_certification(
         sample=Sample(origin, tuning, found.n, sample_digest(frames, truth)),
         today=datetime.now(UTC).date(),
         days=days,
+        groups=groups,
     )
     signed = sign(certificate, signer)
     path = out or Path("certificate.json")

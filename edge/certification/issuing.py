@@ -8,6 +8,7 @@ from datetime import date, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.certification.assumptions import assumptions
 from edge.certification.certificate import SCHEMA, Certificate, EscalationRate, Promise, Sample, table_digest
 from edge.certification.procedure import Certified
 from edge.learning.model_folder import ModelFolder
@@ -32,8 +33,12 @@ def certificate_of(
     sample: Sample,
     today: date,
     days: int,
+    groups: NDArray[np.int64] | None = None,
 ) -> Certificate:
-    """What was found for the model, on `sample`, with the share of the traffic that is escalated."""
+    """What was found for the model, on `sample`, with the share of the traffic that is escalated.
+
+    `groups` int64 [n] are those of the items that certify, where items come in groups.
+    """
     return Certificate(
         schema=SCHEMA,
         task=task.name,
@@ -51,6 +56,7 @@ def certificate_of(
         issued=today,
         expires=today + timedelta(days=days),
         ends_when=ENDS_WHEN,
+        assumes=assumptions(groups, delta),
     )
 
 

@@ -38,6 +38,8 @@ def print_certificate(signed: SignedCertificate, path: Path, as_json: bool) -> N
         "thresholds " + ", ".join(f"{name} {tau}" for name, tau in zip(c.labels, c.tau_q15, strict=True)),
         f"issued {c.issued}, expires {c.expires}; ends earlier when",
         *(f"  {condition}" for condition in c.ends_when),
+        *(["taken for granted:"] if c.assumes else []),
+        *(f"  {assumption}" for assumption in c.assumes),
         f"signed by {signed.public_key}: {path}",
     ]
     print("\n".join(lines))  # noqa: T201

@@ -8,6 +8,7 @@ from datetime import date
 from math import comb
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from edge.certification.assumptions import assumptions
 from edge.certification.bounds import miss_p_values, smallest_sample, upper_bound
 from edge.certification.certificate import (
     Certificate,
@@ -24,6 +26,7 @@ from edge.certification.certificate import (
     load_certificate,
     save_certificate,
     sign,
+    signed_bytes,
 )
 from edge.certification.path import threshold_path
 from edge.certification.procedure import certify, check_sample, passes
@@ -208,6 +211,19 @@ def test_a_certificate_is_read_back_and_any_change_is_found(tmp_path: Path) -> N
         path.write_text(text.replace(old, new, 1))
         with pytest.raises(BadInputError, match="signature"):
             load_certificate(path)
+
+
+def test_certificates_from_before_assumptions_keep_their_signature() -> None:
+    assert b"assumes" not in signed_bytes(CERTIFICATE)
+    assumed = msgspec.structs.replace(CERTIFICATE, assumes=assumptions(None, 0.05))
+    assert b"drawn by itself" in signed_bytes(assumed)
+
+
+def test_a_certificate_says_that_items_of_one_group_are_alike() -> None:
+    alone, grouped = assumptions(np.arange(6), 0.05), assumptions(np.array([7, 7, 7, 8, 8, 8]), 0.05)
+    assert alone == assumptions(None, 0.05)
+    assert "6 items come from 2 groups" in grouped[1]
+    assert "less than 0.95" in grouped[1]
 
 
 def test_a_stranger_s_certificate_is_refused_where_the_signer_is_known(tmp_path: Path) -> None:

@@ -89,10 +89,12 @@ def test_photographs_are_certified(model: Path, photographs: Path, tmp_path: Pat
         )
         return out
 
-    sample = load_certificate(certify("burnt=0.5")).certificate.sample
+    certificate = load_certificate(certify("burnt=0.5")).certificate
+    sample = certificate.sample
     split = split_by_group(open_dataset(str(photographs), PIZZA), 5)
     assert (sample.tuning_items, sample.certification_items) == (len(split.held_out), len(split.test))
     assert str(photographs) in sample.data
+    assert f"{len(split.test)} items come from {len(np.unique(split.test.groups))} groups" in certificate.assumes[1]
     with pytest.raises(BadInputError, match=r"burnt: \d+ items cannot prove .* at least 230 are needed"):
         certify("burnt=0.01")
 
