@@ -19,13 +19,14 @@ from edge.gateway.troubles import Troubles
 from shared import __version__
 from shared.errors import CrustwatchError
 from shared.messages import GatewayStats, GatewayStatus, encode
-from shared.mqtt import LinkDownError, MqttClient, Properties, RefusedError
+from shared.mqtt import Confirmation, LinkDownError, MqttClient, Properties, RefusedError
 from shared.seal import Seal
 
 log = logging.getLogger(__name__)
 
 REFUSED_S = 10.0  # verdicts that the broker refuses (access rules, quota) are tried again after this
 
+_OF_JSON = Properties(content_type="application/json")
 LEAVE_S = 1.0  # for the last words; a broker that hangs must not hold up the end
 
 
@@ -156,7 +157,8 @@ class Announcer:
                 else:
                     await self._wait(lanes)
             except LinkDownError:
-                continue  # again, once the link is back
+                await asyncio.sleep(0)  # for the loop, which repairs the link
+                continue  # again, once it is back
 
     async def _wait(self, lanes: Lanes) -> None:
         """Until there is a new verdict, the link has gone, or refused ones are to be tried again."""
@@ -168,7 +170,8 @@ class Announcer:
     async def _publish_last(self, last: Announcement, link: int) -> None:
         """Nothing newer: a broker that came back without its data shall know the present verdict."""
         try:
-            await self._publish_sealed(self._config.line.verdict(last.camera), last.verdict, retain=True)
+            digest = hashlib.sha256(last.verdict).digest()
+            await self._send_sealed(self._config.line.verdict(last.camera), last.verdict, digest, retain=True)
         except RefusedError as error:
             self._troubles.begin("verdicts", str(error))
         self._last_link = link
@@ -178,12 +181,14 @@ class Announcer:
 
         Those that the broker refuses are set aside.
         """
-        sending = [self._publish_verdict(publications) for _, publications in batch.waiting]
-        for (waiting, publications), error in zip(
-            batch.waiting, await asyncio.gather(*sending, return_exceptions=True), strict=True
-        ):
-            if error is not None and not isinstance(error, RefusedError):
-                raise error
+        sent = [(waiting, publications, self._send_verdict(publications)) for waiting, publications in batch.waiting]
+        for waiting, publications, confirmations in sent:
+            error: RefusedError | None = None
+            for confirmation in confirmations:
+                try:
+                    await confirmation
+                except RefusedError as refused:
+                    error = refused
             if link != self._link:
                 return
             if error is not None:
@@ -200,19 +205,19 @@ class Announcer:
             self._troubles.end("verdicts")
         self._published()
 
-    async def _publish_verdict(self, publications: Sequence[Publication]) -> None:
-        line = self._config.line
+    def _send_verdict(self, publications: Sequence[Publication]) -> list[Confirmation]:
+        line, sent = self._config.line, []
         for camera, verdict, retain in publications:
-            await asyncio.gather(
-                self._publish_sealed(line.verdict(camera), verdict, retain=retain),
-                self._publish_sealed(line.event(camera), verdict),
-            )
+            digest = hashlib.sha256(verdict).digest()
+            sent.append(self._send_sealed(line.verdict(camera), verdict, digest, retain=retain))
+            sent.append(self._send_sealed(line.event(camera), verdict, digest))
+        return sent
 
-    async def _publish_sealed(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        properties = Properties(content_type="application/json")
+    def _send_sealed(self, topic: str, payload: bytes, digest: bytes, *, retain: bool = False) -> Confirmation:
+        properties = _OF_JSON
         if self._seal is not None:
-            properties = self._seal.sign(topic, hashlib.sha256(payload).digest(), properties)
-        await self._client.publish(topic, payload, retain=retain, properties=properties)
+            properties = self._seal.sign(topic, digest, properties)
+        return self._client.send(topic, payload, retain=retain, properties=properties)
 
     async def publish_figures(self) -> None:
         """For ever: publish counters and the picture when they changed, no more often than configured."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import math
 from collections.abc import Awaitable, Callable
@@ -66,10 +67,11 @@ class Courier:
         self._seal = seal
         self._answered = answered  # awaited with each answer before it is applied
         self._more = asyncio.Event()  # something may be due
-        # Requests, when they were sent, and what tells of their acknowledgement; None: the link was down.
-        self._sent: asyncio.Queue[tuple[bytes, int, Confirmation | None]] = asyncio.Queue()
-        self._unconfirmed = 0  # of them, without an acknowledgement
-        self._earlier = asyncio.Event()  # a deadline may have come that is earlier than the one waited for
+        self._unconfirmed = 0  # requests sent without an acknowledgement
+        self._failed: asyncio.Queue[tuple[bytes, int]] = asyncio.Queue()  # of them, and when they are sent again
+        self._next_send_us = self._next_deadline_us = math.inf  # what `send` and `expire` wait for
+        self._full = True  # all requests that may be in flight were, when `send` last looked
+        self._earlier = asyncio.Event()  # a deadline has come that is earlier than the one waited for
         self._workers: set[str] = set()
         self._up_us = 0  # when the link came up, in steady time
 
@@ -78,10 +80,15 @@ class Courier:
         """True while the broker is connected and some worker says that it is online."""
         return self._client.connected and bool(self._workers)
 
-    def accepted(self) -> None:
-        """The outbox holds a new bake."""
-        self._more.set()
-        self._earlier.set()
+    def accepted(self, deadline_us: int, ahead: bool) -> None:
+        """The outbox holds a new bake, whose first request was sent `ahead` or not.
+
+        Wakes only whom it concerns: most deadlines are later than the one waited for, as most retries are.
+        """
+        if not ahead or self._now_us() + self._config.outbox.first_retry_us < self._next_send_us:
+            self._more.set()
+        if deadline_us < self._next_deadline_us:
+            self._earlier.set()
 
     async def subscribe(self) -> None:
         """Ask for answers and for the status of workers."""
@@ -120,12 +127,15 @@ class Courier:
         while True:
             await self._client.wait_connected()
             self._more.clear()
+            self._full = True
             if self._unconfirmed >= self._config.outbox.in_flight:  # a broker that takes its time: clips would pile up
                 await self._more.wait()
                 continue
             for due in await self._take_due():
                 self._hand_over(due)
+            self._full = not await self._troubles.patiently(self._outbox.has_free_slot, self._now_us())
             wake_us = await self._troubles.patiently(self._outbox.next_send_us, self._now_us())
+            self._next_send_us = math.inf if wake_us is None else wake_us
             await _wait(self._more, wake_us, self._now_us)
 
     async def _take_due(self) -> list[Due]:
@@ -155,33 +165,34 @@ class Courier:
             expiry_s=max(1, math.ceil((due.deadline_us - now_us) / 1e6)),
             sha256=due.sha256,
         )
+        self._unconfirmed += 1
         try:
             confirmation = self._client.send(request.topic, request.clip, properties=request.sealed(self._seal))
         except LinkDownError:
-            confirmation = None
-        self._unconfirmed += 1
-        self._sent.put_nowait((due.id, now_us, confirmation))
+            self._unconfirmed -= 1
+            self._failed.put_nowait((due.id, now_us))
+        else:
+            confirmation.then(functools.partial(self._confirmed, due.id, now_us))
+
+    def _confirmed(self, bake_id: bytes, sent_us: int, confirmation: Confirmation) -> None:
+        """What the broker says to a request is known."""
+        if self._unconfirmed >= self._config.outbox.in_flight:
+            self._more.set()
+        self._unconfirmed -= 1
+        try:
+            if not confirmation.outcome():
+                self._failed.put_nowait((bake_id, sent_us + NOBODY_LISTENS_US))
+        except LinkDownError:
+            self._failed.put_nowait((bake_id, sent_us))
+        except RefusedError as error:
+            log.warning("bake %s: %s", bake_id.hex(), error)
+            self._failed.put_nowait((bake_id, sent_us + REFUSED_US))
 
     async def confirm(self) -> None:
-        """For ever: see what the broker says to each request."""
+        """For ever: note when requests that did not reach a worker are sent again."""
         while True:
-            bake_id, sent_us, confirmation = await self._sent.get()
-            retry_us: int | None = None
-            try:
-                if confirmation is None:
-                    retry_us = sent_us
-                elif not await confirmation:
-                    retry_us = sent_us + NOBODY_LISTENS_US
-            except LinkDownError:
-                retry_us = sent_us
-            except RefusedError as error:
-                log.warning("bake %s: %s", bake_id.hex(), error)
-                retry_us = sent_us + REFUSED_US
-            if retry_us is not None:
-                await self._troubles.patiently(self._outbox.retry_at, bake_id, retry_us)
-            if retry_us is not None or self._unconfirmed >= self._config.outbox.in_flight:
-                self._more.set()
-            self._unconfirmed -= 1
+            await self._troubles.patiently(self._outbox.retry_at, *await self._failed.get())
+            self._more.set()
 
     async def expire(self) -> None:
         """For ever: make the edge's verdict final at the deadline, whether or not there is a link."""
@@ -194,6 +205,7 @@ class Courier:
                 self._more.set()
                 self._changed()
             wake_us = await self._troubles.patiently(self._outbox.next_deadline_us)
+            self._next_deadline_us = math.inf if wake_us is None else wake_us
             await _wait(self._earlier, wake_us, self._now_us)
 
     async def receive(self) -> None:
@@ -241,7 +253,8 @@ class Courier:
             self._taught.set()
         if verdict.provenance is not None:
             self._counters.last_cloud_s = verdict.provenance.seconds
-        self._more.set()
+        if self._full:
+            self._more.set()
         self._changed()
 
     async def learn(self) -> None:

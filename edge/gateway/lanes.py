@@ -4,6 +4,8 @@ Verdicts numbered up to the mark, which is set when the link comes up, have wait
 live. Within each lane they keep their order. Across the lanes a bake's states keep theirs: a provisional verdict whose
 final is known is left out, and a correction takes its final along, which then comes again, byte for byte the same.
 
+Where live verdicts come faster than they are published, provisional ones whose final is known are left out, too.
+
 A verdict that the broker refuses (access rules, quota) is set aside, so that the others go on, and stays in the outbox.
 """
 
@@ -17,7 +19,8 @@ import msgspec
 from edge.gateway.outbox import Announcement, Outbox
 from shared.messages import State
 
-BATCH = 8  # verdicts that are published before the first is acknowledged
+BATCH = 8  # verdicts that have waited, published before the first is acknowledged
+CROWD = 32  # of live ones; when so many wait, provisional verdicts whose final is known are left out
 
 
 class Publication(NamedTuple):
@@ -42,6 +45,9 @@ class _Said(msgspec.Struct):
     state: State
 
 
+_SAID = msgspec.json.Decoder(_Said)
+
+
 class Lanes:
     """The two lanes of one connection."""
 
@@ -58,23 +64,27 @@ class Lanes:
 
     def next(self) -> Batch | None:
         """What is to be published next, None when nothing waits."""
-        if live := self._outbox.next_announcements(self._live, BATCH):
-            return Batch(True, tuple((waiting, tuple(self._of_live(waiting))) for waiting in live))
+        if live := self._outbox.next_announcements(self._live, CROWD):
+            crowded = len(live) == CROWD
+            return Batch(True, tuple((waiting, tuple(self._of_live(waiting, crowded))) for waiting in live))
         if old := self._outbox.next_announcements(self._old, BATCH, self._mark):
             return Batch(False, tuple((waiting, tuple(self._of_old(waiting))) for waiting in old))
         return None
 
-    def _of_live(self, waiting: Announcement) -> Iterable[Publication]:
-        if self._old < self._mark:
-            said = msgspec.json.decode(waiting.verdict, type=_Said)
-            final = self._outbox.final_of(bytes.fromhex(said.id)) if said.state == "correction" else None
-            if final is not None:
-                yield Publication(waiting.camera, final, False)
+    def _of_live(self, waiting: Announcement, crowded: bool) -> Iterable[Publication]:
+        if crowded or self._old < self._mark:
+            said = _SAID.decode(waiting.verdict)
+            if crowded and said.state == "provisional" and self._outbox.is_decided(bytes.fromhex(said.id)):
+                return
+            if self._old < self._mark and said.state == "correction":
+                final = self._outbox.final_of(bytes.fromhex(said.id))
+                if final is not None:
+                    yield Publication(waiting.camera, final, False)
         yield Publication(waiting.camera, waiting.verdict, True)
 
     def _of_old(self, waiting: Announcement) -> Iterable[Publication]:
-        said = msgspec.json.decode(waiting.verdict, type=_Said)
-        if said.state != "provisional" or self._outbox.final_of(bytes.fromhex(said.id)) is None:
+        said = _SAID.decode(waiting.verdict)
+        if said.state != "provisional" or not self._outbox.is_decided(bytes.fromhex(said.id)):
             yield Publication(waiting.camera, waiting.verdict, not self._live_shown)
 
     def acknowledged(self, number: int) -> None:

@@ -142,7 +142,7 @@ class Link:
             self.troubles.begin("room", words)
         else:
             self.troubles.end("room")
-        self._courier.accepted()  # on its way while the disk writes
+        self._courier.accepted(deadline_us, ahead)  # on its way while the disk writes
         await self._durability.reached()
 
     def inspected(self, snapshot: bytes) -> None:

@@ -26,6 +26,11 @@ class OutboxConfig:
     synchronous: Synchronous = "FULL"  # FULL survives power loss, NORMAL only kill -9
 
     @property
+    def first_retry_us(self) -> int:
+        """How long a first request waits for its verdict before it is sent again."""
+        return int(1e6 * min(self.retry_cap_s, self.retry_s))
+
+    @property
     def max_file_bytes(self) -> int:
         """What the file may grow to: the outer limit behind all the others."""
         return self.max_bytes * 5 // 4 + VERDICT_BYTES * (self.max_announcements + self.max_decided) + 2**24

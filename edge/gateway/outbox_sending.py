@@ -71,6 +71,10 @@ class Sending(OutboxTables):
         ).fetchone()
         return max(0, self.config.in_flight - int(flying))
 
+    def has_free_slot(self, now_us: int) -> bool:
+        """Whether one more request may be in flight."""
+        return self._free_slots(now_us) > 0
+
     def _retry_us(self, attempt: int) -> int:
         return int(1e6 * min(self.config.retry_cap_s, self.config.retry_s * 2.0 ** min(attempt - 1, 32)))
 

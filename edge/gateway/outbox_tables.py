@@ -113,6 +113,10 @@ class OutboxTables:
         row = self._store.execute("SELECT verdict FROM decided WHERE id = ?", (bake_id,)).fetchone()
         return None if row is None else bytes(row[0])
 
+    def is_decided(self, bake_id: bytes) -> bool:
+        """Whether the final verdict of a bake is known."""
+        return self._store.execute("SELECT 1 FROM decided WHERE id = ?", (bake_id,)).fetchone() is not None
+
     # Time, over restarts.
 
     def time_mark(self) -> TimeMark | None:

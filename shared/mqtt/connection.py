@@ -47,17 +47,51 @@ class Confirmation:
     False when the broker says that nobody subscribes to the topic. Raises as `MqttClient.publish`.
     """
 
-    def __init__(self, topic: str, reply: asyncio.Future[int] | None) -> None:
-        self._topic = topic
-        self._reply = reply
+    __slots__ = ("_code", "_known", "_lost", "_then", "_topic", "_waiter")
 
-    def __await__(self) -> Generator[Any, None, bool]:
-        if self._reply is None:
-            return True
-        code = yield from self._reply
+    def __init__(self, topic: str, *, known: bool = True) -> None:
+        """Of QoS 0 all is `known` at once."""
+        self._topic = topic
+        self._known = known
+        self._code = 0
+        self._lost: str | None = None  # why the connection ended before the broker's word came
+        self._waiter: asyncio.Future[None] | None = None
+        self._then: Callable[[Confirmation], None] | None = None
+
+    def settle(self, code: int, lost: str | None = None) -> None:
+        """The broker's reason code has come, or the connection is `lost`."""
+        self._code, self._lost, self._known = code, lost, True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        if self._then is not None:
+            self._then(self)
+
+    def then(self, tell: Callable[[Confirmation], None]) -> None:
+        """Call `tell` with this once `outcome` is known, without a task that waits for it."""
+        if self._known:
+            tell(self)
+        else:
+            self._then = tell
+
+    def code(self) -> int:
+        """The reason code that came. Raises LinkDownError."""
+        if self._lost is not None:
+            raise LinkDownError(f"connection to the broker lost: {self._lost}")
+        return self._code
+
+    def outcome(self) -> bool:
+        """What awaiting it gives, once that is known."""
+        code = self.code()
         if code >= _FAILURE:
             raise RefusedError(f"the broker refuses a message to {self._topic}: {_reason(code)}")
         return code != NO_MATCHING_SUBSCRIBERS
+
+    def __await__(self) -> Generator[Any, None, bool]:
+        if not self._known:
+            if self._waiter is None or self._waiter.done():  # who waited before was cancelled
+                self._waiter = asyncio.get_running_loop().create_future()
+            yield from self._waiter
+        return self.outcome()
 
 
 class Connection:
@@ -73,8 +107,8 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._accepted: asyncio.Future[None] = self._loop.create_future()
         self._lost: asyncio.Future[str] = self._loop.create_future()
-        # Packet id -> reason code of PUBACK or SUBACK, and when it was asked for; the oldest stands first.
-        self._waiting: dict[int, tuple[asyncio.Future[int], float]] = {}
+        # Packet id -> who is to know the reason code of PUBACK or SUBACK, and since when; the oldest stands first.
+        self._waiting: dict[int, tuple[Confirmation, float]] = {}
         self._reading: socket.socket | None = None  # the open socket
         self._pausing = False  # too many messages are held
         self._paused = False  # the socket is not read
@@ -171,8 +205,10 @@ class Connection:
         result, packet = self._client.subscribe(topic_filter, qos=1)
         if result != MQTTErrorCode.MQTT_ERR_SUCCESS or packet is None:
             raise LinkDownError(f"cannot subscribe to {topic_filter}: {paho.error_string(result)}")
-        code = await self._ask(packet)
-        if code >= _FAILURE:
+        answer = self._ask(packet, topic_filter)
+        with contextlib.suppress(RefusedError):  # of a message, in its words
+            await answer
+        if (code := answer.code()) >= _FAILURE:
             raise RefusedError(f"the broker refuses the subscription to {topic_filter}: {_reason(code)}")
 
     def send(self, topic: str, payload: bytes, qos: int, retain: bool, properties: Properties | None) -> Confirmation:
@@ -181,7 +217,7 @@ class Connection:
         packet = self._client.send_publish(topic, payload, qos, retain, properties)
         if len(payload) > WRITE_AT_ONCE_BYTES:
             self._write()
-        return Confirmation(topic, self._ask(packet) if qos else None)
+        return self._ask(packet, topic) if qos else Confirmation(topic)
 
     def acknowledge(self, packet: int) -> None:
         """Send PUBACK for a received QoS 1 message."""
@@ -213,12 +249,13 @@ class Connection:
             if isinstance(self._reading, ssl.SSLSocket):  # the selector knows nothing of what is decrypted already
                 self._loop.call_soon(self._read)
 
-    def _ask(self, packet: int) -> asyncio.Future[int]:
+    def _ask(self, packet: int, topic: str) -> Confirmation:
         """What the acknowledgement of a packet just sent will be found in."""
         self.check()  # writing the message may have found the connection gone: nobody would answer
-        reply: asyncio.Future[int] = self._loop.create_future()
+        reply = Confirmation(topic, known=False)
         self._waiting[packet] = (reply, self._loop.time())
-        self._read_or_not()
+        if self._paused:
+            self._read_or_not()
         return reply
 
     async def _keep_house(self) -> None:
@@ -250,11 +287,9 @@ class Connection:
         if not self._lost.done():
             self._lost.set_result(reason)
             self._tell_lost()
-        for reply, _ in self._waiting.values():
-            if not reply.done():
-                reply.set_exception(LinkDownError(f"connection to the broker lost: {reason}"))
-                reply.exception()  # its publisher may have gone, and is not missed
-        self._waiting.clear()
+        waiting, self._waiting = self._waiting, {}
+        for reply, _ in waiting.values():
+            reply.settle(0, reason)
 
     def _abandon(self, reason: str) -> None:
         """End the connection without a word to the broker."""
@@ -331,9 +366,10 @@ class Connection:
 
     def _answer(self, packet: int, code: int) -> None:
         reply, _ = self._waiting.pop(packet, (None, 0.0))
-        if reply is not None and not reply.done():
-            reply.set_result(code)
-        self._read_or_not()
+        if reply is not None:
+            reply.settle(code)
+        if self._pausing:
+            self._read_or_not()
 
 
 def _reason(code: int) -> str:

@@ -17,7 +17,7 @@ from edge.gateway.durability import Durability
 from edge.gateway.outbox import Outbox, OutboxConfig
 from edge.gateway.troubles import Troubles
 from shared.messages import Classification
-from shared.mqtt import RefusedError
+from shared.mqtt import Confirmation
 from shared.task import load_task
 from shared.topics import Line
 
@@ -36,11 +36,12 @@ class Guarded:
     async def wait_connected(self) -> None:
         pass
 
-    async def publish(self, topic: str, payload: bytes, **_: Any) -> bool:
-        if topic in self.forbidden:
-            raise RefusedError(f"{topic}: not authorised")
-        self.taken.append(topic)
-        return True
+    def send(self, topic: str, payload: bytes, **_: Any) -> Confirmation:
+        confirmation = Confirmation(topic, known=False)
+        confirmation.settle(0x87 if topic in self.forbidden else 0)  # not authorised (2.4)
+        if topic not in self.forbidden:
+            self.taken.append(topic)
+        return confirmation
 
 
 def test_a_topic_that_is_refused_is_named_and_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +66,9 @@ def test_a_topic_that_is_refused_is_named_and_stops_no_other(tmp_path: Path, mon
         await own.settle(asyncio.get_running_loop().time())
         assert outbox.unpublished() == 2
         assert not await own.is_done()
-        assert troubles.lines() == (f"verdicts: old: {LINE.event('old')}: not authorised; the others go on",)
+        assert troubles.lines() == (
+            f"verdicts: old: the broker refuses a message to {LINE.event('old')}: reason 0x87; the others go on",
+        )
         client.forbidden.clear()
         await until(lambda: client.taken.count(LINE.event("old")) == 2)
         await until(lambda: not troubles.lines())

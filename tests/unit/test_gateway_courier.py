@@ -45,7 +45,7 @@ class SlowClient:
     def send(self, topic: str, payload: bytes, *, properties: Any) -> Confirmation:
         self.sent.append(properties.correlation)
         self.now_us += 2_000_000
-        return Confirmation(topic, None)
+        return Confirmation(topic)
 
 
 def test_a_request_that_expired_while_others_were_handed_over_is_not_sent(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from edge.gateway import verdicts
-from edge.gateway.lanes import BATCH, Lanes
+from edge.gateway.lanes import BATCH, CROWD, Lanes
 from edge.gateway.outbox import Outbox, OutboxConfig
 from shared.messages import BakeVerdict, Classification, LineVerdict
 from shared.task import Priority, load_task
@@ -149,3 +149,17 @@ def test_what_the_broker_refuses_is_set_aside_and_stays_in_the_outbox(outbox: Ou
     lanes.settle([2])
     assert outbox.unpublished() == 0
     assert not lanes.has_refused()
+
+
+def test_a_provisional_verdict_is_left_out_once_its_final_is_known_and_many_wait(outbox: Outbox) -> None:
+    lanes = Lanes(outbox)
+    accept(outbox, 1, 1)
+    outbox.apply(bake_id(1), CLOUD, 2)
+    assert [state for _, state, _ in published(lanes)] == ["provisional", "final"], "as long as few wait"
+    for number in range(2, 2 + CROWD):
+        accept(outbox, number, number)
+    outbox.apply(bake_id(2), CLOUD, 100)
+    seen = published(lanes)
+    assert ("2", "provisional", True) not in seen
+    assert [name for name, _, _ in seen] == [str(number) for number in range(3, 2 + CROWD)] + ["2"]
+    assert outbox.unpublished() == 3 + CROWD, "left out or not, they stay until they are settled"
