@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cloud.model_choice import EngineChoice, ModelChoice
-from cloud.option_groups import grouped
+from shared.option_groups import grouped
 
 app = typer.Typer(add_completion=False)
 

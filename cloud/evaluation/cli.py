@@ -10,7 +10,7 @@ import typer
 
 from cloud.asking.cli import Json, Reader, Sampling
 from cloud.model_choice import EngineChoice
-from cloud.option_groups import grouped
+from shared.option_groups import grouped
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Measure a checkpoint.")
 

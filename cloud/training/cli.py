@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cloud.option_groups import grouped
 from cloud.training.options import SmallOptions
 from cloud.tuning.options import TuningOptions
+from shared.option_groups import grouped
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 

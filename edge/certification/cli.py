@@ -7,13 +7,17 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False)
+from edge.learning.judged import Judged
+from edge.learning.options import AsJson, SigningKey
+from shared.option_groups import grouped
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+app = typer.Typer(add_completion=False)
 
 
 @app.command()
+@grouped
 def certify(
+    judged: Judged,
     alpha: Annotated[
         str | None,
         typer.Option(
@@ -21,24 +25,11 @@ def certify(
         ),
     ] = None,
     delta: Annotated[float, typer.Option(help="The promise may fail for this share of calibration samples.")] = 0.05,
-    task: Annotated[str, typer.Option(help="Name of a task, or path of its .toml file.")] = "pizza",
-    model: Annotated[Path | None, typer.Option(help="Folder of the model; default: the shipped one.")] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="Photographs: a folder with a sub-folder a label, a .csv table, or elpv; default: the task's."
-        ),
-    ] = None,
-    split_seed: Annotated[
-        int | None, typer.Option(help="Certify by this split without its training part; default: as trained.", min=0)
-    ] = None,
     bakes: Annotated[int, typer.Option(help="Rendered bakes of the sample.", min=1)] = 4000,
     seed: Annotated[int, typer.Option(help="Their seed; never one that the model was trained on.", min=0)] = 2000,
     days: Annotated[int, typer.Option(help="Days until the certificate expires.", min=1)] = 180,
     out: Annotated[Path | None, typer.Option(help="File for the certificate; default: certificate.json.")] = None,
-    key: Annotated[Path | None, typer.Option(help="Ed25519 key that signs (PEM); made on first use.")] = None,
-    cache: Annotated[Path | None, typer.Option(help="Where rendered frames are kept.")] = None,
-    processes: Annotated[int, typer.Option(help="Processes that render frames.", min=1)] = 1,
+    key: SigningKey = None,
     json: AsJson = False,
 ) -> None:
     """Find the thresholds that escalate least while the promise on critical labels is proven, and sign them.
@@ -50,10 +41,7 @@ def certify(
     from edge.certification.commands import run_certification
 
     run_certification(
-        model=model,
-        task_name=task,
-        data=data,
-        split_seed=split_seed,
+        judged,
         alpha=alpha,
         delta=delta,
         seed=seed,
@@ -61,8 +49,6 @@ def certify(
         days=days,
         out=out,
         key=key,
-        cache=cache,
-        processes=processes,
         as_json=json,
     )
 

@@ -15,27 +15,21 @@ from edge.certification.path import threshold_path
 from edge.certification.procedure import Certified, certify, check_sample
 from edge.certification.promises import default_promises, parse_promises
 from edge.certification.show import print_certificate
-from edge.learning.commands import data_of, shipped_model
 from edge.learning.evaluation import integer_logits
-from edge.learning.frames import FrameStore
-from edge.learning.model_folder import ModelFolder, read_model_of
-from edge.learning.progress import TerminalReporter
+from edge.learning.judged import Judged
+from edge.learning.model_folder import ModelFolder
 from edge.learning.unseen import for_tuning, unseen_photographs
-from shared.cache_folder import cache_folder
 from shared.errors import BadInputError
 from shared.intervals import wilson
 from shared.pki.keys import load_or_create_key
-from shared.task import Task, load_task
+from shared.task import Task
 
 TUNING_SHARE = 0.25  # of the sample: learns the path of thresholds; the rest certifies
 
 
 def run_certification(
+    judged: Judged,
     *,
-    model: Path | None,
-    task_name: str,
-    data: str | None,
-    split_seed: int | None,
     alpha: str | None,
     delta: float,
     seed: int,
@@ -43,28 +37,21 @@ def run_certification(
     days: int,
     out: Path | None,
     key: Path | None,
-    cache: Path | None,
-    processes: int,
     as_json: bool,
 ) -> None:
     """Certify a model on rendered bakes or photographs, write the certificate and print it."""
-    task = load_task(task_name)
+    place, folder, task, source = judged.opened()
     alphas = parse_promises(alpha if alpha is not None else default_promises(task), task)
     if not 0 < delta < 1:
         raise BadInputError(f"--delta must be over 0 and below 1, not {delta:g}")
-    place = model or shipped_model(task.name)
-    folder, task = read_model_of(place, task)
     signer = load_or_create_key(key or default_key_file())
-    source = data_of(task, data)
     if source is None:
-        with TerminalReporter() as reporter:
-            store = FrameStore(cache or cache_folder(), task, processes)
-            rendered = store.load(seed, bakes, reporter.stage(f"frames of seed {seed}", bakes))
+        (rendered,) = judged.rendered(task, (seed, bakes))
         frames, truth, origin = rendered.key_frames, rendered.labels, f"rendered seed {seed}"
         groups = None
         tuning = int(len(truth) * TUNING_SHARE)
     else:
-        unseen = unseen_photographs(place, source, task, split_seed)
+        unseen = unseen_photographs(place, source, task, judged.split_seed)
         photographs, tuning = for_tuning(unseen, TUNING_SHARE)
         frames, truth, origin = photographs.frames, photographs.labels, unseen.source
         groups = photographs.groups[tuning:]

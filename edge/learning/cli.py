@@ -7,17 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from edge.learning.judged import Judged
+from edge.learning.options import AsJson, Cache, Data, Processes, TaskName
+from shared.option_groups import grouped
+
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
-Cache = Annotated[Path | None, typer.Option(help="Where rendered frames are kept; default: the user's cache folder.")]
-Processes = Annotated[int, typer.Option(help="Processes that render frames.", min=1)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Data = Annotated[
-    str | None,
-    typer.Option(help="Photographs: a folder with a sub-folder a label, a .csv table, or elpv; default: the task's."),
-]
 SplitSeed = Annotated[int | None, typer.Option(help="Split of photographs into train, held out and test.", min=0)]
-TaskName = Annotated[str, typer.Option(help="Name of a task, or path of its .toml file.")]
 
 
 @app.command()
@@ -89,19 +85,15 @@ def train(
 
 
 @app.command()
+@grouped
 def evaluate(
-    model: Annotated[Path | None, typer.Option(help="Folder of the model; default: the shipped one.")] = None,
+    judged: Judged,
     bakes: Annotated[int, typer.Option(help="Rendered bakes to evaluate on.", min=1)] = 1000,
     seed: Annotated[int, typer.Option(help="Their seed: 3000 to 3099 are never trained on.", min=0)] = 3000,
     all_frames: Annotated[bool, typer.Option(help="Also the control: the mean over the 8 frames of a bake.")] = True,
-    task: TaskName = "pizza",
-    data: Data = None,
-    split_seed: SplitSeed = None,
     report: Annotated[
         Path | None, typer.Option(help="Write everything into this HTML file, pictures included.")
     ] = None,
-    cache: Cache = None,
-    processes: Processes = 1,
     json: AsJson = False,
 ) -> None:
     """Accuracy, escalation rate and selective error of a model on unseen items, with 95 % intervals.
@@ -112,19 +104,7 @@ def evaluate(
     """
     from edge.learning.commands import run_evaluation
 
-    run_evaluation(
-        model,
-        task,
-        data=data,
-        split_seed=split_seed,
-        seed=seed,
-        bakes=bakes,
-        all_frames=all_frames,
-        cache=cache,
-        processes=processes,
-        as_json=json,
-        page=report,
-    )
+    run_evaluation(judged, seed=seed, bakes=bakes, all_frames=all_frames, as_json=json, page=report)
 
 
 @app.command()

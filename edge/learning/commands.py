@@ -16,7 +16,8 @@ from edge.datasets import open_dataset, split_by_group
 from edge.gate.gate_file import GateFile
 from edge.learning.evaluation import evaluate, integer_logits
 from edge.learning.frames import FrameSet, FrameStore
-from edge.learning.model_folder import read_model_of, sizes
+from edge.learning.judged import Judged
+from edge.learning.model_folder import sizes
 from edge.learning.parts import Parts, frame_set, photograph_parts, rendered_parts
 from edge.learning.progress import TerminalReporter
 from edge.learning.settings import Settings
@@ -102,34 +103,18 @@ def data_of(task: Task, data: str | None) -> str | None:
 
 
 def run_evaluation(
-    model: Path | None,
-    task_name: str,
-    *,
-    data: str | None,
-    split_seed: int | None,
-    seed: int,
-    bakes: int,
-    all_frames: bool,
-    cache: Path | None,
-    processes: int,
-    as_json: bool,
-    page: Path | None = None,
+    judged: Judged, *, seed: int, bakes: int, all_frames: bool, as_json: bool, page: Path | None = None
 ) -> None:
     """Evaluate a model folder and print the report; with `page` also as an HTML file.
 
     Of the photographs that the model was trained on only the test part counts; of others, with a split seed their test
     part, without one all of them.
     """
-    task = load_task(task_name)
-    place = model or shipped_model(task.name)
-    folder, task = read_model_of(place, task)
-    source = data_of(task, data)
+    place, folder, task, source = judged.opened()
     if source is None:
-        with TerminalReporter() as reporter:
-            store = FrameStore(cache or cache_folder(), task, processes)
-            frames = store.load(seed, bakes, reporter.stage(f"frames of seed {seed}", bakes))
+        (frames,) = judged.rendered(task, (seed, bakes))
     else:
-        unseen = unseen_photographs(place, source, task, split_seed)
+        unseen = unseen_photographs(place, source, task, judged.split_seed)
         frames = frame_set(unseen.test, unseen.split_seed or 0)
     logits = integer_logits(folder.graph, frames.key_frames)
     every = all_frames and frames.frames.shape[1] > 1

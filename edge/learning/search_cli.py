@@ -7,15 +7,12 @@ from typing import Annotated
 
 import typer
 
+from edge.learning.options import AsJson, Cache, Data, Processes, TaskName
+
 app = typer.Typer(add_completion=False)
 
-TaskName = Annotated[str, typer.Option(help="Name of a task, or path of its .toml file.")]
 Bakes = Annotated[int | None, typer.Option(help="Bakes to train on; default: as the shipped model.", min=50)]
 Checks = Annotated[int | None, typer.Option(help="Bakes for the gate, and for the test; default: 1,000 each.", min=10)]
-Cache = Annotated[Path | None, typer.Option(help="Where rendered frames are kept; default: the user's cache folder.")]
-Processes = Annotated[int, typer.Option(help="Processes that render frames.", min=1)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Data = Annotated[str | None, typer.Option(help="Photographs instead of rendered bakes; default: the task's.")]
 Shape = Annotated[str | None, typer.Option(help="Network: small, large, or channels such as 8,8,16/2,16.")]
 
 

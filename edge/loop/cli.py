@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
+from edge.learning.options import AsJson, Cache, Processes, SigningKey
+
 app = typer.Typer(add_completion=False)
 
 StoreFolder = Annotated[Path, typer.Option("--store", help="Store of a gateway: its --store.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
 @app.command()
@@ -72,10 +73,10 @@ def learn(
     since: Annotated[datetime | None, typer.Option(help="Learn from bakes since then (UTC).")] = None,
     days: Annotated[int, typer.Option(help="Days until the certificate expires.", min=1)] = 90,
     data: Annotated[str | None, typer.Option(help="Photographs to remember by: as for edge train.")] = None,
-    key: Annotated[Path | None, typer.Option(help="Ed25519 key that signs (PEM); made on first use.")] = None,
+    key: SigningKey = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoints in the folder.")] = False,
-    cache: Annotated[Path | None, typer.Option(help="Where rendered frames are kept.")] = None,
-    processes: Annotated[int, typer.Option(help="Processes that render frames.", min=1)] = 1,
+    cache: Cache = None,
+    processes: Processes = 1,
     json: AsJson = False,
 ) -> None:
     """Retrain from a store, certify the result, and compare it with the champion on held-out bakes.

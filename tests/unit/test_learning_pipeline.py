@@ -17,6 +17,7 @@ from edge.learning import frames as frames_module
 from edge.learning.commands import run_evaluation, run_training
 from edge.learning.evaluation import calibration_error
 from edge.learning.frames import FrameStore
+from edge.learning.judged import Judged
 from edge.learning.model_folder import read_model
 from edge.learning.settings import Settings
 from shared.bakery import KEY_FRAME, fingerprint, render_bake
@@ -72,18 +73,8 @@ def test_another_input_size_under_levers(tmp_path: Path, cache: Path, capsys: py
     card = json.loads(capsys.readouterr().out)
     assert card["topology"] == {"input_px": 32, "stem": 4, "blocks": [[2, 6]], "labels": 5}
     assert read_model(tmp_path).graph.input_tensor.shape == (32, 32, 3)
-    run_evaluation(
-        tmp_path,
-        "pizza",
-        data=None,
-        split_seed=None,
-        seed=TINY.test_seed,
-        bakes=2,
-        all_frames=False,
-        cache=cache,
-        processes=1,
-        as_json=True,
-    )
+    judged = Judged(model=tmp_path, cache=cache)
+    run_evaluation(judged, seed=TINY.test_seed, bakes=2, all_frames=False, as_json=True)
     assert json.loads(capsys.readouterr().out)["evaluation"]["bakes"] == 2
     with pytest.raises(BadInputError, match="size_px must be 8 to 224, not 300"):
         train(tmp_path, cache, settings=replace(settings, size_px=300))
@@ -123,22 +114,14 @@ def test_a_change_of_the_pictures_starts_another_cache(cache: Path, monkeypatch:
 
 
 def test_the_shipped_model_is_evaluated_with_intervals(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments: dict[str, Any] = {
-        "data": None,
-        "split_seed": None,
-        "seed": 3000,
-        "bakes": 4,
-        "all_frames": True,
-        "cache": cache,
-        "processes": 1,
-    }
-    run_evaluation(None, "pizza", as_json=True, **arguments)
+    judged = Judged(cache=cache)
+    run_evaluation(judged, seed=3000, bakes=4, all_frames=True, as_json=True)
     report = json.loads(capsys.readouterr().out)["evaluation"]
     assert {"key_frame_accuracy", "mean_of_frames_accuracy", "escalation_rate", "selective_error"} <= set(report)
     for name in ("key_frame_accuracy", "mean_of_frames_accuracy", "escalation_rate"):
         assert 0 <= report[name]["low"] <= report[name]["share"] <= report[name]["high"] <= 1
         assert report[name]["n"] == 4
-    run_evaluation(None, "pizza", as_json=False, **arguments)
+    run_evaluation(judged, seed=3000, bakes=4, all_frames=True, as_json=False)
     assert "key frame accuracy" in capsys.readouterr().out
 
 
@@ -146,19 +129,9 @@ def test_a_task_without_a_model_is_named(tmp_path: Path) -> None:
     text = resources.files("shared.tasks").joinpath("pizza.toml").read_text(encoding="utf-8")
     path = tmp_path / "pies.toml"
     path.write_text(text.replace('name = "pizza"', 'name = "pies"'), encoding="utf-8")
+    judged = Judged(task=str(path), cache=tmp_path)
     with pytest.raises(BadInputError, match="no model ships for task 'pies'"):
-        run_evaluation(
-            None,
-            str(path),
-            data=None,
-            split_seed=None,
-            seed=3000,
-            bakes=1,
-            all_frames=False,
-            cache=tmp_path,
-            processes=1,
-            as_json=True,
-        )
+        run_evaluation(judged, seed=3000, bakes=1, all_frames=False, as_json=True)
 
 
 def test_the_calibration_error_is_the_gap_between_claim_and_share() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from typer.testing import CliRunner
 
-from cloud.option_groups import grouped
+from shared.option_groups import grouped
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from edge.datasets.elpv import modules_of
 from edge.devices.model import DEFAULT_MODEL
 from edge.gate import load_gate
 from edge.learning.commands import run_evaluation
+from edge.learning.judged import Judged
 from edge.learning.unseen import for_tuning, unseen_photographs
 from shared.errors import BadInputError
 from shared.task import load_task
@@ -72,10 +73,7 @@ def test_photographs_are_certified(model: Path, photographs: Path, tmp_path: Pat
     def certify(alpha: str) -> Path:
         out = tmp_path / "certificate.json"
         run_certification(
-            model=model,
-            task_name="pizza",
-            data=str(photographs),
-            split_seed=None,
+            Judged(model=model, data=str(photographs)),
             alpha=alpha,
             delta=0.1,
             seed=0,
@@ -83,8 +81,6 @@ def test_photographs_are_certified(model: Path, photographs: Path, tmp_path: Pat
             days=3,
             out=out,
             key=tmp_path / "key.pem",
-            cache=None,
-            processes=1,
             as_json=True,
         )
         return out
@@ -100,22 +96,12 @@ def test_photographs_are_certified(model: Path, photographs: Path, tmp_path: Pat
 
 
 def test_one_object_of_figures(model: Path, photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run_evaluation(
-        model,
-        "pizza",
-        data=str(photographs),
-        split_seed=None,
-        seed=0,
-        bakes=1,
-        all_frames=True,
-        cache=None,
-        processes=1,
-        as_json=True,
-    )
+    judged = Judged(model=model, data=str(photographs))
+    run_evaluation(judged, seed=0, bakes=1, all_frames=True, as_json=True)
     report = json.loads(capsys.readouterr().out)
     assert {"accuracy", "n", "interval", "risk_at_70", "aurc"} <= set(report)
     assert report["n"] == len(split_by_group(open_dataset(str(photographs), PIZZA), 5).test)
-    run_comparison(model, "pizza", str(photographs), None, 1, None, 1, as_json=True)
+    run_comparison(judged, 1, as_json=True)
     compared = json.loads(capsys.readouterr().out)
     assert (compared["n"], compared["splits"]) == (
         len(unseen_photographs(model, str(photographs), PIZZA, None).all()),
