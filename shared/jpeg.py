@@ -62,12 +62,11 @@ def stripped(data: bytes) -> tuple[JpegShape, bytes]:
             if at != len(data):
                 raise BadInputError(f"{len(data) - at} bytes behind the end of the JPEG")
             return JpegShape(*frame, scans), b"".join((*kept, data[kept_from:])) if kept else data
-        body = _segment(data, at)
-        at += 2 + len(body)
+        start, at = at + 2, _segment_end(data, at)
         if marker in _FRAMES:
             if frame is not None:
                 raise BadInputError("a JPEG with two frame headers")
-            frame = _frame(body)
+            frame = _frame(data[start:at])
         elif marker == _SOS:
             if frame is None:
                 raise BadInputError("a JPEG whose scan comes before its frame header")
@@ -79,10 +78,10 @@ def stripped(data: bytes) -> tuple[JpegShape, bytes]:
                 raise BadInputError("JPEG damaged or cut short: its scan does not end")
             at = found.start()
         elif marker in _APPLICATION or marker == _COM:
-            metadata += len(body)
+            metadata += at - start
             if metadata > MAX_METADATA_BYTES:
                 raise BadInputError(f"a JPEG with more than {MAX_METADATA_BYTES} bytes of metadata")
-            if not body.startswith(_NEEDED.get(marker, ())):
+            if not data.startswith(_NEEDED.get(marker, ()), start, at):
                 kept.append(data[kept_from:before])
                 kept_from = at
         elif marker not in _TABLES:
@@ -101,11 +100,11 @@ def _marker(data: bytes, at: int) -> tuple[int, int]:
     return data[at], at + 1
 
 
-def _segment(data: bytes, at: int) -> bytes:
+def _segment_end(data: bytes, at: int) -> int:
     length = int.from_bytes(data[at : at + 2], "big")
     if len(data) < at + 2 or length < 2 or at + length > len(data):
         raise BadInputError("JPEG damaged or cut short: a segment is not whole")
-    return data[at + 2 : at + length]
+    return at + length
 
 
 def _frame(body: bytes) -> tuple[int, int, int]:

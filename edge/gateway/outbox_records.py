@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from edge.gateway.storage import Synchronous
+from edge.gateway.storage import CACHE_KB, Synchronous
 from shared.messages import LineVerdict
 from shared.task import Priority
 
@@ -24,6 +24,7 @@ class OutboxConfig:
     keep_decided_s: float = 7 * 86_400.0  # how long repeated and late answers are recognised ...
     max_decided: int = 200_000  # ... and how many at most
     synchronous: Synchronous = "FULL"  # FULL survives power loss, NORMAL only kill -9
+    cache_kb: int = CACHE_KB  # of the database's pages in memory; fewer where a process hosts many outboxes
 
     @property
     def first_retry_us(self) -> int:

@@ -25,7 +25,8 @@ class OutboxTables:
         """Raises BadInputError or CrustwatchError when the file cannot be used."""
         self.config = config or OutboxConfig()
         self._task = task
-        self.store = self._store = Storage(path, self.config.synchronous, self.config.max_file_bytes)
+        config = self.config
+        self.store = self._store = Storage(path, config.synchronous, config.max_file_bytes, config.cache_kb)
         self.shed = self.spoiled = 0
         self._count()
 

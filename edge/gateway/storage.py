@@ -30,7 +30,7 @@ Synchronous = Literal["NORMAL", "FULL"]
 BUSY_S = 0.2  # how long another program may hold the file (a backup, a shell) before a write is put off
 LOG_BYTES = 16 * 1024 * 1024  # the write-ahead log is cut back to this after a checkpoint, and is long from here on
 LONGEST_LOG_BYTES = 4 * LOG_BYTES  # a log that never came to rest is checkpointed by the next commit
-CACHE_KB = 64  # pages kept in memory: the kernel's cache holds the rest, and a process may host many outboxes
+CACHE_KB = 512  # pages kept in memory; with 64 a bake takes 20 us more (decision 0112)
 COMMIT_BYTES = 16 * 1024  # what a commit adds to the log, about four pages
 MAY_PASS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY,
             sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM}  # fmt: skip
@@ -43,7 +43,9 @@ class StorageError(CrustwatchError):
 class Storage:
     """One outbox file, open for one thread. Raises BadInputError or CrustwatchError when it cannot be used."""
 
-    def __init__(self, path: Path, synchronous: Synchronous, max_file_bytes: int) -> None:
+    def __init__(
+        self, path: Path, synchronous: Synchronous, max_file_bytes: int, cache_kb: int = CACHE_KB
+    ) -> None:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +63,7 @@ class Storage:
         self.synced = 0  # `version` of what is on the disk
         try:
             self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
-            self._prepare(max_file_bytes)
+            self._prepare(max_file_bytes, cache_kb)
             self._open_log()
         except (sqlite3.Error, OSError, CrustwatchError) as error:
             os.close(self._lock)
@@ -69,11 +71,11 @@ class Storage:
                 raise
             raise CrustwatchError(f"{path}: cannot be used as outbox: {error}") from None
 
-    def _prepare(self, max_file_bytes: int) -> None:
+    def _prepare(self, max_file_bytes: int, cache_kb: int) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.execute("PRAGMA wal_autocheckpoint = 0")
-        self._db.execute(f"PRAGMA cache_size = -{CACHE_KB}")
+        self._db.execute(f"PRAGMA cache_size = -{cache_kb}")
         self._db.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > len(MIGRATIONS):

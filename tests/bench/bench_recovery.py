@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import random
 import tempfile
@@ -121,8 +122,9 @@ def late_places(ranks: list[tuple[int, int]], in_flight: int) -> int:
 
 async def _live(line: StackLine, clip: bytes, per_s: float) -> None:
     """For ever: a bake each 1/`per_s` seconds."""
+    clip_sha256 = hashlib.sha256(clip).hexdigest()
     while True:
-        await line.ask(clip)
+        await line.ask(clip, clip_sha256)
         await asyncio.sleep(1 / per_s)
 
 

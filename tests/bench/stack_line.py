@@ -34,10 +34,10 @@ DEADLINE_US = 3_600_000_000
 ASKED_FROM = 1 << 64  # ids of bakes asked for by a StackLine; those of a filled outbox are below
 
 
-def unsure(number: int, now_us: int, clip: bytes) -> LineVerdict:
+def unsure(number: int, now_us: int, clip_sha256: str) -> LineVerdict:
     """The edge's verdict on a bake."""
     verdict = verdicts.from_edge(TASK, number.to_bytes(16, "big"), str(number), EDGE, now_us, now_us, "unsure")
-    return msgspec.structs.replace(verdict, clip_sha256=hashlib.sha256(clip).hexdigest())
+    return msgspec.structs.replace(verdict, clip_sha256=clip_sha256)
 
 
 def filled(path: Path, priorities: Sequence[Priority], outage_s: int, clip: bytes) -> dict[str, tuple[int, int]]:
@@ -46,11 +46,12 @@ def filled(path: Path, priorities: Sequence[Priority], outage_s: int, clip: byte
     Returns the place of each in the order in which they are to be answered: index of its priority, deadline.
     """
     places: dict[str, tuple[int, int]] = {}
+    clip_sha256 = hashlib.sha256(clip).hexdigest()
     first_us = system_now_us() - outage_s * 1_000_000
     with contextlib.closing(Outbox(path, TASK, OutboxConfig())) as outbox:
         for number, priority in enumerate(priorities):
             taken_us = first_us + number * outage_s * 1_000_000 // len(priorities)
-            verdict = unsure(number + 1, taken_us, clip)
+            verdict = unsure(number + 1, taken_us, clip_sha256)
             if not outbox.accept_unsure("belt", verdict, clip, priority, taken_us + DEADLINE_US, taken_us):
                 raise AssertionError("the outbox is too small for this outage")
             places[verdict.id] = (PRIORITIES.index(priority), taken_us + DEADLINE_US)
@@ -115,10 +116,10 @@ class StackLine:
             self.live_ids.append(bake)
         self.applied.set()
 
-    async def ask(self, clip: bytes, priority: Priority = "normal") -> None:
+    async def ask(self, clip: bytes, clip_sha256: str, priority: Priority = "normal") -> None:
         """Hand over a bake that the edge is unsure of."""
         self._count += 1
-        verdict = unsure(ASKED_FROM + self._count, system_now_us(), clip)
+        verdict = unsure(ASKED_FROM + self._count, system_now_us(), clip_sha256)
         started_s = time.perf_counter()
         self._asked[verdict.id] = started_s
         await self.link.escalate(verdict, clip, priority, self.link.clock.now_us() + DEADLINE_US)
@@ -127,7 +128,7 @@ class StackLine:
     async def request(self, clip: bytes) -> float:
         """Seconds from handing a bake over to its verdict committed."""
         self.applied.clear()
-        await self.ask(clip)  # returns when the bake is on the disk; its verdict may have come before
+        await self.ask(clip, hashlib.sha256(clip).hexdigest())  # returns when the bake is on the disk; its verdict may have come before
         while self._asked:
             self.applied.clear()
             await self.applied.wait()
@@ -135,13 +136,14 @@ class StackLine:
 
     async def saturate(self, clip: bytes, count: int, window: int) -> float:
         """Seconds for `count` bakes of which up to `window` wait for their verdict at any time."""
+        clip_sha256 = hashlib.sha256(clip).hexdigest()  # as in `request`: clips are packed and hashed before
         before, started_s = len(self.took_s), time.perf_counter()
         async with asyncio.TaskGroup() as asking:  # as many cameras would, each waiting for the disk on its own
             for _ in range(count):
                 while len(self._asked) >= window:
                     self.applied.clear()
                     await self.applied.wait()
-                asking.create_task(self.ask(clip))
+                asking.create_task(self.ask(clip, clip_sha256))
                 await asyncio.sleep(0)
             while len(self.took_s) < before + count:
                 self.applied.clear()
