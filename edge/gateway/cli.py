@@ -35,7 +35,10 @@ def run(
         Path, typer.Option(help="SQLite file that holds what waits for a verdict; it survives restarts.")
     ] = Path("crustwatch-outbox.db"),
     outbox_bytes: Annotated[
-        int, typer.Option(min=1_000_000, help="Most bytes of clips in it; beyond, the least valuable bakes give way.")
+        int,
+        typer.Option(
+            min=1_000_000, help="Most that clips take on the disk; beyond, the least valuable bakes give way."
+        ),
     ] = 1_000_000_000,
     session: Annotated[
         str | None,

@@ -19,6 +19,11 @@ _RUN = struct.Struct("<II")  # first block, number of blocks
 _FREE, _USED = b"\0", b"\1"
 
 
+def taken_bytes(size: int) -> int:
+    """What a clip of `size` bytes takes in the file: whole blocks."""
+    return -(-size // BLOCK) * BLOCK
+
+
 class ClipFile:
     """One file. `take`, `free` and `reclaim` are called by one thread; reading, writing and `sync` by any."""
 
@@ -54,7 +59,7 @@ class ClipFile:
 
     def take(self, size: int) -> bytes:
         """A place for `size` bytes, the lowest that is free. Raises OSError when the file would grow too long."""
-        missing, at = -(-size // BLOCK), 0
+        missing, at = taken_bytes(size) // BLOCK, 0
         runs: list[tuple[int, int]] = []
         while missing:
             first = self._map.find(_FREE, at)

@@ -9,8 +9,9 @@ A verdict, the deletion of the clip and the announcement are one transaction. Af
 out again, byte for byte the same; a different final for the same id cannot exist. Time is always an argument: steady
 microseconds (`shared.clock`), and the wall clock's where a verdict is dated. One thread uses an outbox.
 
-Bounds: clips by `max_bytes`, waiting verdicts by `max_announcements`, known ids by age and number, the file by both.
-A bake for which there is no room pushes out less valuable ones, or is decided by the edge at once.
+Bounds: clips by `max_bytes`, counted in the blocks of their file, waiting verdicts by `max_announcements`, known ids by
+age and number, the file by both. A bake for which there is no room pushes out less valuable ones, or is decided by the
+edge at once.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import hashlib
 from typing import Literal
 
 from edge.gateway import verdicts
+from edge.gateway.clip_file import taken_bytes
 from edge.gateway.outbox_records import Announcement, Applied, Due, Ending, OutboxConfig
 from edge.gateway.outbox_sending import Sending
 from edge.gateway.outbox_tables import line_verdict
@@ -71,7 +73,7 @@ class Outbox(Sending):
         sha256 = bytes.fromhex(known) if known else hashlib.sha256(clip).digest()
         with self._store.transaction() as db:
             self._refuse_known(bake_id)
-            victims = self._make_room(len(clip), rank, provisional.confidence)
+            victims = self._make_room(taken_bytes(len(clip)), rank, provisional.confidence)
             final_us = now_us if wall_us is None else wall_us
             if victims is None:
                 self._decide(camera, verdicts.edge_final(provisional, "outbox_full", final_us), now_us, is_open=False)
@@ -92,16 +94,16 @@ class Outbox(Sending):
         self._ended(victims)
         self.shed += len(victims)
         self._backlog += 1
-        self._held_bytes += len(clip)
+        self._held_bytes += taken_bytes(len(clip))
         return True
 
-    def _make_room(self, clip_bytes: int, rank: int, confidence: float) -> list[Ending] | None:
-        """The bakes to be given up for a new one; None when it is worth less than they are."""
-        missing = self._held_bytes + clip_bytes - self.config.max_bytes
+    def _make_room(self, wanted_bytes: int, rank: int, confidence: float) -> list[Ending] | None:
+        """The bakes to be given up for a new one that takes so much; None when it is worth less than they are."""
+        missing = self._held_bytes + wanted_bytes - self.config.max_bytes
         victims: list[Ending] = []
         if missing <= 0:
             return victims
-        if clip_bytes > self.config.max_bytes:
+        if wanted_bytes > self.config.max_bytes:
             return None
         rows = self._store.execute(
             "SELECT id, clip_bytes, place FROM pending WHERE (priority, confidence) > (?, ?)"
@@ -110,7 +112,7 @@ class Outbox(Sending):
         )
         for victim in map(Ending._make, rows):
             victims.append(victim)
-            missing -= victim.clip_bytes
+            missing -= taken_bytes(victim.clip_bytes)
             if missing <= 0:
                 return victims
         return None

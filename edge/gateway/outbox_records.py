@@ -19,7 +19,7 @@ class OutboxConfig:
     in_flight: int = 4  # few, so that an urgent bake overtakes what waits here and not in the broker
     retry_s: float = 10.0  # a request without a verdict is sent again after this, doubled each time ...
     retry_cap_s: float = 60.0  # ... up to this
-    max_bytes: int = 1_000_000_000  # of clips; beyond it the least valuable are decided by the edge
+    max_bytes: int = 1_000_000_000  # that clips take, in blocks; beyond it the least valuable are decided by the edge
     max_announcements: int = 100_000  # verdicts waiting to be published; then no more bakes are taken in
     keep_decided_s: float = 7 * 86_400.0  # how long repeated and late answers are recognised ...
     max_decided: int = 200_000  # ... and how many at most

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from edge.gateway import verdicts
+from edge.gateway.clip_file import BLOCK, taken_bytes
 from edge.gateway.outbox_records import Announcement, Ending, OutboxConfig
 from edge.gateway.storage import Storage
 from shared.clock import TimeMark
@@ -40,8 +41,9 @@ class OutboxTables:
 
     def _count(self) -> None:
         """Read the totals; from here on they are kept up by each transaction that succeeds."""
-        pending = "SELECT count(*), coalesce(sum(clip_bytes), 0) FROM pending"
-        self._backlog, self._held_bytes = map(int, self._store.execute(pending).fetchone())
+        pending = "SELECT count(*), coalesce(sum((clip_bytes + ?1 - 1) / ?1), 0) FROM pending"
+        self._backlog, blocks = map(int, self._store.execute(pending, (BLOCK,)).fetchone())
+        self._held_bytes = blocks * BLOCK
         (news,) = self._store.execute("SELECT count(*) FROM announcement").fetchone()
         self._news = int(news)
 
@@ -68,7 +70,7 @@ class OutboxTables:
     def _ended(self, bakes: Sequence[Ending]) -> None:
         """After the transaction: each of these had a clip, and has one more verdict to be published."""
         self._backlog -= len(bakes)
-        self._held_bytes -= sum(bake.clip_bytes for bake in bakes)
+        self._held_bytes -= sum(taken_bytes(bake.clip_bytes) for bake in bakes)
         self._news += len(bakes)
 
     def _delete(self, bake: Ending) -> None:
@@ -135,7 +137,7 @@ class OutboxTables:
         return self._backlog
 
     def held_bytes(self) -> int:
-        """Bytes of the clips that wait."""
+        """What the clips that wait take of their file: whole blocks, of which `max_bytes` is the bound."""
         return self._held_bytes
 
     def unpublished(self) -> int:

@@ -43,9 +43,7 @@ class StorageError(CrustwatchError):
 class Storage:
     """One outbox file, open for one thread. Raises BadInputError or CrustwatchError when it cannot be used."""
 
-    def __init__(
-        self, path: Path, synchronous: Synchronous, max_file_bytes: int, cache_kb: int = CACHE_KB
-    ) -> None:
+    def __init__(self, path: Path, synchronous: Synchronous, max_file_bytes: int, cache_kb: int = CACHE_KB) -> None:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -66,6 +66,7 @@ class FleetReport(msgspec.Struct, frozen=True):
     cpu_s: float  # of this process, from the start of the baking
     cloud_s: list[float]  # from acceptance to the cloud's verdict applied
 
+
 CACHE_KB = 64  # of each outbox: two hundred and fifty in a process
 
 

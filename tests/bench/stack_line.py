@@ -128,7 +128,9 @@ class StackLine:
     async def request(self, clip: bytes) -> float:
         """Seconds from handing a bake over to its verdict committed."""
         self.applied.clear()
-        await self.ask(clip, hashlib.sha256(clip).hexdigest())  # returns when the bake is on the disk; its verdict may have come before
+        await self.ask(
+            clip, hashlib.sha256(clip).hexdigest()
+        )  # returns when the bake is on the disk; its verdict may have come before
         while self._asked:
             self.applied.clear()
             await self.applied.wait()

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from edge.gateway import verdicts
+from edge.gateway.clip_file import BLOCK
 from edge.gateway.outbox import Outbox, OutboxConfig
 from shared.errors import BadInputError, CrustwatchError
 from shared.messages import BakeVerdict, Classification, LineVerdict
@@ -21,7 +22,7 @@ from shared.task import PRIORITIES, Priority, load_task
 
 TASK = load_task("pizza")
 SECOND = 1_000_000
-CONFIG = OutboxConfig(in_flight=2, retry_s=10.0, max_bytes=1000, synchronous="NORMAL")
+CONFIG = OutboxConfig(in_flight=2, retry_s=10.0, max_bytes=3 * BLOCK, synchronous="NORMAL")
 
 
 def edge(label: str = "golden", sure: bool = False) -> Classification:
@@ -74,7 +75,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.outbox.close()
         self.folder.cleanup()
 
-    @rule(target=ids, sure=st.booleans(), priority=st.sampled_from(PRIORITIES), size=st.integers(1, 600))
+    @rule(target=ids, sure=st.booleans(), priority=st.sampled_from(PRIORITIES), size=st.integers(1, 7000))
     def accept(self, sure: bool, priority: Priority, size: int) -> int:
         number = len(self.accepted) + 1
         verdict = line_verdict(number, sure, self.now_us)
@@ -157,6 +158,12 @@ TestOutboxMachine.settings = settings(
 
 @pytest.fixture
 def outbox(tmp_path: Path) -> Outbox:
+    return Outbox(tmp_path / "outbox.db", TASK, OutboxConfig(in_flight=2, retry_s=10.0, synchronous="NORMAL"))
+
+
+@pytest.fixture
+def tight(tmp_path: Path) -> Outbox:
+    """Room for three small clips."""
     return Outbox(tmp_path / "outbox.db", TASK, CONFIG)
 
 
@@ -230,32 +237,46 @@ def test_a_cloud_that_cannot_tell_leaves_it_to_the_edge(outbox: Outbox) -> None:
     assert final.cloud is not None
 
 
-def test_a_full_outbox_decides_at_once(outbox: Outbox) -> None:
-    assert outbox.accept_unsure("belt", line_verdict(1, False, 0), bytes(900), "normal", 30, 0)
-    assert not outbox.accept_unsure("belt", line_verdict(2, False, 0), bytes(200), "normal", 30, 0)
-    assert announced(outbox)[-1].reason == "outbox_full"
+def test_a_full_outbox_decides_at_once(tight: Outbox) -> None:
+    assert tight.accept_unsure("belt", line_verdict(1, False, 0), bytes(9000), "normal", 30, 0)
+    assert not tight.accept_unsure("belt", line_verdict(2, False, 0), bytes(200), "normal", 30, 0)
+    assert announced(tight)[-1].reason == "outbox_full"
 
 
-def test_the_least_valuable_make_room(outbox: Outbox) -> None:
+def test_the_least_valuable_make_room(tight: Outbox) -> None:
     """Of a lower priority first; among equals the one of which the edge is surest; never more than is needed."""
 
     def offer(number: int, priority: Priority, confidence: float, size: int = 300) -> bool:
         verdict = msgspec.structs.replace(line_verdict(number, False, 0), confidence=confidence)
-        return outbox.accept_unsure("belt", verdict, bytes(size), priority, 30 * SECOND, 0)
+        return tight.accept_unsure("belt", verdict, bytes(size), priority, 30 * SECOND, 0)
 
     assert offer(1, "normal", 0.9)
     assert offer(2, "normal", 0.4)
     assert offer(3, "low", 0.3)
-    announced(outbox)
+    announced(tight)
     assert offer(4, "high", 0.99)
-    assert next((v.bake, v.state, v.reason) for v in announced(outbox)) == ("bake-3", "final", "outbox_full")
+    assert next((v.bake, v.state, v.reason) for v in announced(tight)) == ("bake-3", "final", "outbox_full")
     assert offer(5, "normal", 0.5)
-    assert next((v.bake, v.state) for v in announced(outbox)) == ("bake-1", "final")
+    assert next((v.bake, v.state) for v in announced(tight)) == ("bake-1", "final")
     assert not offer(6, "normal", 0.8)
-    assert not offer(7, "normal", 0.1, size=1001)
-    assert [(v.bake, v.state) for v in announced(outbox)] == [("bake-6", "final"), ("bake-7", "final")]
-    assert (outbox.shed, outbox.backlog(), outbox.held_bytes()) == (4, 3, 900)
-    assert outbox.apply((3).to_bytes(16, "big"), cloud(), 1).outcome == "correction"
+    assert not offer(7, "normal", 0.1, size=3 * BLOCK + 1)
+    assert [(v.bake, v.state) for v in announced(tight)] == [("bake-6", "final"), ("bake-7", "final")]
+    assert (tight.shed, tight.backlog(), tight.held_bytes()) == (4, 3, 3 * BLOCK)
+    assert tight.apply((3).to_bytes(16, "big"), cloud(), 1).outcome == "correction"
+
+
+def test_small_clips_are_counted_as_the_blocks_that_they_take(tmp_path: Path) -> None:
+    """By their bytes, the file would have been full before the outbox: it holds the source up, and nothing is shed."""
+    config = OutboxConfig(max_bytes=40 * BLOCK, synchronous="NORMAL")
+    outbox = Outbox(tmp_path / "outbox.db", TASK, config)
+    for number in range(1, 61):
+        verdict = msgspec.structs.replace(line_verdict(number, False, 0), confidence=1 / number)
+        assert outbox.accept_unsure("belt", verdict, bytes(1000), "normal", 30 * SECOND, 0)
+    assert (outbox.shed, outbox.backlog(), outbox.held_bytes()) == (20, 40, 40 * BLOCK)
+    outbox._count()
+    assert outbox.held_bytes() == 40 * BLOCK, "and so when it is opened again"
+    outbox.close()
+    assert (tmp_path / "outbox.db-clips").stat().st_size <= 41 * BLOCK  # the new one is written before one gives way
 
 
 def test_waiting_times(outbox: Outbox) -> None:

@@ -16,6 +16,7 @@ import pytest
 from power_cut import cut_power
 
 from edge.gateway import storage, verdicts
+from edge.gateway.clip_file import BLOCK
 from edge.gateway.outbox import Outbox, OutboxConfig
 from edge.gateway.schema import MIGRATIONS
 from edge.gateway.storage import StorageError
@@ -179,7 +180,7 @@ def test_a_full_disk_refuses_and_nothing_has_changed(tmp_path: Path, what: str) 
         outbox._store.execute(f"PRAGMA max_page_count = {pages + 20}")
     refused = fill(outbox)
     before = (outbox.backlog(), outbox.held_bytes(), outbox.unpublished())
-    assert before == (refused - 1, 8000 * (refused - 1), refused - 1)
+    assert before == (refused - 1, 2 * BLOCK * (refused - 1), refused - 1)
     assert not outbox.knows(refused.to_bytes(16, "big"))
     if what == "database":
         outbox._store.execute(f"PRAGMA max_page_count = {pages + 1000}")
@@ -201,7 +202,7 @@ def test_a_checkpoint_that_fails_does_not_undo_the_commit_before_it(
 
     outbox.store._db.set_authorizer(refuse)
     assert outbox.accept_unsure("belt", provisional(1), bytes(5000), "normal", 30, 1)  # raises: would be tried again
-    assert (outbox.backlog(), outbox.unpublished(), outbox.held_bytes()) == (1, 1, 5000)
+    assert (outbox.backlog(), outbox.unpublished(), outbox.held_bytes()) == (1, 1, 2 * BLOCK)
     outbox.close()
 
 
@@ -231,7 +232,7 @@ def test_a_file_of_version_1_is_carried_on_with(tmp_path: Path) -> None:
     old.close()
     outbox = Outbox(path, TASK)
     [due] = outbox.take_due(1)
-    assert (due.clip, due.priority, outbox.held_bytes()) == (b"clip", "normal", 4)
+    assert (due.clip, due.priority, outbox.held_bytes()) == (b"clip", "normal", BLOCK)
     assert outbox.apply(due.id, BakeVerdict("dark", 0.9, False, ""), 2).outcome == "final"
     outbox.close()
 
@@ -247,7 +248,7 @@ def test_a_clip_that_cannot_be_read_back_leaves_its_bake_to_the_edge(tmp_path: P
         clips.write(b"rot")
     outbox = Outbox(path, TASK)
     assert [due.clip for due in outbox.take_due(1)] == [b"clip 2"]
-    assert (outbox.spoiled, outbox.backlog(), outbox.held_bytes()) == (1, 1, 6)
+    assert (outbox.spoiled, outbox.backlog(), outbox.held_bytes()) == (1, 1, BLOCK)
     last = announced(outbox)[-1]
     assert (int(last.id, 16), last.state, last.source, last.reason) == (1, "final", "edge", "clip_lost")
     assert outbox.apply((1).to_bytes(16, "big"), BakeVerdict("dark", 0.9, False, ""), 2).outcome == "correction"
