@@ -117,6 +117,21 @@ class Outbox(Sending):
                 return victims
         return None
 
+    def forget_lost(self, bake_id: bytes) -> bool:
+        """Forget a bake that waits with a clip that cannot be read back: its source brings it again, as a new one.
+
+        Where nobody changed the file, its acceptance was told to nobody: clips are on the disk before that.
+        """
+        row = self._store.execute("SELECT clip_bytes, place, sha256 FROM pending WHERE id = ?", (bake_id,)).fetchone()
+        if row is None or self._store.clips.get(bake_id, row[1], row[0], row[2]) is not None:
+            return False
+        bake = Ending(bake_id, row[0], row[1])
+        with self._store.transaction():
+            self._delete(bake)
+        self._backlog -= 1
+        self._held_bytes -= taken_bytes(bake.clip_bytes)
+        return True
+
     # What ends a bake.
 
     def apply(

@@ -24,6 +24,7 @@ class OutboxConfig:
     keep_decided_s: float = 7 * 86_400.0  # how long repeated and late answers are recognised ...
     max_decided: int = 200_000  # ... and how many at most
     synchronous: Synchronous = "FULL"  # FULL survives power loss, NORMAL only kill -9
+    reoffer_s: float = 0.0  # from acceptance, how long a bake whose clip is lost waits for its source to bring it again
     cache_kb: int = CACHE_KB  # of the database's pages in memory; fewer where a process hosts many outboxes
 
     @property

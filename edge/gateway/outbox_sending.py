@@ -9,7 +9,7 @@ from edge.gateway.outbox_tables import OutboxTables
 from shared.task import PRIORITIES
 
 _SELECT_DUE = (
-    "SELECT id, camera, priority, attempt + 1, deadline_us, sha256, place, clip_bytes FROM pending"
+    "SELECT id, camera, priority, attempt + 1, deadline_us, sha256, place, clip_bytes, accepted_us FROM pending"
     " WHERE next_us <= ? AND deadline_us > ?"
 )
 _MOST_URGENT = "ORDER BY priority, deadline_us, id LIMIT ?"
@@ -37,10 +37,14 @@ class Sending(OutboxTables):
             return []
         due, spoiled = [], []
         with self._store.transaction() as db:
-            for bake_id, camera, rank, attempt, deadline_us, sha256, place, size in rows:
+            for bake_id, camera, rank, attempt, deadline_us, sha256, place, size, accepted_us in rows:
                 clip = self._store.clips.get(bake_id, place, size, sha256)
-                if clip is None:  # never written before a power cut, or damaged since
-                    spoiled.append(Ending(bake_id, size, place))
+                if clip is None:  # never written before the gateway was killed, or damaged since
+                    wait_us = accepted_us + int(self.config.reoffer_s * 1e6)
+                    if now_us < wait_us:  # in flight it is not: that would cost others its slot
+                        db.execute("UPDATE pending SET attempt = 0, next_us = ? WHERE id = ?", (wait_us, bake_id))
+                    else:
+                        spoiled.append(Ending(bake_id, size, place))
                     continue
                 due.append(Due(bake_id, camera, PRIORITIES[rank], attempt, deadline_us, clip, sha256.hex()))
                 db.execute(

@@ -44,6 +44,7 @@ from shared.topics import Line, check_name
 log = logging.getLogger(__name__)
 
 DEFAULT_SEED = 1
+REOFFER_S = 60.0  # under --session, for the source to bring a bake again whose clip a kill -9 took
 DEFAULT_SITE, DEFAULT_GATEWAY = "site-1", "gateway-1"
 
 
@@ -131,7 +132,7 @@ def serve(options: Options) -> None:
         deadline_s=options.deadline_s,
         max_backlog=options.backlog,
         session=options.session,
-        outbox=OutboxConfig(max_bytes=options.outbox_bytes),
+        outbox=OutboxConfig(max_bytes=options.outbox_bytes, reoffer_s=0.0 if options.session is None else REOFFER_S),
     )
     identity = Identity.of("gateway", f"{config.line.site}/{config.line.gateway}")
     security = choose(address, options.credentials, options.unsigned, identity)

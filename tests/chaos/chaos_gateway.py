@@ -66,7 +66,7 @@ def main() -> None:
         device_backoff=QUICK,
         stats_interval_s=0.2,
         session="campaign",
-        outbox=OutboxConfig(retry_s=0.5, retry_cap_s=2.0, max_bytes=settings.outbox_bytes),
+        outbox=OutboxConfig(retry_s=0.5, retry_cap_s=2.0, max_bytes=settings.outbox_bytes, reoffer_s=5.0),
     )
     try:
         with (

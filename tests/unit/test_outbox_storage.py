@@ -253,3 +253,44 @@ def test_a_clip_that_cannot_be_read_back_leaves_its_bake_to_the_edge(tmp_path: P
     assert (int(last.id, 16), last.state, last.source, last.reason) == (1, "final", "edge", "clip_lost")
     assert outbox.apply((1).to_bytes(16, "big"), BakeVerdict("dark", 0.9, False, ""), 2).outcome == "correction"
     outbox.close()
+
+
+def test_a_bake_whose_clip_is_lost_is_taken_again_when_its_source_brings_it_again(tmp_path: Path) -> None:
+    """Killed between commit and disk, the gateway had told nobody of it; what a session starts over mends it."""
+    path, config = tmp_path / "outbox.db", OutboxConfig(in_flight=1, reoffer_s=60.0)
+    outbox = Outbox(path, TASK, config)
+    for number in (1, 2):
+        outbox.accept_unsure("belt", provisional(number), b"clip %d" % number, "normal", 10**9, 0, sent=number == 1)
+    outbox.close()
+    with path.with_name("outbox.db-clips").open("r+b") as clips:
+        clips.write(b"rot")
+    outbox = Outbox(path, TASK, config)
+    outbox.retry_all(1)
+    assert outbox.take_due(1) == [], "it waits for its source"
+    assert [due.clip for due in outbox.take_due(1)] == [b"clip 2"], "and takes no slot meanwhile"
+    one, two = (number.to_bytes(16, "big") for number in (1, 2))
+    assert outbox.forget_lost(one)
+    assert not outbox.forget_lost(two), "its clip is there"
+    assert not outbox.forget_lost(one), "it is forgotten already"
+    assert (outbox.knows(one), outbox.backlog(), outbox.held_bytes()) == (False, 1, BLOCK)
+    assert outbox.accept_unsure("belt", provisional(1), b"again", "high", 10**9, 2)
+    assert outbox.apply(two, BakeVerdict("dark", 0.9, False, ""), 3).outcome == "final"
+    assert [due.clip for due in outbox.take_due(4)] == [b"again"]
+    assert outbox.apply(one, BakeVerdict("dark", 0.9, False, ""), 5).outcome == "final"
+    assert outbox.spoiled == 0
+    outbox.close()
+
+
+def test_a_bake_whose_clip_is_lost_is_the_edge_s_when_its_source_does_not_bring_it_again(tmp_path: Path) -> None:
+    path, config = tmp_path / "outbox.db", OutboxConfig(reoffer_s=60.0)
+    outbox = Outbox(path, TASK, config)
+    outbox.accept_unsure("belt", provisional(1), b"clip", "normal", 10**9, 0)
+    outbox.close()
+    path.with_name("outbox.db-clips").unlink()
+    outbox = Outbox(path, TASK, config)
+    assert outbox.take_due(1) == []
+    assert outbox.next_send_us(1) == 60_000_000
+    assert outbox.take_due(60_000_000) == []
+    assert announced(outbox)[-1].reason == "clip_lost"
+    assert outbox.is_idle()
+    outbox.close()
