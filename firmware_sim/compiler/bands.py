@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from firmware_sim.compiler.dense_code import Rows
-from firmware_sim.compiler.emit_layers import WORK_WORDS
 from firmware_sim.compiler.graph import Conv2D, Graph
+from firmware_sim.compiler.kernels import WORK_WORDS
 from firmware_sim.compiler.planes import Plane
 
 MOST_WORDS = 6144  # of a work area

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from firmware_sim.compiler.emit_layers import Chunk, Generated, GeneratedDepthwise, LayerText, kernel_of, split_of_layer
+from firmware_sim.compiler.emit_layers import LayerText
 from firmware_sim.compiler.features import (
     Features,
     Part,
@@ -23,7 +23,9 @@ from firmware_sim.compiler.features import (
     output_shape,
 )
 from firmware_sim.compiler.generated import Candidate
+from firmware_sim.compiler.generated_layer import Chunk, Generated, GeneratedDepthwise
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, Operator
+from firmware_sim.compiler.kernels import kernel_of, split_of_layer
 
 PRICES = Path(__file__).with_name("cycle_prices.json")
 SYNC = "sync"  # the price of asking the other core and of its answer

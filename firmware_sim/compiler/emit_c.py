@@ -9,8 +9,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from firmware_sim.compiler.c_text import array
 from firmware_sim.compiler.channels import simplified
-from firmware_sim.compiler.emit_layers import Chunk, array
+from firmware_sim.compiler.generated_layer import Chunk
 from firmware_sim.compiler.graph import Graph
 from firmware_sim.compiler.placement import RAM_BYTES, Placement, fitting, place
 from firmware_sim.compiler.prediction import layers_by_operator

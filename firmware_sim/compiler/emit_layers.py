@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_sim.compiler.arena import ArenaPlan
-from firmware_sim.compiler.depthwise_channels import Channel
+from firmware_sim.compiler.c_text import array
+from firmware_sim.compiler.emit_generated import dense_tables, depthwise_tables
+from firmware_sim.compiler.generated_layer import Chunk, Generated, GeneratedDepthwise
 from firmware_sim.compiler.graph import (
     Add,
     AveragePool2D,
@@ -30,66 +32,11 @@ from firmware_sim.compiler.graph import (
     Softmax,
     Window,
 )
-from firmware_sim.compiler.planes import Plane
-from firmware_sim.compiler.prover import AddForm, Requantisation, prove_add
-from firmware_sim.compiler.split import Split, split_of
+from firmware_sim.compiler.kernels import kernel_of, split_of_layer
+from firmware_sim.compiler.prover import AddForm, prove_add
 
-WORK_WORDS = 1536  # nn.h, NN_WORK_WORDS
-WORK_SUMS = 128  # nn.h, NN_WORK_SUMS
-VALUES_A_LINE = 24
 IN_SRAM, IN_FLASH = "", '__attribute__((section(".flash_tables")))'
 Fields = dict[str, int | str]
-ON_HOST = "#ifndef __ARM_ARCH_6M__"
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Some channels of a convolution as generated code: its function, or one for each core."""
-
-    names: tuple[str, ...]
-    first: int
-    end: int
-    split: int = 0  # first channel of the second core's function; 0: one function for both
-    overlay_bytes: int = 0  # of code in flash that runs from a slot; 0: it lies in SRAM
-
-
-@dataclass(frozen=True, slots=True)
-class Generated:
-    """A convolution as generated code: its proof, the channels without one, its functions."""
-
-    forms: Requantisation
-    exact: NDArray[np.int64]
-    chunks: tuple[Chunk, ...]
-    pitch: int = 0  # nn.h
-    packed_once: bool = False  # the work area holds all that is packed, from chunk to chunk
-    plane: Plane | None = None  # where its outputs go
-    paired: int = 0  # rows between the pixels of its input's words; 0: plain input
-
-    def paired_rows(self, height: int) -> int:
-        """Rows of pairs of pixels; 0 where the kernel itself decides which pixels are pairs."""
-        return min(self.plane.distance if self.plane is not None else self.paired, height)
-
-
-@dataclass(frozen=True, slots=True)
-class DepthwiseRun:
-    """Channels of one core that one call of a function does."""
-
-    name: str
-    side: bool  # of the second core
-    channels: list[Channel]
-
-
-@dataclass(frozen=True, slots=True)
-class GeneratedDepthwise:
-    """A 3x3 depthwise convolution as generated code, and the channels for the other kernels."""
-
-    forms: Requantisation
-    runs: tuple[DepthwiseRun, ...]
-    rest: list[int]
-    own: bool  # a function a channel, which knows the channel's numbers
-    split: int  # first channel of the second core; 0: one core does all
-    plane: Plane | None = None  # what it reads
-    words: bool = False  # it writes words of two pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +47,6 @@ class LayerText:
     tables: list[str]
     fields: Fields
     chunk: Chunk | None = None  # of generated code
-
-
-def array(declaration: str, values: Iterable[int]) -> list[str]:
-    """A C array definition, wrapped."""
-    texts = [str(int(value)) for value in values]
-    rows = [texts[i : i + VALUES_A_LINE] for i in range(0, len(texts), VALUES_A_LINE)]
-    return [f"{declaration} = {{", *("    " + ", ".join(row) + "," for row in rows), "};", ""]
 
 
 def folded_bias(operator: Conv2D | DepthwiseConv2D, zero_point: int) -> NDArray[np.int64]:
@@ -122,37 +62,6 @@ def weight_rows(operator: Conv2D | DepthwiseConv2D) -> NDArray[np.int8]:
         return operator.weights.reshape(-1, operator.weights.shape[-1])
     rows = operator.weights.reshape(len(operator.weights), -1)  # [O, kh * kw * I]
     return np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4)))
-
-
-def kernel_of(operator: Operator, graph: Graph) -> str:
-    """The function of kernels.h that runs `operator`; empty for RESHAPE, which moves nothing."""
-    if isinstance(operator, Conv2D | DepthwiseConv2D):
-        name = "conv_2d" if isinstance(operator, Conv2D) else "depthwise_conv_2d"
-        return name if _fits_pairs(operator, graph) else f"plain_{name}"
-    names: dict[type[Operator], str] = {
-        AveragePool2D: "average_pool_2d",
-        MaxPool2D: "max_pool_2d",
-        Pad: "pad",
-        Add: "add",
-        Mul: "mul",
-        Mean: "mean",
-        Concatenation: "copy",
-        Softmax: "softmax",
-        Lookup: "lookup",
-        Quantize: "quantize",
-        Dequantize: "dequantize",
-        Reshape: "",
-    }
-    return names[type(operator)]
-
-
-def _fits_pairs(operator: Conv2D | DepthwiseConv2D, graph: Graph) -> bool:
-    """What the kernels on pairs rely on: two products fit 16 bits, their work area holds a window or its rows."""
-    window, width = operator.window, graph.tensors[operator.output].shape[1]
-    words = operator.weights[0].size
-    if isinstance(operator, DepthwiseConv2D):
-        words = window.height * ((width - 1) * window.stride_w + window.width)
-    return bool(operator.weights.min(initial=0) >= -127) and words <= WORK_WORDS - 3 and not operator.rescale.once
 
 
 def layers_of(
@@ -184,14 +93,14 @@ def layers_of(
     kernel = kernel_of(operator, graph)
     plain_tables = generated is None
     if isinstance(generated, GeneratedDepthwise):
-        tables += _depthwise_tables(position, generated)
+        tables += depthwise_tables(position, generated)
         fields["depthwise"] = f"&depthwise_{position}"
         kernel = "generated_depthwise_conv_2d"
         plain_tables = bool(generated.rest)
     if isinstance(generated, Generated) and isinstance(operator, Conv2D):
         plain_tables = bool(len(generated.exact))
         kernel = "generated_conv_2d"
-        tables += _generated_tables(position, operator, generated)
+        tables += dense_tables(position, operator, generated)
     if isinstance(operator, Conv2D | DepthwiseConv2D) and (generated is None or _has_rest(generated)):
         fields["weights"] = table("int8_t", "weights", weight_rows(operator).ravel(), section)
     if isinstance(operator, Conv2D | DepthwiseConv2D) and plain_tables:
@@ -270,110 +179,6 @@ def _split_fields(
         kernel, operator, generated, tuple(int(fields[name]) for name in ("out_h", "out_w", "out_c"))
     )
     return {} if found is None else {"split": found.begin, "by_channels": int(found.by_channels)}
-
-
-def split_of_layer(
-    kernel: str, operator: Operator, generated: Generated | GeneratedDepthwise | None, shape: tuple[int, ...]
-) -> Split | None:
-    """Where the second core begins in a layer of these rows, columns and channels."""
-    height, width, channels = shape
-    if isinstance(generated, GeneratedDepthwise):
-        return Split(generated.split, True) if generated.split else None
-    if isinstance(generated, Generated) and (paired := generated.paired_rows(height)):
-        return Split(-(-paired // 2) * width, False) if paired > 1 else None
-    keeps = kernel != "generated_conv_2d" and not (isinstance(operator, Mean) and 2 in operator.axes)
-    rows = isinstance(generated, Generated) and generated.pitch > 0
-    return split_of(kernel, height, width, channels, keeps_channels=keeps, whole_rows=rows)
-
-
-def _generated_tables(position: int, operator: Conv2D, generated: Generated) -> list[str]:
-    """`struct nn_generated`, and for this machine what the twin of the code works from."""
-    forms, exact = generated.forms, generated.exact
-    rows = [
-        f"    {{{', '.join(map(str, numbers))}}},"
-        for numbers in zip(
-            *(v.tolist() for v in (forms.form, forms.a, forms.s, forms.d, forms.m, forms.k, forms.b)), strict=True
-        )
-    ]
-    return [
-        f"/* {forms.verdict()} */",
-        *(f"nn_code {name};" for chunk in generated.chunks for name in chunk.names),
-        *(array(f"static const uint16_t exact_{position}[{len(exact)}]", exact) if len(exact) else []),
-        ON_HOST,
-        *_twin_planes(position, generated.plane),
-        *array(f"static const int8_t twin_{position}[{operator.weights.size}]", operator.weights.ravel()),
-        f"static const struct nn_form forms_{position}[{len(rows)}] = {{",
-        *rows,
-        "};",
-        "#endif",
-        f"static const struct nn_generated generated_{position}[{len(generated.chunks)}] = {{",
-        *(line for chunk in generated.chunks for line in _generated_chunk(position, generated, chunk)),
-        "};",
-        "",
-    ]
-
-
-def _generated_chunk(position: int, generated: Generated, chunk: Chunk) -> list[str]:
-    """`struct nn_generated` of one chunk."""
-    forms, exact = generated.forms, generated.exact
-    return [
-        "    {",
-        *([f"        .pitch = {generated.pitch},"] if generated.pitch else []),
-        *([f"        .plane = {plane_text(generated.plane)},"] if generated.plane else []),
-        *([f"        .paired = {generated.paired},"] if generated.paired else []),
-        f"        .shift = {forms.shift}, .exact_count = {len(exact)}, .after = {forms.after},",
-        *([f"        .exact_channels = exact_{position},"] if len(exact) else []),
-        ON_HOST,
-        f"        .forms = forms_{position}, .weights = twin_{position},",
-        *([f"        .plane_of = plane_of_{position},"] if generated.plane else []),
-        "#else",
-        f"        .code = {{{', '.join(chunk.names)}}},",
-        "#endif",
-        "    },",
-    ]
-
-
-def plane_text(plane: Plane) -> str:
-    """`struct nn_plane`."""
-    first = plane.top * plane.pitch + plane.left
-    numbers = (plane.pitch, plane.words, first, plane.distance, plane.first_rows, plane.columns)
-    return "{" + ", ".join(map(str, numbers)) + "}"
-
-
-def _twin_planes(position: int, plane: Plane | None) -> list[str]:
-    if plane is None:
-        return []
-    return array(f"static const int16_t plane_of_{position}[{len(plane.index)}]", plane.index)
-
-
-def _depthwise_tables(position: int, generated: GeneratedDepthwise) -> list[str]:
-    """`struct nn_depthwise`, its runs and their numbers."""
-    own, rest, plane = generated.own, generated.rest, generated.plane
-    channels = [channel for run in generated.runs for channel in run.channels]
-    rows = [f"    {{{', '.join(map(str, channel.numbers))}}}," for channel in channels]
-    numbers = [f"static const int32_t numbers_{position}[{len(rows)}][NN_NUMBERS] = {{", *rows, "};"] if rows else []
-    names = dict.fromkeys(run.name for run in generated.runs)
-    runs, first = [], 0
-    for run in generated.runs:
-        place = f"{'HOST' if own else ''}(numbers_{position}[{first}])"
-        runs.append(f"    {{CHIP({run.name}), {place}, {run.channels[0].index}, {len(run.channels)}, {first}}},")
-        first += len(run.channels)
-    return [
-        "#ifdef __ARM_ARCH_6M__",
-        *(f"nn_depthwise_code {name};" for name in names),
-        "#endif",
-        *([ON_HOST, *numbers, "#endif"] if own else numbers),
-        *(array(f"static const uint16_t rest_{position}[{len(rest)}]", rest) if rest else []),
-        *([f"static const struct nn_depthwise_run runs_{position}[{len(runs)}] = {{", *runs, "};"] if runs else []),
-        f"static const struct nn_depthwise depthwise_{position} = {{ /* {generated.forms.verdict()} */",
-        f"    .shift = {generated.forms.shift}, .count = {len(runs)},",
-        *([f"    .runs = runs_{position},"] if runs else []),
-        *([f"    .plane = {plane_text(plane)},"] if plane else []),
-        *(["    .words = 1,"] if generated.words else []),
-        *([f"    .rest_count = {len(rest)}, .rest = rest_{position},"] if rest else []),
-        "};",
-        "",
-    ]
 
 
 def _has_rest(generated: Generated | GeneratedDepthwise) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from firmware_sim.compiler.assembly import Assembly
-from firmware_sim.compiler.emit_layers import WORK_SUMS, Generated, GeneratedDepthwise
+from firmware_sim.compiler.generated_layer import Generated, GeneratedDepthwise
 from firmware_sim.compiler.graph import (
     AveragePool2D,
     Concatenation,
@@ -24,6 +24,7 @@ from firmware_sim.compiler.graph import (
     Shape,
     Window,
 )
+from firmware_sim.compiler.kernels import WORK_SUMS
 
 Features = dict[str, float]
 CODE = "code"  # cycles of generated code, known from its assembly

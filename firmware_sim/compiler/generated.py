@@ -12,8 +12,9 @@ from firmware_sim.compiler.bands import Bands, bands_of, paired_bands
 from firmware_sim.compiler.dense_code import Rows, dense_code
 from firmware_sim.compiler.depthwise_channels import Channel, Kind, channels_of, choose_splits
 from firmware_sim.compiler.depthwise_code import Geometry, channel_code, layer_code
-from firmware_sim.compiler.emit_layers import WORK_WORDS, Chunk, DepthwiseRun, Generated, GeneratedDepthwise, kernel_of
+from firmware_sim.compiler.generated_layer import Chunk, DepthwiseRun, Generated, GeneratedDepthwise
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, Operator
+from firmware_sim.compiler.kernels import WORK_WORDS, kernel_of
 from firmware_sim.compiler.planes import Formats, Plane, joints, plane_of, word_joints
 from firmware_sim.compiler.prover import EXACT, F1, Requantisation, prove, staircase_of
 from firmware_sim.compiler.split import PACK_CYCLES, balanced

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from firmware_sim.compiler.arena import ArenaPlan, plan
 from firmware_sim.compiler.bands import work_words
 from firmware_sim.compiler.choice import Options, Plan, State, fill, states_of, weight_bytes, with_overlay
-from firmware_sim.compiler.emit_layers import WORK_SUMS, WORK_WORDS
 from firmware_sim.compiler.generated import Candidate, candidate_of, possible_formats
 from firmware_sim.compiler.graph import (
     Conv2D,
@@ -19,6 +18,7 @@ from firmware_sim.compiler.graph import (
     Reshape,
     Softmax,
 )
+from firmware_sim.compiler.kernels import WORK_SUMS, WORK_WORDS
 from firmware_sim.compiler.overlay import cut
 from firmware_sim.compiler.planes import PLAIN, Formats, word_joints
 from firmware_sim.compiler.strips import fitted
