@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from firmware_sim.compiler.dense_code import Rows
 from firmware_sim.compiler.graph import Conv2D, Graph
 from firmware_sim.compiler.kernels import WORK_WORDS
 from firmware_sim.compiler.planes import Plane
@@ -21,10 +20,23 @@ SHARED = 4  # rows of a band that are packed twice are at most this part of the 
 
 
 @dataclass(frozen=True, slots=True)
+class WindowLayout:
+    """How a window lies in packed rows (band.h)."""
+
+    words: int  # of a row of the window
+    pitch: int  # words from row to row
+    step: int  # words from window to window
+
+    def place(self, tap: int) -> int:
+        """The word of a tap."""
+        return tap // self.words * self.pitch + tap % self.words
+
+
+@dataclass(frozen=True, slots=True)
 class Bands:
     """The choice of one layer; without `layout` its windows are packed one by one."""
 
-    layout: Rows | None
+    layout: WindowLayout | None
     pairs: int  # of pixels
     shared_pairs: int  # of one of two cores that share pixels
     packing: float  # cycles a pair
@@ -100,7 +112,7 @@ def bands_of(operator: Conv2D, graph: Graph, cores: int, words: int) -> Bands | 
     if pairs * code + packed * BAND_CYCLES >= windows * (code + WINDOW_CYCLES * taps):
         return None
     return Bands(
-        layout=Rows(operator.window.width * operator.weights.shape[3], rows.pitch, rows.step),
+        layout=WindowLayout(operator.window.width * operator.weights.shape[3], rows.pitch, rows.step),
         pairs=pairs,
         shared_pairs=rows.half(2) * rows.width,
         packing=packed * BAND_CYCLES / pairs,
@@ -125,7 +137,7 @@ def paired_bands(operator: Conv2D, graph: Graph, words: int, plane: Plane | None
         packed = sum(rows.words(min(most, first_rows - at)) for at in range(0, first_rows, most))
         packing, once = packed * BAND_CYCLES / pairs, rows.words(first_rows) <= words
     return Bands(
-        layout=Rows(operator.window.width * depth, rows.pitch, rows.step),
+        layout=WindowLayout(operator.window.width * depth, rows.pitch, rows.step),
         pairs=pairs,
         shared_pairs=-(-first_rows // 2) * rows.width,
         packing=packing,

@@ -14,33 +14,19 @@ words, r9 and r11 sums of words, r8 INTERP1, r12 start of the window, lr and r10
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from firmware_sim.compiler.assembly import ACCUM0, PEEK_LANE0, SIO_INTERP, Assembly, Block, advance
+from firmware_sim.compiler.assembly import SIO_INTERP, Assembly, Block, advance
+from firmware_sim.compiler.bands import WindowLayout
+from firmware_sim.compiler.dense_outputs import PlaneWriter, write_constants, write_outputs
 from firmware_sim.compiler.planes import Plane
-from firmware_sim.compiler.prover import BASE, EXACT, F1, Requantisation
+from firmware_sim.compiler.prover import EXACT, Requantisation
 
 CHUNK = 2  # words of an LDM
-MAX_OFFSET = 31  # of STRB
 MAX_WORDS = 31  # of LDR
 COUNT = 48  # place on the stack of pairs left, the fifth argument
 Signed = NDArray[np.int8]
-
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """A window's rows in packed rows (band.h)."""
-
-    words: int  # of a row of the window
-    pitch: int  # words from row to row
-    step: int  # words from window to window
-
-    def place(self, tap: int) -> int:
-        """The word of a tap."""
-        return tap // self.words * self.pitch + tap % self.words
 
 
 def dense_code(
@@ -50,7 +36,7 @@ def dense_code(
     constants: NDArray[np.int64],
     channels: tuple[int, int] | None = None,
     unread: NDArray[np.bool_] | None = None,
-    rows: Rows | None = None,
+    rows: WindowLayout | None = None,
     plane: Plane | None = None,
 ) -> Assembly:
     """The function `name`, an nn_code of nn.h; its cycles are those of one pair.
@@ -63,10 +49,10 @@ def dense_code(
     code = Assembly(name)
     code.lines += [f'    .section .text.{name}, "ax"', f"    .global {name}", f"    .type {name}, %function"]
     code.lines += ["    .balign 4", "    .thumb_func", f"{name}:"]
-    layout = rows or Rows(weights.shape[1], 0, weights.shape[1])
+    layout = rows or WindowLayout(weights.shape[1], 0, weights.shape[1])
     _prologue(code, name, plane)
     code.cycles = 0
-    writer = _PlaneWriter(code, plane) if plane is not None else None
+    writer = PlaneWriter(code, plane) if plane is not None else None
     begin, end = channels or (0, len(weights))
     mine = (np.arange(len(weights)) >= begin) & (np.arange(len(weights)) < end)  # [O]
     empty = mine & ~weights.any(axis=1)  # [O]
@@ -76,12 +62,12 @@ def dense_code(
         group = live[at : at + 2]
         code.place_pool(name, 14 * weights.shape[1] + 200)
         _sums(code, [weights[c].astype(int).tolist() for c in group], layout)
-        _outputs(code, group, forms, exact_index, writer)
+        write_outputs(code, group, forms, exact_index, writer)
     if unread is not None:
         empty &= ~unread
     code.place_pool(name, (20 if writer else 6) * int(empty.sum()) + 64)
     if writer is None:
-        _constants(code, [int(c) for c in np.flatnonzero(empty)], constants)
+        write_constants(code, [int(c) for c in np.flatnonzero(empty)], constants)
     else:
         writer.constants([int(c) for c in np.flatnonzero(empty)], constants)
     _again(code, name, layout, len(weights), writer)
@@ -114,7 +100,7 @@ def _prologue(code: Assembly, name: str, plane: Plane | None) -> None:
     code.bytes += 2
 
 
-def _again(code: Assembly, name: str, layout: Rows, channels: int, writer: _PlaneWriter | None) -> None:
+def _again(code: Assembly, name: str, layout: WindowLayout, channels: int, writer: PlaneWriter | None) -> None:
     """The next pair, if there is one."""
     code.emit(f"ldr r1, [sp, #{COUNT}]", 2)
     code.emit("subs r1, #1")
@@ -145,7 +131,7 @@ def _epilogue(code: Assembly) -> None:
     code.emit("pop {r3-r7, pc}", 9)
 
 
-def _sums(code: Assembly, rows: list[list[int]], layout: Rows) -> None:
+def _sums(code: Assembly, rows: list[list[int]], layout: WindowLayout) -> None:
     """The dot products of one or two channels: afterwards L and H of the first in r1, r2, of the second in r3, r5."""
     accumulators, highs, wholes = ("r1", "r3"), ("r4", "r5"), ("r9", "r11")
     blocks = [Block() for _ in rows]
@@ -225,151 +211,3 @@ def _skip(code: Assembly, distance: int) -> None:
         code.emit("lsls r2, r2, #8")
         code.emit(f"adds r2, #{distance & 255}")
     code.emit("adds r0, r0, r2")
-
-
-@dataclass(slots=True)
-class _PlaneWriter:
-    """Stores words into planes: lr is the pair's place in plane `at`, r10 the bytes of a plane."""
-
-    code: Assembly
-    plane: Plane
-    at: int = 0
-
-    def store(self, words: list[tuple[int, str]]) -> None:
-        """Words of channels in low registers but r6 and r7, which are lost."""
-        self.code.emit("mov r6, lr")
-        for channel, register in words:
-            if (index := self.plane.index[channel]) >= 0:
-                self._go("r6", index)
-                self.code.emit(f"str {register}, [r6]", 2)
-        self.code.emit("mov lr, r6")
-
-    def _go(self, register: str, index: int, scratch: str = "r7") -> None:
-        steps, self.at = index - self.at, index
-        if 0 <= steps <= 2:
-            for _ in range(steps):
-                self.code.emit(f"add {register}, r10")
-            return
-        self._move(register, steps * 4 * self.plane.words, scratch)
-
-    def _move(self, register: str, distance: int, scratch: str) -> None:
-        if abs(distance) <= 3 * 255:
-            advance(self.code, register, distance)
-            return
-        self.code.load(scratch, distance)
-        self.code.emit(f"adds {register}, {register}, {scratch}")
-
-    def constants(self, channels: list[int], values: NDArray[np.int64]) -> None:
-        """Channels without weights."""
-        channels = sorted((c for c in channels if self.plane.index[c] >= 0), key=lambda c: self.plane.index[c])
-        if not channels:
-            return
-        self.code.emit("mov r6, lr")
-        held = None
-        for channel in channels:
-            word = (int(values[channel]) + (int(values[channel]) << 16)) & 0xFFFFFFFF
-            self._go("r6", self.plane.index[channel])
-            if word != held:
-                self.code.load("r5", word)
-                held = word
-            self.code.emit("str r5, [r6]", 2)
-        self.code.emit("mov lr, r6")
-
-    def next_pair(self) -> None:
-        """Back to the first plane, a word further."""
-        self.code.emit("mov r6, lr")
-        self._move("r6", 4 - self.at * 4 * self.plane.words, "r7")
-        self.code.emit("mov lr, r6")
-
-
-def _outputs(
-    code: Assembly,
-    group: list[int],
-    forms: Requantisation,
-    exact_index: dict[int, int],
-    writer: _PlaneWriter | None,
-) -> None:
-    """Requantise and store both pixels of one or two channels."""
-    sums = dict(zip(group, (("r1", "r2"), ("r3", "r5")), strict=False))
-    code.emit("mov r0, r8")
-    for channel, pair in sums.items():
-        if int(forms.form[channel]) == EXACT:
-            code.emit("ldr r7, [sp]", 2)
-            for pixel, value in enumerate(pair):
-                code.load("r6", 8 * exact_index[channel] + 4 * pixel)
-                code.emit(f"str {value}, [r7, r6]", 2)
-        else:
-            requantise_pair(code, pair, forms, channel)
-    proven = {channel: pair for channel, pair in sums.items() if int(forms.form[channel]) != EXACT}
-    if not proven:
-        return
-    if writer is not None:
-        for low, high in proven.values():
-            code.emit(f"lsls {high}, {high}, #16")
-            code.emit(f"adds {low}, {low}, {high}")
-        writer.store([(channel, low) for channel, (low, _) in proven.items()])
-        return
-    for pixel, (register, output) in enumerate((("r6", "lr"), ("r7", "r10"))):
-        code.emit(f"mov {register}, {output}")
-        at = 0
-        for channel, pair in proven.items():
-            base = channel - channel % (MAX_OFFSET + 1)
-            advance(code, register, base - at)
-            at = base
-            code.emit(f"strb {pair[pixel]}, [{register}, #{channel - base}]", 2)
-
-
-def requantise_pair(code: Assembly, pair: tuple[str, str], forms: Requantisation, channel: int) -> None:
-    """Make the outputs of two sums in low registers; r0 is INTERP1; r4, r6 and r7 are lost."""
-    form = int(forms.form[channel])
-    m, k, a, s, b, d = (int(v[channel]) for v in (forms.m, forms.k, forms.a, forms.s, forms.b, forms.d))
-    code.load("r4", m)
-    if BASE.get(form, form) == F1:
-        code.load("r6", b)
-        for x in pair:
-            code.emit(f"muls {x}, r4")
-            code.emit(f"adds {x}, {x}, r6")
-    else:
-        while k and k % 2 == 0 and s > 1 and k > 255:
-            k, s = k >> 1, s - 1
-        code.load("r6", k)
-        for x in pair:
-            code.emit(f"asrs r7, {x}, #{a}" if a else f"movs r7, {x}")
-            code.emit("muls r7, r6")
-            code.emit(f"asrs r7, r7, #{s}")
-            code.emit(f"muls {x}, r4")
-            code.emit(f"adds {x}, {x}, r7")
-        code.load("r6", b)
-        for x in pair:
-            code.emit(f"adds {x}, {x}, r6")
-    if form in BASE:
-        for x in pair:
-            code.emit(f"asrs r7, {x}, #31")
-            code.emit(f"lsls r7, r7, #{d}")
-            code.emit(f"adds {x}, {x}, r7")
-        code.load("r6", forms.after)
-        for x in pair:
-            code.emit(f"adds {x}, {x}, r6")
-    for x in pair:
-        code.emit(f"str {x}, [r0, #{ACCUM0}]")
-        code.emit(f"ldr {x}, [r0, #{PEEK_LANE0}]")
-
-
-def _constants(code: Assembly, channels: list[int], values: NDArray[np.int64]) -> None:
-    """Channels whose weights are all zero."""
-    if not channels:
-        return
-    code.emit("mov r1, lr")
-    code.emit("mov r2, r10")
-    held, base = None, 0
-    for channel in channels:
-        value = int(values[channel]) & 255
-        if value != held:
-            code.emit(f"movs r7, #{value}")
-            held = value
-        step = channel - channel % (MAX_OFFSET + 1) - base
-        for register in ("r1", "r2"):
-            advance(code, register, step)
-        base += step
-        for register in ("r1", "r2"):
-            code.emit(f"strb r7, [{register}, #{channel - base}]", 2)

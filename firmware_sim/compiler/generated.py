@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_sim.compiler.assembly import Assembly
-from firmware_sim.compiler.bands import Bands, bands_of, paired_bands
-from firmware_sim.compiler.dense_code import Rows, dense_code
+from firmware_sim.compiler.bands import Bands, WindowLayout, bands_of, paired_bands
+from firmware_sim.compiler.dense_code import dense_code
 from firmware_sim.compiler.depthwise_channels import Channel, Kind, channels_of, choose_splits
 from firmware_sim.compiler.depthwise_code import Geometry, channel_code, layer_code
 from firmware_sim.compiler.generated_layer import Chunk, DepthwiseRun, Generated, GeneratedDepthwise
@@ -55,7 +55,7 @@ class Dense:
     pairs: int  # of pixels
     shared_pairs: int  # of one of two cores that share pixels
     packing: float  # cycles a pair
-    layout: Rows | None  # of bands; None: windows are packed one by one
+    layout: WindowLayout | None  # of bands; None: windows are packed one by one
     packed_once: bool  # the work area holds all that is packed
     cores: int
     plane: Plane | None = None  # where its outputs go
