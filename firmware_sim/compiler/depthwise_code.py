@@ -8,9 +8,7 @@ drained (dense_code.py says how). Two kinds of function:
 - of one channel: its weights and its requantisation are immediates, zero weights cost nothing, blocks are its own;
 - of a layer: numbers come from the stack, for any channel whose weights allow the blocks of one of SPLITS.
 
-Each does one channel after another. Of planes it first fills what the layer before does not know: the columns beside
-the rows, the rows above the first and below the last, which are rows of the other half, and second rows that do not
-exist.
+Each does one channel after another. Of planes it first fills what the layer before does not know (plane_filling.py).
 
 Registers: r0 packed row, r1-r7 words, sums, weights and results as they become free, r8 and r10 sums of H of both
 windows, r9 and r11 sums of words, r12 first pixel's output, lr end of its row.
@@ -23,7 +21,8 @@ from dataclasses import dataclass, field
 from firmware_sim.compiler.assembly import Assembly, advance
 from firmware_sim.compiler.depthwise_channels import Channel, Kind
 from firmware_sim.compiler.depthwise_sums import DISTANCE, ROWS, D, Sums, requantise
-from firmware_sim.compiler.planes import Plane, Source
+from firmware_sim.compiler.plane_filling import fill_plane
+from firmware_sim.compiler.planes import Plane
 
 MAX_OFFSET = 31  # of STRB
 MAX_WORDS = 31  # of LDR and STR
@@ -100,7 +99,7 @@ class _Loop:
         code.lines.append(f".Lchannel_{self.name}:")
         self._begin_channel()
         if geometry.plane is not None:
-            self._fill_plane(geometry.plane)
+            fill_plane(code, self.name, geometry.plane)
             code.place_pool(self.name, 600)
         begun = code.cycles
         code.cycles = 0
@@ -179,91 +178,6 @@ class _Loop:
         code.emit("mov r12, r2")
         code.emit(f"ldr r3, [sp, #{ALL_ROWS}]", 2)
         code.emit(f"str r3, [sp, #{ROWS}]", 2)
-
-    def _fill_plane(self, plane: Plane) -> None:
-        """The words of a plane that the layer before did not write: r0 stays, r1-r7 are lost."""
-        code, pitch = self.code, self.geometry.width
-        outside = plane.zero_point + (plane.zero_point << 16)
-        right = pitch - plane.left - plane.columns
-        code.load("r7", outside)
-        code.emit("movs r1, r0")
-        if plane.left or right:
-            # the right columns of a row and the left ones of the next lie side by side
-            for _ in range(plane.left):
-                code.emit("stm r1!, {r7}", 2)
-            between = plane.left + right
-            rows = len(plane.rows)
-            advance(code, "r1", 4 * plane.columns)
-            for row in range(rows):
-                count = between if row < rows - 1 else right
-                if count:
-                    offset = 0
-                    for i in range(count):
-                        code.emit(f"str r7, [r1, #{4 * i}]", 2)
-                        offset = 4 * i
-                    assert offset <= 4 * MAX_WORDS  # noqa: S101
-                if row < rows - 1:
-                    advance(code, "r1", 4 * pitch)
-        for row, source in enumerate(plane.rows):
-            if source.kind != "written":
-                self._fill_row(row, source, plane)
-
-    def _fill_row(self, row: int, source: Source, plane: Plane) -> None:
-        """One row of a plane from another one, or of zero points."""
-        code, pitch = self.code, self.geometry.width
-        code.emit("movs r1, r0")
-        self._step("r1", 4 * (row * pitch + plane.left))
-        if source.kind != "outside":
-            code.emit("movs r2, r0")
-            self._step("r2", 4 * (source.row * pitch + plane.left))
-        # what is added: the other half
-        zero = plane.zero_point
-        code.load(
-            "r7", {"low": zero, "high": zero << 16, "alone": zero << 16, "outside": zero + (zero << 16)}[source.kind]
-        )
-        groups, rest = divmod(plane.columns, 3)
-        loop = groups > 3
-        if loop:
-            code.emit("movs r6, r1")
-            self._step("r6", 12 * groups, scratch="r3")
-            code.lines.append(f".Lfill_{self.name}_{row}:")
-        before = code.cycles
-        for _ in range(1 if loop else groups):
-            self._fill_words(source.kind, ("r3", "r4", "r5"))
-        if loop:
-            code.emit("cmp r1, r6")
-            code.emit(f"bne .Lfill_{self.name}_{row}", 2)
-            code.cycles += (groups - 1) * (code.cycles - before) - 1
-        if rest:
-            self._fill_words(source.kind, ("r3", "r4", "r5")[:rest])
-
-    def _fill_words(self, kind: str, registers: tuple[str, ...]) -> None:
-        code = self.code
-        listed = "{" + ", ".join(registers) + "}"
-        if kind == "outside":
-            for register in registers:
-                code.emit(f"movs {register}, r7")
-        else:
-            code.emit(f"ldm r2!, {listed}", 1 + len(registers))
-        for register in registers:
-            if kind == "low":  # the first pixel of that row is the second here
-                code.emit(f"lsls {register}, {register}, #16")
-                code.emit(f"adds {register}, {register}, r7")
-            elif kind == "alone":
-                code.emit(f"sxth {register}, {register}")
-                code.emit(f"adds {register}, {register}, r7")
-            elif kind == "high":  # and its second the first; the borrow is bit 15
-                code.emit(f"asrs {register}, {register}, #16")
-                code.emit(f"adcs {register}, r7")
-        code.emit(f"stm r1!, {listed}", 1 + len(registers))
-
-    def _step(self, register: str, distance: int, scratch: str = "r6") -> None:
-        """Move a pointer forward by any distance."""
-        if distance <= 510:
-            advance(self.code, register, distance)
-        else:
-            self.code.load(scratch, distance)
-            self.code.emit(f"adds {register}, {register}, {scratch}")
 
     def _epilogue(self) -> None:
         code = self.code
