@@ -13,19 +13,12 @@ from pathlib import Path
 import msgspec
 
 from firmware_sim.compiler.emit_layers import LayerText
-from firmware_sim.compiler.features import (
-    Features,
-    Part,
-    dense_features,
-    depthwise_features,
-    flash_lines,
-    kernel_features,
-    output_shape,
-)
+from firmware_sim.compiler.features import Features, dense_features, depthwise_features, flash_lines, kernel_features
 from firmware_sim.compiler.generated import Candidate
 from firmware_sim.compiler.generated_layer import Chunk, Generated, GeneratedDepthwise
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, Operator
 from firmware_sim.compiler.kernels import kernel_of, split_of_layer
+from firmware_sim.compiler.parts import Part, output_shape, parts_of
 
 PRICES = Path(__file__).with_name("cycle_prices.json")
 SYNC = "sync"  # the price of asking the other core and of its answer
@@ -49,19 +42,6 @@ class Prices(msgspec.Struct, frozen=True):
 def prices() -> Prices:
     """Those of the package."""
     return msgspec.json.decode(PRICES.read_bytes(), type=Prices)
-
-
-def parts_of(
-    operator: Operator, graph: Graph, split: int, *, by_channels: bool, first: int = 0, end: int = 0
-) -> list[Part]:
-    """What each core computes (network.c, network_part)."""
-    height, width, channels = output_shape(operator, graph)
-    whole = Part(0, height * width, first, end or channels)
-    if not split:
-        return [whole]
-    if by_channels:
-        return [Part(0, whole.pixel_end, first, split), Part(0, whole.pixel_end, split, whole.channel_end)]
-    return [Part(0, split, first, whole.channel_end), Part(split, whole.pixel_end, first, whole.channel_end)]
 
 
 def features_of(

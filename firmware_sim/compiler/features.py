@@ -5,8 +5,6 @@ Cycles of generated code are known from its assembly, so they are one feature wi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from firmware_sim.compiler.assembly import Assembly
@@ -21,10 +19,10 @@ from firmware_sim.compiler.graph import (
     Mean,
     Operator,
     Pad,
-    Shape,
-    Window,
 )
 from firmware_sim.compiler.kernels import WORK_SUMS
+from firmware_sim.compiler.packing import band_features, halves, tiles_of, window_features
+from firmware_sim.compiler.parts import Part, input_shape, output_shape
 
 Features = dict[str, float]
 CODE = "code"  # cycles of generated code, known from its assembly
@@ -33,48 +31,6 @@ SKIP_CYCLES = 12  # of a run that the other core computes (depthwise_code.c)
 CALL_CYCLES = 100  # of a run, the code's own prologue included
 FLASH_LINE = 8  # bytes of a cache line
 CACHED_BYTES = 12 * 1024  # of the 16 KB; the rest is for everything else
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Pixels (y * width + x) and channels that one core computes."""
-
-    pixel: int
-    pixel_end: int
-    channel: int
-    channel_end: int
-
-    @property
-    def pixels(self) -> int:
-        """How many."""
-        return self.pixel_end - self.pixel
-
-    @property
-    def channels(self) -> int:
-        """How many."""
-        return self.channel_end - self.channel
-
-
-def output_shape(operator: Operator, graph: Graph) -> Shape:
-    """Rows, columns and channels as the kernels see them."""
-    shape = graph.tensors[operator.output].shape
-    if isinstance(operator, Mean):
-        into = graph.tensors[operator.input].shape
-        height, width, channels = (1 if i in operator.axes else side for i, side in enumerate(into))
-        return height, width, channels
-    if isinstance(operator, Conv2D) and operator.rescale.once:
-        return 1, graph.tensors[operator.output].elements // len(operator.bias), len(operator.bias)
-    return shape
-
-
-def input_shape(operator: Operator, graph: Graph) -> Shape:
-    """Likewise of the input."""
-    if isinstance(operator, Concatenation):
-        return graph.tensors[operator.inputs[0]].shape
-    if isinstance(operator, Conv2D) and operator.rescale.once:
-        depth = operator.weights.shape[3]
-        return 1, graph.tensors[operator.input].elements // depth, depth
-    return graph.tensors[operator.input].shape
 
 
 def kernel_features(kernel: str, operator: Operator, graph: Graph, part: Part, words: int) -> Features:
@@ -89,9 +45,9 @@ def kernel_features(kernel: str, operator: Operator, graph: Graph, part: Part, w
             return found | {"macs": outputs * size, "taps": outputs * taps}
         row = -(-size // 4) * 4
         most = min(words // row, WORK_SUMS // 2)
-        pairs, tiles = _tiles(part.pixels, most)
+        pairs, tiles = tiles_of(part.pixels, most)
         found |= {"pairs": pairs * part.channels, "macs": pairs * row * part.channels, "calls": tiles * part.channels}
-        return found | packing(operator.window, input_shape(operator, graph), width, part, most)
+        return found | window_features(operator.window, input_shape(operator, graph), width, part, most)
     if isinstance(operator, DepthwiseConv2D):
         taps = operator.window.height * operator.window.width
         if kernel == "plain_depthwise_conv_2d":
@@ -157,19 +113,21 @@ def dense_features(
             rows = (first, min(end, paired), made.plane.distance if made.plane is not None else made.paired)
         else:
             words -= -(-len(operator.bias) // 4)
-            rows = _halves(first, end)
+            rows = halves(first, end)
         if made.paired:
             count = (rows[1] - rows[0]) * width
             return {"layer": 1.0, CODE: count * code.cycles, "rows": count / width}
-        bands = _bands(operator, graph, rows, words, operator.weights.shape[3])
+        bands = band_features(operator, graph, rows, words, operator.weights.shape[3])
         pairs = (rows[1] - rows[0]) * width
         found: Features = {"layer": 1.0, CODE: pairs * code.cycles, "pairs": pairs, "rows": pairs / width}
         kept = ("bands",) if packed else tuple(bands)
         return found | {f"band {name}": bands[name] for name in kept}
     most = words // operator.weights[0].size
-    pairs, tiles = _tiles(part.pixels, most)
+    pairs, tiles = tiles_of(part.pixels, most)
     found = {"layer": 1.0, CODE: pairs * code.cycles, "pairs": pairs, "tiles": tiles}
-    return found if packed else found | packing(operator.window, input_shape(operator, graph), width, part, most)
+    if packed:
+        return found
+    return found | window_features(operator.window, input_shape(operator, graph), width, part, most)
 
 
 def depthwise_features(
@@ -191,7 +149,7 @@ def depthwise_features(
             code = by_name[run.name]
             cycles += CALL_CYCLES + len(run.channels) * (half * code.cycles + code.start_cycles)
         return {"layer": 1.0, CODE: cycles}
-    bands = _bands(operator, graph, _halves(0, height), words, 1)
+    bands = band_features(operator, graph, halves(0, height), words, 1)
     calls = bands["bands"] + height % 2 * (half > 1)
     for run in mine:
         code = by_name[run.name]
@@ -206,89 +164,14 @@ def depthwise_features(
     return found
 
 
-def _halves(first: int, end: int) -> tuple[int, int, int]:
-    """First pixels' rows of both halves of some output rows, and the distance (band.h, band_halves)."""
-    half = -(-(end - first) // 2)
-    return first, first + half, half
-
-
-def _bands(
-    operator: Conv2D | DepthwiseConv2D, graph: Graph, rows: tuple[int, int, int], words: int, values: int
-) -> Features:
-    """What band.c does for output rows: words of the work area that it fills first, bands, and packed rows of two
-    input rows, or of one and padding, or of padding alone."""
-    into, window = input_shape(operator, graph), operator.window
-    width = output_shape(operator, graph)[1]
-    first_row, stop, distance = rows
-    count = stop - first_row
-    if (window.height, window.width) == (1, 1):  # only the pixels that are read
-        most = words // (width * values)
-        calls = count * (1 if window.stride_w == 1 else width)
-        found = {"both": calls, "both words": count * width * values, "bands": -(-count // most), "init": 0.0}
-        return found | {"runs": count}
-    pitch = ((width - 1) * window.stride_w + window.width) * values
-    fitting = words // pitch
-    most = (fitting - window.height) // window.stride_h + 1
-    found = {"both": 0, "one": 0, "none": 0, "runs": 0, "bands": 0}
-    for row in range(first_row, stop, most):
-        pairs = min(most, stop - row)
-        y = row * window.stride_h - window.pad_top + np.arange((pairs - 1) * window.stride_h + window.height)
-        first = (y >= 0) & (y < into[0])
-        second = (y + distance * window.stride_h >= 0) & (y + distance * window.stride_h < into[0])
-        found["both"] += int((first & second).sum())
-        found["one"] += int((first ^ second).sum())
-        found["none"] += int((~first & ~second).sum())
-        found["runs"] += 1 + int(((first[1:] != first[:-1]) | (second[1:] != second[:-1])).sum())
-        found["bands"] += 1
-    line = min(pitch - window.pad_left * values, into[1] * values)
-    lines: Features = {f"{name} words": found[name] * line for name in ("both", "one", "none")}
-    used = min((count - 1) * window.stride_h + window.height, fitting) * pitch
-    return {name: float(value) for name, value in found.items()} | lines | {"init": used}
-
-
 def flash_lines(operator: Conv2D | DepthwiseConv2D, part: Part, words: int) -> float:
     """Cache lines of weights that are read from flash: anew for each tile of pixels unless the cache holds them."""
     weights = operator.weights.size / len(operator.bias) * part.channels
     tiles = 1
     if isinstance(operator, Conv2D) and weights > CACHED_BYTES:
         row = -(-operator.weights[0].size // 4) * 4
-        tiles = _tiles(part.pixels, max(1, min(words // row, WORK_SUMS // 2)))[1]
+        tiles = tiles_of(part.pixels, max(1, min(words // row, WORK_SUMS // 2)))[1]
     return weights / FLASH_LINE * tiles
-
-
-def packing(window: Window, into: Shape, width: int, part: Part, most: int) -> Features:
-    """Words that are packed for the pairs of a part: in rows inside the input, and tap by tap at its border."""
-    pixels = np.arange(part.pixel, part.pixel_end)
-    y = pixels // width * window.stride_h - window.pad_top
-    x = pixels % width * window.stride_w - window.pad_left
-    inside = (y >= 0) & (y + window.height <= into[0]) & (x >= 0) & (x + window.width <= into[1])
-    size = window.height * window.width * into[2]
-    border = 0
-    pairs = 0
-    for begin in range(0, len(pixels), 2 * most):
-        tile = inside[begin : begin + 2 * most]
-        half = (len(tile) + 1) // 2
-        second = np.concatenate([tile[half:], tile[:half][len(tile) - half :]])
-        border += int((~(tile[:half] & second)).sum())
-        pairs += half
-    if (window.height, window.width, window.stride_h, window.stride_w) == (1, 1, 1, 1):
-        # the pixels are the windows, but for a last tile with an odd number of them
-        odd = len(pixels) % (2 * most) % 2
-        last = (len(pixels) % (2 * most) + 1) // 2 if odd else 0
-        return {"row words": (pairs - last) * size, "windows": last, "words": last * size, "runs": last}
-    return {
-        "windows": pairs,
-        "words": (pairs - border) * size,
-        "border": border * size,
-        "runs": (pairs - border) * window.height,
-        "border taps": border * window.height * window.width,
-    }
-
-
-def _tiles(pixels: int, most: int) -> tuple[int, int]:
-    """Pairs of pixels, and the tiles of at most that many pairs."""
-    whole, rest = divmod(pixels, 2 * most)
-    return whole * most + (rest + 1) // 2, whole + (rest > 0)
 
 
 def _by_four(operator: AveragePool2D, graph: Graph, part: Part) -> bool:
