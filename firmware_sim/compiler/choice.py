@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from firmware_sim.compiler.candidates import Candidate
 from firmware_sim.compiler.cycles import choice_cycles
 from firmware_sim.compiler.emit_layers import weight_rows
-from firmware_sim.compiler.generated import Candidate
 from firmware_sim.compiler.generated_layer import GeneratedDepthwise
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, Operator
 from firmware_sim.compiler.overlay import overlay_cost

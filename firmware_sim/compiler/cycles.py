@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 
+from firmware_sim.compiler.candidates import Candidate
 from firmware_sim.compiler.emit_layers import LayerText
 from firmware_sim.compiler.features import Features, dense_features, depthwise_features, flash_lines, kernel_features
-from firmware_sim.compiler.generated import Candidate
 from firmware_sim.compiler.generated_layer import Chunk, Generated, GeneratedDepthwise
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph, Operator
 from firmware_sim.compiler.kernels import kernel_of, split_of_layer

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from firmware_sim.compiler.assembly import Assembly
-from firmware_sim.compiler.generated import Candidate, Dense, generated_of
+from firmware_sim.compiler.candidates import Candidate, Dense, generated_of
 from firmware_sim.compiler.generated_layer import Chunk
 
 BYTE_CYCLES = 8.3  # of DMA through the XIP cache: a line of 8 bytes in 64 cycles, and the words' own

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from firmware_sim.compiler.arena import ArenaPlan, plan
 from firmware_sim.compiler.bands import work_words
+from firmware_sim.compiler.candidates import Candidate, candidate_of, possible_formats
 from firmware_sim.compiler.choice import Options, Plan, State, fill, states_of, weight_bytes, with_overlay
-from firmware_sim.compiler.generated import Candidate, candidate_of, possible_formats
 from firmware_sim.compiler.graph import (
     Conv2D,
     DepthwiseConv2D,

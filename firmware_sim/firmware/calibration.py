@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from firmware_sim.compiler.arena import plan
 from firmware_sim.compiler.bands import work_words
+from firmware_sim.compiler.candidates import Candidate, candidates
 from firmware_sim.compiler.cycles import CONTENTION, PRICES, Prices, layer_features
 from firmware_sim.compiler.emit_c import emit_model
 from firmware_sim.compiler.features import CODE, Features
-from firmware_sim.compiler.generated import Candidate, candidates
 from firmware_sim.compiler.graph import Conv2D, DepthwiseConv2D, Graph
 from firmware_sim.compiler.placement import Placement
 from firmware_sim.compiler.planes import PLAIN

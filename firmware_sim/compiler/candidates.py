@@ -21,10 +21,8 @@ from firmware_sim.compiler.prover import EXACT, F1, Requantisation, staircase_of
 from firmware_sim.compiler.split import PACK_CYCLES, balanced
 
 MAX_EXACT = 64  # nn.h, NN_WORK_SUMS: two sums a channel
-PAIR_CYCLES, PAIR_OUTPUT_CYCLES = 3.6, 55.0  # of the kernels on pairs, a MAC and an output (decision 0091)
-PAIR_DEPTHWISE_CYCLES = 100.0  # of the kernels on pairs, an output, packing left out
+PAIR_DEPTHWISE_CYCLES = 100.0  # of the kernels on pairs, an output, packing left out (decision 0091)
 RUN_BYTES, NUMBERS_BYTES = 16, 64  # nn.h, struct nn_depthwise_run
-PLAIN_CYCLES = 15.0  # a MAC of the plain kernels
 ROW_CYCLES, ROW_OUTPUT_CYCLES = 3.5, 40.0  # of generated code, a weight and an output of a pair of pixels
 ODD_PAIRS = 64  # with fewer pairs of pixels than these, an odd one that one core has alone counts
 
