@@ -34,6 +34,9 @@ def train(
     checks: Annotated[
         int | None, typer.Option(help="Rendered bakes for the gate, and for the test; default: 1,000 each.", min=10)
     ] = None,
+    start: Annotated[
+        str | None, typer.Option(help="Begin with the weights of efficientnet-lite0, or none; default: the task's.")
+    ] = None,
     teacher: Annotated[
         str | None, typer.Option(help="Learn photographs from efficientnet-lite0 too, or none; default: the task's.")
     ] = None,
@@ -72,6 +75,7 @@ def train(
         "shape": shape,
         "size_px": size,
         "split_seed": split_seed,
+        "start": start,
         "teacher": teacher,
         "fine_tune_epochs": fine_tune_epochs,
         "multiplier_bits": multiplier_bits,

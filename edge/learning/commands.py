@@ -53,7 +53,9 @@ def run_training(
     require_torch()
     from edge.learning.loss_curve import RecordingReporter
     from edge.learning.pipeline import train_model
+    from edge.learning.pretrained import check_start
 
+    check_start(settings.start)
     task = load_task(task_name).with_size(settings.size_px)
     with TerminalReporter() as reporter:
         parts = parts_for(task, settings, data, cache, processes, reporter)

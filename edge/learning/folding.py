@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from edge.learning.network import EdgeNetwork, Topology, Unit
+from edge.learning.network import EdgeNetwork, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,28 +19,35 @@ class FoldedLayer:
     bias: Tensor  # float32 [O]
     stride: int
     depthwise: bool
-    relu: bool  # all but the head
+    relu: bool
+    ceiling: float | None = None  # of the rectifier
+    far: bool = False  # padded as TFLite's SAME, not alike on every side
+    added: int | None = None  # position of the layer whose result is added to this one's output
+    pooled: bool = False  # the mean over the plane comes before it: the head
 
 
 @dataclass(frozen=True, slots=True)
 class FoldedNetwork:
     """The layers in order; the average pool comes before the last one, the head."""
 
-    topology: Topology
+    input_px: int
     layers: tuple[FoldedLayer, ...]
 
 
 def fold(network: EdgeNetwork) -> FoldedNetwork:
     """Fold every batch norm's running statistics and gain into weight and bias. The network stays as it is."""
-    layers = [_folded(unit) for unit in network.units if isinstance(unit, Unit)]
+    layers = [
+        _folded(unit, added) for unit, added in zip(network.units, network.added, strict=True) if isinstance(unit, Unit)
+    ]
     head: nn.Conv2d = network.head
     if head.bias is None:
         raise TypeError("the head has a bias by construction")
-    layers.append(FoldedLayer("head", head.weight.detach().clone(), head.bias.detach().clone(), 1, False, False))
-    return FoldedNetwork(network.topology, tuple(layers))
+    weight, bias = head.weight.detach().clone(), head.bias.detach().clone()
+    layers.append(FoldedLayer("head", weight, bias, 1, False, False, pooled=True))
+    return FoldedNetwork(network.topology.input_px, tuple(layers))
 
 
-def _folded(unit: Unit) -> FoldedLayer:
+def _folded(unit: Unit, added: int | None) -> FoldedLayer:
     norm = unit.norm
     if norm.running_mean is None or norm.running_var is None:
         raise TypeError("batch norms track their statistics by construction")
@@ -48,4 +55,14 @@ def _folded(unit: Unit) -> FoldedLayer:
         gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)  # [O]
         weight = unit.convolution.weight * gain[:, None, None, None]  # [O, I / groups, kh, kw]
         bias = norm.bias - norm.running_mean * gain  # [O]
-    return FoldedLayer(unit.name, weight.detach(), bias.detach(), unit.stride, unit.depthwise, True)
+    return FoldedLayer(
+        unit.name,
+        weight.detach(),
+        bias.detach(),
+        unit.stride,
+        unit.depthwise,
+        not unit.linear,
+        unit.ceiling,
+        unit.far,
+        added,
+    )

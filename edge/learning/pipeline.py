@@ -23,6 +23,7 @@ from edge.learning.model_folder import REPORT, sizes, write_gate_and_card, write
 from edge.learning.network import EdgeNetwork, Topology, topology_of
 from edge.learning.onnx_writer import write_onnx
 from edge.learning.parts import Parts
+from edge.learning.pretrained import begin_with, pretrained_weights
 from edge.learning.pruning import ramped, with_pairs
 from edge.learning.report_page import write_report
 from edge.learning.rounded import RoundedNetwork, to_integers
@@ -190,6 +191,8 @@ def train_float(
     )
     torch.manual_seed(settings.seed)
     network = EdgeNetwork(_topology(settings, task))
+    if settings.start != "none":
+        begin_with(network, pretrained_weights())
     targets, lessons = _targets(train, task), train.lessons
     trained: torch.nn.Module = network
     if lessons is None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from edge.learning.folding import FoldedLayer, FoldedNetwork
+from shared.errors import BadInputError
 
 RAMP = 2 / 3  # of the epochs: by then the whole share is zero, the rest makes good for it
 
@@ -41,8 +42,10 @@ def with_pairs(network: FoldedNetwork) -> FoldedNetwork:
     """The same function with each dense layer's output channels in an order that puts those of like weights together.
 
     Greedy: the two channels whose energies overlap most, then of the rest, and so on. The layers behind read the
-    channels in their new places.
+    channels in their new places. Raises BadInputError for inverted residuals: sums hold channels in their places.
     """
+    if any(layer.added is not None for layer in network.layers):
+        raise BadInputError("pairs of zeros need a plain chain of layers: this network has residuals")
     layers: list[FoldedLayer] = []
     order: Tensor | None = None  # of the channels that come into a layer
     for layer in network.layers:

@@ -6,14 +6,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from edge.learning.calibration import convolved
 from edge.learning.folding import FoldedLayer, FoldedNetwork
 from edge.learning.grid import Grid, rounded_weights
 from edge.learning.levers import PLAIN, Levers
+from edge.learning.network import rectified
 from edge.learning.pruning import pair_mask
 from edge.learning.quantised import (
     Activation,
+    Addition,
     Convolution,
     Layer,
     Pooling,
@@ -24,15 +26,16 @@ from edge.learning.quantised import (
 
 
 class RoundedNetwork(nn.Module):
-    """Trainable folded weights, held to `levers`; `grids` are the layers' outputs, fixed by calibration."""
+    """Trainable folded weights, held to `levers`; `grids` are those that `calibrate` found for outputs and sums."""
 
     def __init__(
         self, folded: FoldedNetwork, grids: tuple[Grid, ...], input_grid: Grid, levers: Levers = PLAIN
     ) -> None:
         super().__init__()
-        if len(grids) != len(folded.layers):
-            raise ValueError(f"{len(grids)} grids for {len(folded.layers)} layers")
-        self.topology, self.grids, self._forms = folded.topology, grids, folded.layers
+        sums = sum(layer.added is not None for layer in folded.layers)
+        if len(grids) != len(folded.layers) + sums:
+            raise ValueError(f"{len(grids)} grids for {len(folded.layers)} layers and {sums} sums")
+        self.input_px, self.grids, self._forms = folded.input_px, grids, folded.layers
         self.input_grid, self.levers = input_grid, levers
         self.weights = nn.ParameterList(nn.Parameter(layer.weight.clone()) for layer in folded.layers)
         self.biases = nn.ParameterList(nn.Parameter(layer.bias.clone()) for layer in folded.layers)
@@ -41,17 +44,24 @@ class RoundedNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Frames float32 [N, 3, H, W] on the input's grid to logits float32 [N, labels] on theirs."""
-        grid = self.input_grid
-        for position, (form, bias, output) in enumerate(zip(self._forms, self.biases, self.grids, strict=True)):
-            if not form.relu:
+        grid, grids = self.input_grid, iter(self.grids)
+        kept: dict[int, Tensor] = {}
+        read_again = {form.added for form in self._forms}
+        for position, (form, bias) in enumerate(zip(self._forms, self.biases, strict=True)):
+            output = next(grids)
+            if form.pooled:
                 x = grid.rounded(x.mean(dim=(2, 3), keepdim=True))  # [N, C, 1, 1]
             weight = self._kept(position)  # [O, I / groups, kh, kw]
             with torch.no_grad():
                 scales = self.levers.scales(weight.numpy(), bias.numpy(), grid.scale, output.scale)  # [O]
             weight = rounded_weights(weight, torch.from_numpy(scales), self.levers.weight_bound)
-            groups = x.shape[1] if form.depthwise else 1
-            x = F.conv2d(x, weight, bias, form.stride, weight.shape[2] // 2, groups=groups)
-            x = output.rounded(torch.relu(x) if form.relu else x)  # [N, O, h, w]
+            x = convolved(form, x, weight, bias)
+            x = output.rounded(rectified(x, form.ceiling) if form.relu else x)  # [N, O, h, w]
+            if form.added is not None:
+                output = next(grids)
+                x = output.rounded(x + kept[form.added])  # [N, O, h, w]
+            if position in read_again:
+                kept[position] = x
             grid = output
         return x[:, :, 0, 0]  # [N, labels]
 
@@ -75,8 +85,12 @@ class RoundedNetwork(nn.Module):
 
 
 def to_integers(network: RoundedNetwork, description: str) -> QuantisedNetwork:
-    """The integers of a rounded network: PAD before each stride 2, average pool and 1x1 convolution as the head."""
-    side, input_grid = network.topology.input_px, network.input_grid
+    """The integers of a rounded network: average pool and 1x1 convolution as the head.
+
+    Before a stride of 2 comes a PAD, unless the layer is padded as SAME does. A ceiling needs no RELU6: what is above
+    it is above the layer's grid as well.
+    """
+    side, input_grid = network.input_px, network.input_grid
     activations = [Activation("frame", (side, side, 3), input_grid.scale, input_grid.zero_point)]
     layers: list[Layer] = []
 
@@ -84,16 +98,18 @@ def to_integers(network: RoundedNetwork, description: str) -> QuantisedNetwork:
         activations.append(Activation(name, shape, grid.scale, grid.zero_point))
         return len(activations) - 1
 
-    current, grid = 0, input_grid
-    for (form, weight, bias), output_grid in zip(network.layers(), network.grids, strict=True):
+    current, grid, grids = 0, input_grid, iter(network.grids)
+    results: list[int] = []
+    for form, weight, bias in network.layers():
+        output_grid = next(grids)
         height, width, channels = activations[current].shape
         kernel = weight.shape[2]
-        if not form.relu:
+        if form.pooled:
             pooled = append("pooled", (1, 1, channels), grid)
             layers.append(Pooling(current, pooled, (height, width), 1, "VALID"))
             current, height, width = pooled, 1, 1
         out_h, out_w = -(-height // form.stride), -(-width // form.stride)
-        if form.stride > 1:
+        if form.stride > 1 and not form.far:
             before = kernel // 2
             bottom, right = (
                 max(0, (out - 1) * form.stride + kernel - side_in - before)  # torch's far padding, if it is read
@@ -104,7 +120,7 @@ def to_integers(network: RoundedNetwork, description: str) -> QuantisedNetwork:
             current = padded
         integers, scales, biases = quantise_weights(weight, bias, grid.scale, output_grid.scale, network.levers)
         arranged = integers.transpose((1, 2, 3, 0) if form.depthwise else (0, 2, 3, 1))  # 1HWO or OHWI
-        out = append("logits" if not form.relu else form.name, (out_h, out_w, len(scales)), output_grid)
+        out = append("logits" if form.pooled else form.name, (out_h, out_w, len(scales)), output_grid)
         layers.append(
             Convolution(
                 f"{form.name}/convolution",
@@ -115,9 +131,14 @@ def to_integers(network: RoundedNetwork, description: str) -> QuantisedNetwork:
                 scales,
                 biases,
                 form.stride,
-                "SAME" if form.stride == 1 else "VALID",
+                "SAME" if form.stride == 1 or form.far else "VALID",
                 "RELU" if form.relu else "NONE",
             )
         )
         current, grid = out, output_grid
+        if form.added is not None:
+            grid = next(grids)
+            current = append(f"{form.name}/sum", (out_h, out_w, len(scales)), grid)
+            layers.append(Addition(results[form.added], out, current, "NONE"))
+        results.append(current)
     return QuantisedNetwork(tuple(activations), tuple(layers), 0, current, description)
