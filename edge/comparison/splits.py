@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.comparison.compare import fewer_escalations, rows_of, rule_curves
+from edge.comparison.compare import fewer_escalations, less_than_best, rows_of, rule_curves
 from edge.comparison.curves import Curve
 from edge.gate.gate_file import GateFile
 from shared.errors import BadInputError
@@ -50,6 +50,7 @@ def compare_splits(
         "edge_accuracy": round(float((logits.argmax(axis=1) == truth).mean()), 4),
         "rules": rows_of(drawn, None, ESCALATIONS, RISKS),
         "fewer_escalations_than_best": fewer_escalations(drawn, None, RISKS),
+        "less_than_best": less_than_best(drawn, None, ESCALATIONS),
     }
 
 

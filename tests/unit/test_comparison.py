@@ -61,4 +61,6 @@ def test_knowing_what_is_critical_saves_escalations() -> None:
     low = report["fewer_escalations_than_best"]["0.01"][1]
     assert low > 1.1
     assert report["rules"][OURS]["escalation_at_miss"]["0.01"][0] < 1
+    assert report["less_than_best"]["misses"]["0.2"][1] > 0
+    assert report["less_than_best"]["errors"]["0.2"][0] > -0.003
     assert "times fewer escalations" in text_of(report)

@@ -107,9 +107,8 @@ def test_one_object_of_figures(model: Path, photographs: Path, capsys: pytest.Ca
         len(unseen_photographs(model, str(photographs), PIZZA, None).all()),
         20,
     )
-    assert {"crustwatch", "fixed top score", "cross-entropy", "IBT", "margin", "entropy", "random"} == set(
-        compared["rules"]
-    )
+    usual = {"fixed top score", "cross-entropy", "IBT", "margin", "entropy", "random"}
+    assert {"crustwatch", "crustwatch, errors", *usual} == set(compared["rules"])
 
 
 def test_halves_keep_groups_whole() -> None:
@@ -134,6 +133,8 @@ def test_ours_wins_on_photographs_too_where_one_label_is_critical() -> None:
     assert report["fewer_escalations_than_best"]["0.05"][1] > 1.2
     value, low, high = report["rules"]["random"]["miss_at_escalation"]["0.3"]
     assert low <= value <= high
+    for row in report["less_than_best"].values():  # what is left is the grain of a path learnt on the other half
+        assert min(value for value, _, _ in row.values()) > -0.003
 
 
 def test_stretches_of_cells_become_the_modules_of_the_paper() -> None:
