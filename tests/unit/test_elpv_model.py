@@ -16,6 +16,10 @@ from edge.gate.integer import GateTable
 from edge.learning.commands import shipped_model
 from edge.learning.evaluation import integer_logits
 from edge.learning.model_folder import read_model
+from edge.learning.settings import settings_for
+from firmware_sim.compiler.arena import plan
+from firmware_sim.compiler.channels import simplified
+from firmware_sim.compiler.placement import RAM_BYTES, fitting, least_ram
 from shared.task import load_task
 
 TASK = load_task("elpv")
@@ -25,10 +29,19 @@ CARD = json.loads((FOLDER / "card.json").read_text())
 
 def test_the_card_is_the_model_s_and_it_fits_the_chip() -> None:
     assert CARD["sha256"] == hashlib.sha256((FOLDER / "model.tflite").read_bytes()).hexdigest()
-    assert CARD["model_bytes"] <= 180 * 1024
-    assert CARD["arena_bytes"] <= 100 * 1024
+    graph = read_model(FOLDER).graph
+    for cores in (1, 2):
+        strips = fitting(simplified(graph), cores=cores)
+        assert least_ram(strips, plan(strips), cores) <= RAM_BYTES
+    assert CARD["model_bytes"] <= 1 << 20  # of 2 MB of flash
     assert CARD["evaluation"]["data"] == "elpv"
-    assert CARD["evaluation"]["key_frame_accuracy"]["low"] > 0.7  # always "functional" would be right on 0.684
+    assert CARD["evaluation"]["key_frame_accuracy"]["share"] >= 0.80
+    assert CARD["evaluation"]["key_frame_accuracy"]["low"] > 0.75  # always "functional" would be right on 0.684
+    assert CARD["evaluation"]["risk_at_70"] <= 0.11
+
+
+def test_it_is_what_the_command_trains_by_default() -> None:
+    assert settings_for("elpv").as_json() == CARD["settings"]
 
 
 def test_what_non_commercial_photographs_taught_says_so() -> None:
