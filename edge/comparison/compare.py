@@ -39,7 +39,7 @@ def compare(
     tuning: tuple[NDArray[np.int8], NDArray[np.int64]],
     test: tuple[NDArray[np.int8], NDArray[np.int64]],
 ) -> dict[str, Any]:
-    """Logits int8 [N, labels] and truth int64 [N] of two disjoint parts; ours learn their thresholds on the tuning part."""
+    """Logits int8 [N, labels] and truth int64 [N] of two disjoint parts; ours learn on the tuning part."""
     logits, truth = test
     rng = np.random.default_rng(0)
     samples = [rng.integers(0, len(truth), len(truth)) for _ in range(RESAMPLES)]
