@@ -70,7 +70,7 @@ fuzz: setup .venv-fuzz/.installed ## Fuzz every parser with atheris: 10,000,000 
 .venv-fuzz/.installed: constraints.txt
 	@test -x .venv-fuzz/bin/python || $(PYTHON) -m venv .venv-fuzz
 	@.venv-fuzz/bin/pip --disable-pip-version-check --quiet install -c constraints.txt atheris==3.0.0 \
-	  ai-edge-litert cryptography flatbuffers msgspec numpy paho-mqtt pillow pyelftools pyserial
+	  ai-edge-litert cryptography flatbuffers msgspec numpy paho-mqtt pillow pyelftools pynacl pyserial
 	@touch $@
 
 bench-emu: setup ## Measure the emulator: one core, both cores, asleep, start-up (a minute)

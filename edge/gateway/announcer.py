@@ -207,9 +207,10 @@ class Announcer:
 
     def _send_verdict(self, publications: Sequence[Publication]) -> list[Confirmation]:
         line, sent = self._config.line, []
-        for camera, verdict, retain in publications:
+        for camera, verdict, retain, as_event_alone in publications:
             digest = hashlib.sha256(verdict).digest()
-            sent.append(self._send_sealed(line.verdict(camera), verdict, digest, retain=retain))
+            if not as_event_alone:
+                sent.append(self._send_sealed(line.verdict(camera), verdict, digest, retain=retain))
             sent.append(self._send_sealed(line.event(camera), verdict, digest))
         return sent
 

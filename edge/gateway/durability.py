@@ -26,25 +26,29 @@ class Durability:
     def __init__(self, store: Storage, troubles: Troubles) -> None:
         self._store = store
         self._troubles = troubles
-        self._round: asyncio.Task[None] | None = None  # the fsync that is under way
+        self._round: asyncio.Task[None] | None = None  # the fsyncs that are under way
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []  # versions of the file, and who waits for them
         self._tidying: asyncio.Task[None] | None = None  # the checkpoint that is under way
         self._rng = random.Random()
 
     async def reached(self) -> None:
         """Wait until all that is committed now survives a power cut, where the outbox is configured for that."""
         wanted = self._store.version()
-        while self._store.synced < wanted:
+        if self._store.synced < wanted:
             if self._round is None:
                 self._round = asyncio.create_task(self._sync(), name="gateway disk")
-            await asyncio.shield(self._round)
+            reached = self._round.get_loop().create_future()
+            self._waiting.append((wanted, reached))
+            await reached
         if self._tidying is None and self._store.log_is_long():
             self._tidying = asyncio.create_task(self._shorten(), name="gateway disk")
 
     async def _sync(self) -> None:
         loop, failures = asyncio.get_running_loop(), 0
         try:
-            await asyncio.sleep(GATHER_S)
-            while True:
+            while self._waiting:
+                if not failures:
+                    await asyncio.sleep(GATHER_S)
                 version = self._store.version()
                 try:
                     await loop.run_in_executor(_DISK, self._store.sync_log)
@@ -54,10 +58,26 @@ class Durability:
                     await asyncio.sleep(DISK_BACKOFF.delay_s(failures, self._rng))
                 else:
                     self._store.synced = max(self._store.synced, version)
+                    failures = 0
                     self._troubles.end("disk")
-                    return
+                    self._tell()
+        except BaseException as error:  # cancelled, or a fault of this program: nobody is to wait for ever
+            for _, reached in self._waiting:
+                if not reached.done():
+                    reached.cancel() if isinstance(error, asyncio.CancelledError) else reached.set_exception(error)
+            self._waiting.clear()
+            raise
         finally:
             self._round = None
+
+    def _tell(self) -> None:
+        """Those whose version is on the disk need not wait any longer."""
+        waiting, self._waiting = self._waiting, []
+        for wanted, reached in waiting:
+            if wanted > self._store.synced:
+                self._waiting.append((wanted, reached))
+            elif not reached.done():
+                reached.set_result(None)
 
     async def _shorten(self) -> None:
         try:

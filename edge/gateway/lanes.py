@@ -4,7 +4,8 @@ Verdicts numbered up to the mark, which is set when the link comes up, have wait
 live. Within each lane they keep their order. Across the lanes a bake's states keep theirs: a provisional verdict whose
 final is known is left out, and a correction takes its final along, which then comes again, byte for byte the same.
 
-Where live verdicts come faster than they are published, provisional ones whose final is known are left out, too.
+Where live verdicts come faster than they are published, provisional ones whose final is known are left out, too, and
+the topic of the present verdict gets the newest of those published together. Each of the others is an event as always.
 
 A verdict that the broker refuses (access rules, quota) is set aside, so that the others go on, and stays in the outbox.
 """
@@ -20,7 +21,8 @@ from edge.gateway.outbox import Announcement, Outbox
 from shared.messages import State
 
 BATCH = 8  # verdicts that have waited, published before the first is acknowledged
-CROWD = 32  # of live ones; when so many wait, provisional verdicts whose final is known are left out
+MOST = 64  # live ones published before the first is acknowledged; ...
+CROWD = 16  # ... when so many wait, only what still counts is published
 
 
 class Publication(NamedTuple):
@@ -29,13 +31,17 @@ class Publication(NamedTuple):
     camera: str
     verdict: bytes  # LineVerdict, JSON
     retain: bool
+    as_event_alone: bool = False  # not on the topic of the present verdict: a newer one goes there at once
+
+
+Waiting = tuple[tuple[Announcement, tuple[Publication, ...]], ...]
 
 
 class Batch(NamedTuple):
     """Waiting verdicts of one lane, each with what is published for it: nothing, itself, or its final before it."""
 
     live: bool
-    waiting: tuple[tuple[Announcement, tuple[Publication, ...]], ...]
+    waiting: Waiting
 
 
 class _Said(msgspec.Struct):
@@ -64,9 +70,10 @@ class Lanes:
 
     def next(self) -> Batch | None:
         """What is to be published next, None when nothing waits."""
-        if live := self._outbox.next_announcements(self._live, CROWD):
-            crowded = len(live) == CROWD
-            return Batch(True, tuple((waiting, tuple(self._of_live(waiting, crowded))) for waiting in live))
+        if live := self._outbox.next_announcements(self._live, MOST):
+            crowded = len(live) >= CROWD
+            waiting = tuple((each, tuple(self._of_live(each, crowded))) for each in live)
+            return Batch(True, _newest_alone_is_present(waiting) if crowded else waiting)
         if old := self._outbox.next_announcements(self._old, BATCH, self._mark):
             return Batch(False, tuple((waiting, tuple(self._of_old(waiting))) for waiting in old))
         return None
@@ -151,3 +158,12 @@ class Lanes:
     def replaces(self, number: int) -> bool:
         """Whether the verdict of that number is the present one."""
         return number > self._mark or not self._live_shown
+
+
+def _newest_alone_is_present(waiting: Waiting) -> Waiting:
+    """What is published together, with the newest of each camera alone on the topic of the present verdict."""
+    newest = {said.camera: said.verdict for _, publications in waiting for said in publications}
+    return tuple(
+        (each, tuple(said._replace(as_event_alone=newest[said.camera] is not said.verdict) for said in publications))
+        for each, publications in waiting
+    )

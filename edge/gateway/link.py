@@ -110,6 +110,10 @@ class Link:
         shadow = None if self._shadow is None else self._shadow()
         return self.counters.stats(self._outbox, self._courier.cloud_link, self._guard, self.troubles.lines(), shadow)
 
+    async def is_announced(self) -> bool:
+        """Whether the broker has acknowledged every verdict."""
+        return await self._announcer.is_done()
+
     # What the camera brings.
 
     async def knows(self, bake_id: bytes) -> bool:
@@ -195,7 +199,7 @@ class Link:
                         )
                     ]
                     await intake()
-                    while self._outbox.backlog() or not await self._announcer.is_done():
+                    while self._outbox.backlog() or not await self.is_announced():
                         self._progress.clear()
                         await self._progress.wait()
                     for task in running:

@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from nacl.signing import VerifyKey
 
 from shared.errors import BadInputError
 from shared.pki import files
@@ -35,7 +36,7 @@ class DistrustError(BadInputError):
 
 class _Known(NamedTuple):
     identity: Identity
-    key: Ed25519PublicKey
+    key: VerifyKey
     serial: int
     not_before_us: int
     not_after_us: int
@@ -94,7 +95,7 @@ class Trust:
         self._revoked = {entry.serial_number: int(entry.revocation_date_utc.timestamp() * 1e6) for entry in crl}
         self._crl_mtime_ns = mtime_ns
 
-    def check(self, der: bytes, now_us: int) -> tuple[Identity, Ed25519PublicKey]:
+    def check(self, der: bytes, now_us: int) -> tuple[Identity, VerifyKey]:
         """Whom a certificate speaks for, and its key. Raises DistrustError. `now_us`: since the Unix epoch."""
         known = self._known.get(der)
         if known is None:
@@ -133,7 +134,7 @@ class Trust:
             raise DistrustError("the certificate is for another purpose")
         return _Known(
             identity_of(certificate),
-            key,
+            VerifyKey(key.public_bytes_raw()),
             certificate.serial_number,
             int(certificate.not_valid_before_utc.timestamp() * 1e6),
             int(certificate.not_valid_after_utc.timestamp() * 1e6),

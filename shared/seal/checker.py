@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cryptography.exceptions import InvalidSignature
+from nacl.exceptions import BadSignatureError
 
 from shared.errors import BadInputError
 from shared.mqtt.message import Properties
@@ -44,8 +44,8 @@ class Checker:
             raise SealError(f"{topic}: sealed by {identity}, which does not speak for {signer}")
         message = signed_bytes(topic, payload_sha256, properties, envelope.sent_us, envelope.until_us)
         try:
-            key.verify(envelope.signature, message)
-        except InvalidSignature:
+            key.verify(message, envelope.signature)
+        except BadSignatureError:
             raise SealError(f"{topic}: changed after {identity} sealed it") from None
         return Sealed(str(identity), envelope.sent_us, envelope.until_us)
 

@@ -1,4 +1,4 @@
-"""Seals what one identity sends, with the key of its certificate."""
+"""Seals what one identity sends, with the key of its certificate, by libsodium (decision 0113)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from nacl.signing import SigningKey
 
 from shared.errors import BadInputError
 from shared.mqtt.message import Properties
@@ -48,7 +49,7 @@ class Signer:
         if certificate.public_key() != key.public_key():
             raise BadInputError("the key is not the certificate's")
         self.identity: Identity = identity_of(certificate)
-        self._key = key
+        self._key = SigningKey(key.private_bytes_raw())
         self._der = certificate.public_bytes(serialization.Encoding.DER)
 
     def look_again(self, monotonic_s: float) -> None:
@@ -74,7 +75,7 @@ class Signer:
         self, topic: str, payload_sha256: bytes, properties: Properties, now_us: int, until_us: int = 0
     ) -> Properties:
         """`properties` with the seal of a message; `until_us` 0 never expires."""
-        signature = self._key.sign(signed_bytes(topic, payload_sha256, properties, now_us, until_us))
+        signature = self._key.sign(signed_bytes(topic, payload_sha256, properties, now_us, until_us)).signature
         seal = Envelope(now_us, until_us, signature, self._der).text()
         return dataclasses.replace(properties, user={**properties.user, PROPERTY: seal})
 

@@ -136,8 +136,11 @@ class StackLine:
             await self.applied.wait()
         return self.took_s[-1]
 
-    async def saturate(self, clip: bytes, count: int, window: int) -> float:
-        """Seconds for `count` bakes of which up to `window` wait for their verdict at any time."""
+    async def saturate(self, clip: bytes, count: int, window: int) -> tuple[float, float]:
+        """Seconds for `count` bakes of which up to `window` wait for their verdict at any time.
+
+        Until the last verdict is committed, and until the broker has acknowledged what is said of all.
+        """
         clip_sha256 = hashlib.sha256(clip).hexdigest()  # as in `request`: clips are packed and hashed before
         before, started_s = len(self.took_s), time.perf_counter()
         async with asyncio.TaskGroup() as asking:  # as many cameras would, each waiting for the disk on its own
@@ -150,7 +153,10 @@ class StackLine:
             while len(self.took_s) < before + count:
                 self.applied.clear()
                 await self.applied.wait()
-        return time.perf_counter() - started_s
+        took_s = time.perf_counter() - started_s
+        while not await self.link.is_announced():  # nothing of this is to be left for the other side's turn
+            await asyncio.sleep(0.001)
+        return took_s, time.perf_counter() - started_s
 
 
 @contextlib.asynccontextmanager

@@ -163,3 +163,16 @@ def test_a_provisional_verdict_is_left_out_once_its_final_is_known_and_many_wait
     assert ("2", "provisional", True) not in seen
     assert [name for name, _, _ in seen] == [str(number) for number in range(3, 2 + CROWD)] + ["2"]
     assert outbox.unpublished() == 3 + CROWD, "left out or not, they stay until they are settled"
+
+
+def test_of_a_crowd_the_newest_alone_becomes_the_present_verdict(outbox: Outbox) -> None:
+    lanes = Lanes(outbox)
+    seen: list[list[bool]] = []
+    for first, last in ((1, CROWD), (CROWD + 1, CROWD + 2)):
+        for number in range(first, last + 1):
+            accept(outbox, number, number)
+        batch = lanes.next()
+        assert batch is not None
+        seen.append([said.as_event_alone for _, publications in batch.waiting for said in publications])
+        lanes.acknowledged(batch.waiting[-1][0].number)
+    assert seen == [[True] * (CROWD - 1) + [False], [False, False]]
