@@ -12,7 +12,9 @@ from edge.learning.search_cli import app as search
 from edge.loop.cli import app as loop
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Run the gateway beside the oven, and train its classifier."
+    no_args_is_help=True,
+    add_completion=False,
+    help="Run the gateway beside the oven; train, certify, compare and renew its classifier.",
 )
 app.add_typer(gateway)
 app.add_typer(learning)

@@ -18,12 +18,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Build the RP2040 firmware of a model.",
+    help="Build the RP2040 firmware of a model, measure it on the emulated chip, and put it on a board.",
 )
-
-app.command()(explain)
-app.command()(calibrate)
-app.command()(flash)
 
 ModelOption = Annotated[
     Path | None, typer.Option("--model", help="Folder with model.tflite and gate.json; default: the pizza model.")
@@ -132,6 +128,9 @@ def bench(
     typer.echo("\n".join(layer_lines(found.layers)))
 
 
+app.command()(explain)
+
+
 @app.command()
 def compare(
     models: Annotated[
@@ -141,7 +140,7 @@ def compare(
 ) -> None:
     """Measure the MLPerf Tiny networks on the emulated chip, one core and two at 125 MHz, beside CMSIS-NN.
 
-    Example: CRUSTWATCH_MODELS=models/mlperf_tiny crustwatch firmware compare
+    Example: crustwatch firmware compare models/mlperf_tiny
     """
     from firmware_sim.firmware.compare import rows
 
@@ -186,6 +185,9 @@ def verify(
         typer.echo(f"  emulated chip {found.chip_mismatches} of {found.chip_inputs}")
     if found.mismatches:
         raise typer.Exit(1)
+
+
+app.command()(flash)
 
 
 @app.command()
@@ -273,3 +275,6 @@ def examples(
         return
     for example in found:
         typer.echo(f"{example['name']:16} {example['description']}")
+
+
+app.command()(calibrate)

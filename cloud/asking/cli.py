@@ -64,12 +64,14 @@ def ask(
 def verdict(
     sight: Sight,
     choice: EngineChoice,
-    task: Annotated[str, typer.Option(help="Name of a task, or a .toml file.")] = "pizza",
+    task: Annotated[str, typer.Option(help="Name of a task, or path of its .toml file.")] = "pizza",
     as_json: Json = False,
 ) -> None:
     """The structured verdict on each video, and on all pictures together: what a worker would answer.
 
-    Of the frames the task says how many stay. Example: crustwatch cloud verdict --images docs/bakes.jpg
+    Of the frames the task says how many stay.
+
+    Example: crustwatch cloud verdict --images docs/bakes.jpg
     """
     from cloud.asking.commands import run_verdict
 

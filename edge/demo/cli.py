@@ -13,7 +13,7 @@ app = typer.Typer(add_completion=False)
 @app.command()
 def demo(
     bakes: Annotated[
-        int | None, typer.Option(min=1, help="How many; 60 rendered ones, or all of --input, without.")
+        int | None, typer.Option(min=1, help="How many; default: 60 rendered ones, or all of --input.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the rendered bakes.")] = 42,
     input_path: Annotated[
@@ -23,7 +23,7 @@ def demo(
     device: Annotated[
         str, typer.Option(help="emulated[-camera], serial:/dev/ttyACM0, litert, tflite-runtime, onnx or reference.")
     ] = "emulated",
-    model: Annotated[Path | None, typer.Option(help="Folder of the device's model; the shipped one without.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Folder of the device's model; default: the shipped one.")] = None,
     checkpoint: Annotated[str, typer.Option(help="Of the cloud worker: a shipped name or a folder.")] = "pizza-small",
     broker: Annotated[str, typer.Option(help="Embedded broker: auto, mosquitto or iotcore.")] = "auto",
     scenario: Annotated[
@@ -31,12 +31,18 @@ def demo(
         typer.Option(help="new-topping or new-light: a shift, and how the loop back learns from the cloud's verdicts."),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(help="PNG file for the picture of a --scenario; scenario.png in --out without.")
+        Path | None, typer.Option(help="PNG file for the picture of a --scenario; default: scenario.png in --out.")
     ] = None,
-    bytes_per_day: Annotated[float | None, typer.Option(help="Most bytes of clips a day.")] = None,
-    escalations_per_hour: Annotated[float | None, typer.Option(help="Most escalations an hour.")] = None,
-    cloud_seconds_per_day: Annotated[float | None, typer.Option(help="Most seconds of workers a day.")] = None,
-    joules_per_day: Annotated[float | None, typer.Option(help="Most energy for sending a day, modelled.")] = None,
+    bytes_per_day: Annotated[float | None, typer.Option(help="Most bytes of clips a day; default: no limit.")] = None,
+    escalations_per_hour: Annotated[
+        float | None, typer.Option(help="Most escalations an hour; default: no limit.")
+    ] = None,
+    cloud_seconds_per_day: Annotated[
+        float | None, typer.Option(help="Most seconds of workers a day; default: no limit.")
+    ] = None,
+    joules_per_day: Annotated[
+        float | None, typer.Option(help="Most energy for sending a day, modelled; default: no limit.")
+    ] = None,
     reserve: Annotated[float, typer.Option(help="Share of each limit that only critical bakes may use.")] = 0.2,
     chaos: Annotated[
         bool, typer.Option("--chaos", help="Kill gateway, worker and broker at random while bakes pass.")
@@ -45,7 +51,7 @@ def demo(
         Path | None, typer.Option(help="SVG file for a picture of the last table and the summary.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for pictures and the worker's log; a temporary one without.")
+        Path | None, typer.Option(help="Folder for pictures and the worker's log; default: a temporary one.")
     ] = None,
 ) -> None:
     """Bring up broker, worker, gateway and board, pass bakes through them, and say how each side did.

@@ -13,7 +13,9 @@ from shared.option_groups import grouped
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
-SplitSeed = Annotated[int | None, typer.Option(help="Split of photographs into train, held out and test.", min=0)]
+SplitSeed = Annotated[
+    int | None, typer.Option(help="Split of photographs into train, held out and test; default: the task's.", min=0)
+]
 
 
 @app.command()
@@ -44,11 +46,17 @@ def train(
         int | None, typer.Option(help="Epochs on the int8 grids (quantisation-aware); default: the task's.", min=0)
     ] = None,
     multiplier_bits: Annotated[
-        int | None, typer.Option(help="Lever: bits of requantisation multipliers, 8 for the cheap form; 0: any.")
+        int | None,
+        typer.Option(
+            help="Lever: bits of requantisation multipliers, 8 for the cheap form, 0 for any; default: the task's."
+        ),
     ] = None,
-    weight_bound: Annotated[int | None, typer.Option(help="Lever: largest weight, 31 for fewer drains.")] = None,
+    weight_bound: Annotated[
+        int | None, typer.Option(help="Lever: largest weight, 31 for fewer drains; default: the task's.")
+    ] = None,
     pair_zeros: Annotated[
-        float | None, typer.Option(help="Lever: share of weights that are zero for both channels of a pair.")
+        float | None,
+        typer.Option(help="Lever: share of weights zero for both channels of a pair; default: the task's."),
     ] = None,
     cache: Cache = None,
     processes: Processes = 1,

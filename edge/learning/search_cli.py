@@ -13,7 +13,9 @@ app = typer.Typer(add_completion=False)
 
 Bakes = Annotated[int | None, typer.Option(help="Bakes to train on; default: as the shipped model.", min=50)]
 Checks = Annotated[int | None, typer.Option(help="Bakes for the gate, and for the test; default: 1,000 each.", min=10)]
-Shape = Annotated[str | None, typer.Option(help="Network: small, large, or channels such as 8,8,16/2,16.")]
+Shape = Annotated[
+    str | None, typer.Option(help="Network: small, large, or channels such as 8,8,16/2,16; default: the task's.")
+]
 
 
 @app.command()

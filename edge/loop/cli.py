@@ -57,7 +57,9 @@ def learn(
         Path | None, typer.Option(help="Folder of the model that learns on; default: the champion, or the shipped one.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the challenger and its checkpoints.")] = Path("challenger"),
-    task: Annotated[str | None, typer.Option(help="Name of a task, or path of its .toml file.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Name of a task, or path of its .toml file; default: the store's.")
+    ] = None,
     alpha: Annotated[
         str | None, typer.Option(help="LABEL=RATE,...: promises; default: those of the model's certificate, or 0.01.")
     ] = None,
@@ -118,7 +120,7 @@ def learn(
 def models(
     registry: RegistryFolder,
     found: Annotated[Path | None, typer.Option(help="Begin the registry with this model folder as champion.")] = None,
-    task: Annotated[str, typer.Option(help="Task of a new registry.")] = "pizza",
+    task: Annotated[str, typer.Option(help="Task of a new registry: its name, or path of its .toml file.")] = "pizza",
     store: Annotated[Path | None, typer.Option(help="Store of a gateway: show the challenger's trial.")] = None,
     json: AsJson = False,
 ) -> None:

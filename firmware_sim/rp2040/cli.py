@@ -141,7 +141,10 @@ def disasm(
 def profile(
     file: FileArgument,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for profile.speedscope.json, callgrind.out and coverage.lcov.")
+        Path | None,
+        typer.Option(
+            help="Folder for profile.speedscope.json, callgrind.out and coverage.lcov; default: none are written."
+        ),
     ] = None,
     max_cycles: CyclesOption = None,
     timeout: TimeoutOption = None,

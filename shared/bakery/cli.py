@@ -24,7 +24,7 @@ def render(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
 ) -> None:
-    """Render clips of pizzas on a belt: 8 frames, depth, and truth a bake.
+    """Render clips of pizzas on a belt: 8 frames, depth, and truth a bake. Give --out, --contact-sheet or both.
 
     Example: crustwatch render --count 50 --seed 1 --out bakes
 

@@ -19,7 +19,9 @@ def broker() -> None:
 def run(
     port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0 takes a free one.")] = 1883,
     kind: Annotated[str, typer.Option(help="auto, mosquitto or iotcore.")] = "auto",
-    data: Annotated[Path | None, typer.Option(help="Folder that keeps the broker's data and log.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder that keeps the broker's data and log; default: a temporary one.")
+    ] = None,
 ) -> None:
     """Run a broker on 127.0.0.1 until Ctrl-C.
 
@@ -52,7 +54,7 @@ def config(
     ] = Path("pki"),
     listen: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",  # noqa: S104
     port: Annotated[int, typer.Option(min=1, max=65535, help="TCP port; there is only TLS.")] = 8883,
-    data: Annotated[Path | None, typer.Option(help="Folder for what the broker keeps; OUT/data without.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder for what the broker keeps; default: OUT/data.")] = None,
     user: Annotated[str, typer.Option(help="Whom mosquitto becomes when root starts it.")] = "mosquitto",
     max_connections: Annotated[int, typer.Option(min=1, help="Clients at a time.")] = 2000,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
