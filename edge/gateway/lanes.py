@@ -22,7 +22,7 @@ from shared.messages import State
 
 BATCH = 8  # verdicts that have waited, published before the first is acknowledged
 MOST = 64  # live ones published before the first is acknowledged; ...
-CROWD = 16  # ... when so many wait, only what still counts is published
+CROWD = 32  # ... when so many wait, only what still counts is published
 
 
 class Publication(NamedTuple):
