@@ -23,7 +23,6 @@ from edge.comparison.curves import (
 from edge.comparison.rules import RULES
 from edge.gate.fitting import softmax
 from edge.gate.gate_file import GateFile
-from edge.gate.integer import NEVER_ALONE
 from shared.task import Task
 
 OURS, ERRORS = "crustwatch", "crustwatch, errors"
@@ -39,7 +38,7 @@ def compare(
     tuning: tuple[NDArray[np.int8], NDArray[np.int64]],
     test: tuple[NDArray[np.int8], NDArray[np.int64]],
 ) -> dict[str, Any]:
-    """Logits int8 [N, labels] and truth int64 [N] of two disjoint parts; ours learn on the tuning part."""
+    """Logits int8 [N, labels] and truth int64 [N] of two disjoint parts; ours learns its path on the tuning part."""
     logits, truth = test
     rng = np.random.default_rng(0)
     samples = [rng.integers(0, len(truth), len(truth)) for _ in range(RESAMPLES)]
@@ -77,13 +76,12 @@ def _curves(
     critical = np.isin(truth, [task.index(name) for name in task.critical])  # [N]
     wrong = logits.argmax(axis=1) != truth  # [N]
     alphas = {task.index(name): 0.01 for name in task.critical}
-    levels = np.unique(gate.table().probabilities_q15(tuning[0]))  # [K]
-    paths = {  # thresholds [K, labels], from the most that passes
-        OURS: threshold_path(gate.table(), *tuning, alphas)[::-1],
-        ERRORS: np.repeat(np.append(levels, NEVER_ALONE)[:, None], logits.shape[1], axis=1),
-    }
+    path = threshold_path(gate.table(), *tuning, alphas)[::-1]  # from the most that passes
     probabilities = softmax(logits, gate.logit_scale, gate.temperature)  # [N, labels]
-    passed = {name: passes(gate.table(), path, logits) for name, path in paths.items()}
+    passed = {
+        OURS: passes(gate.table(), path, logits),
+        ERRORS: passed_by_score(gate.table().probabilities_q15(logits).astype(np.float64)),
+    }
     passed |= {name: passed_by_score(rule(probabilities)) for name, rule in RULES.items()}
 
     def curves(items: NDArray[np.int64]) -> dict[str, Curve]:
