@@ -12,13 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_tflite import KINDS, RandomNetwork, legal_network, random_inputs
-from tflite_files import SAME, TfliteFile, litert_outputs
+from tflite_files import SAME, TfliteFile
 
 from firmware_sim.compiler.placement import RAM_BYTES, place
 from firmware_sim.compiler.reference import run_batch
 from firmware_sim.compiler.tflite_operators import OPERATORS
 from firmware_sim.compiler.tflite_reader import read_graph
 from firmware_sim.firmware.host import build_host_model, build_model_program
+from firmware_sim.firmware.measure_model import litert_outputs
 from shared.errors import BadInputError
 
 needs_compiler = pytest.mark.skipif(

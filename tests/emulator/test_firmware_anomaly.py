@@ -13,10 +13,11 @@ from pathlib import Path
 import ai_edge_litert.schema_py_generated as schema
 import numpy as np
 import pytest
-from tflite_files import NONE, RELU, TfliteFile, litert_outputs
+from tflite_files import NONE, RELU, TfliteFile
 
 from firmware_sim.compiler.tflite_reader import read_graph
 from firmware_sim.firmware.chip_model import ChipModel
+from firmware_sim.firmware.measure_model import litert_outputs
 from firmware_sim.firmware.model import build_model
 
 pytestmark = pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="arm-none-eabi-gcc is not installed")

@@ -12,7 +12,6 @@ import msgspec
 import numpy as np
 import pytest
 from random_tflite import legal_network, random_inputs
-from tflite_files import litert_outputs
 from typer.testing import CliRunner
 
 from edge.devices.model import DEFAULT_MODEL
@@ -23,6 +22,7 @@ from firmware_sim.compiler.tflite_reader import read_graph
 from firmware_sim.firmware.build import measure
 from firmware_sim.firmware.chip_model import ChipModel
 from firmware_sim.firmware.host import build_host_model
+from firmware_sim.firmware.measure_model import litert_outputs
 from firmware_sim.firmware.model import build_model, clock_flags
 from shared.errors import BadInputError
 

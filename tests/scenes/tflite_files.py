@@ -8,7 +8,6 @@ from typing import Any
 import ai_edge_litert.schema_py_generated as schema
 import flatbuffers
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
 TYPES = {"int8": 9, "uint8": 3, "int32": 2, "float32": 0, "int16": 7, "int64": 4}  # schema.fbs, TensorType
@@ -118,18 +117,3 @@ VERSIONS = {
 def version(code: int) -> int:
     names = {getattr(schema.BuiltinOperator, name): number for name, number in VERSIONS.items()}
     return names.get(code, 2)
-
-
-def litert_outputs(data: bytes, inputs: NDArray[Any]) -> NDArray[Any]:
-    """Outputs [N, ...] of LiteRT's reference kernels on `inputs` [N, ...] without the batch axis."""
-    interpreter = Interpreter(
-        model_content=data, experimental_op_resolver_type=OpResolverType.BUILTIN_REF, num_threads=1
-    )
-    interpreter.allocate_tensors()
-    source, target = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    rows = []
-    for row in inputs:
-        interpreter.set_tensor(source["index"], row.reshape(source["shape"]))
-        interpreter.invoke()
-        rows.append(interpreter.get_tensor(target["index"]).copy())
-    return np.stack(rows)

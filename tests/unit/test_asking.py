@@ -11,26 +11,16 @@ import av
 import numpy as np
 import pytest
 import torch
+from cloud_command import crustwatch
 from PIL import Image
 from spatial_folder import write_folder
-from typer.testing import CliRunner
 
 from cloud.asking.depth_report import coloured
-from cloud.cli import app
 from cloud.media import read_pictures
 from shared.bakery.bake import render_bake
 from shared.errors import BadInputError, CrustwatchError, MissingPartError
 
 torch.set_num_threads(1)
-
-
-def crustwatch(*arguments: object) -> str:
-    """Output of `crustwatch cloud ...`; raises what the command raises."""
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    assert done.exit_code == 0, done.output
-    return done.stdout
 
 
 def last(output: str) -> Any:

@@ -10,23 +10,14 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
+from cloud_command import crustwatch
 from PIL import Image
 from spatial_folder import write_folder
-from typer.testing import CliRunner
 
-from cloud.cli import app
 from cloud.evaluation.ledger import Ledger
 from shared.errors import BadInputError
 
 torch.set_num_threads(1)
-
-
-def crustwatch(*arguments: object) -> str:
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    assert done.exit_code == 0, done.output
-    return done.stdout
 
 
 @pytest.fixture(scope="module")
