@@ -3,7 +3,8 @@
 Greedy decoding takes the mode. Beside "0" with a third of the probability, "1", "2" and "3" with a fifth each lose, and
 a pizza that is charred for two thirds is said to have no char at all (decision 0128). Of a percentage or a length the
 median is stated, which has the least expected error; of an hour the one with the most probability around it on the
-clock face, and no hour only where that is likelier than all hours together. Labels stay what they are: the likeliest.
+clock face. No char is stated only where that is likelier than char anywhere, and no hour where it is likelier than all
+hours together: "rim" and "centre" share what "none" has alone. Labels stay what they are: the likeliest.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 from cloud.vocabulary import FRAGMENTS
 
 NULL = "null"
+NONE, PLACES = "none", ("rim", "centre")  # of char
 HOURS = 12
 NEIGHBOUR = 0.5  # weight of the hours next to the one that is judged
 
@@ -31,6 +33,8 @@ class ValueChoice:
         self._hours = torch.tensor([known[hour] for hour in range(1, HOURS + 1)] if known else [], dtype=torch.int64)
         null = tokenizer.token_to_id(NULL)
         self._null = -1 if null is None else int(null)
+        stated = [tokenizer.token_to_id(place) for place in (*PLACES, NONE)] if known else []
+        self._places = torch.tensor([token for token in stated if token is not None], dtype=torch.int64)  # none last
         self._numeric = torch.zeros(rows, dtype=torch.bool)  # [V]
         self._numeric[self._ids] = True
 
@@ -51,4 +55,8 @@ class ValueChoice:
                 shares = free[row, [*self._hours.tolist(), self._null]].softmax(0)  # [13]
                 around = shares[:-1] + NEIGHBOUR * (shares[:-1].roll(1) + shares[:-1].roll(-1))  # [12]
                 chosen[row] = self._null if shares[-1] > 0.5 else int(self._hours[int(around.argmax())])
+        if len(self._places):
+            for row in torch.nonzero(allowed[:, self._places].all(1))[:, 0].tolist():
+                shares = free[row, self._places].softmax(0)  # [3]
+                chosen[row] = self._places[-1 if shares[-1] > 0.5 else int(shares[:-1].argmax())]
         return chosen
