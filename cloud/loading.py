@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Final
 
 import torch
+from safetensors import safe_open
 from tokenizers import Tokenizer
 
 from cloud.progress import loading_bar
 from cloud.spatial_mllm import SpatialMLLM
+from cloud.spatial_mllm.checkpoint_files import published_name, weight_files
 from cloud.spatial_mllm.hub import fetch, is_hub_id
 from cloud.spatial_mllm.processor import Processor
 from cloud.spatial_mllm.tokenizer import load_tokenizer
@@ -137,4 +139,26 @@ def sha256_of_files(paths: Sequence[Path]) -> str:
         with path.open("rb") as file:
             while block := file.read(_HASH_BLOCK):
                 digest.update(block)
+    return digest.hexdigest()
+
+
+def sha256_of_tensors(folder: Path, prefix: str) -> str:
+    """SHA-256 over the tensors of a checkpoint whose published names begin with `prefix`: names and bytes, in order.
+
+    Raises BadInputError when there is none.
+    """
+    digest, found = hashlib.sha256(), 0
+    places: dict[str, tuple[Path, str]] = {}
+    for path in weight_files(folder):
+        with safe_open(path, framework="pt") as weights:
+            places |= {published_name(name): (path, name) for name in weights.keys()}  # noqa: SIM118 - no mapping
+    for name in sorted(name for name in places if name.startswith(prefix)):
+        path, stored = places[name]
+        with safe_open(path, framework="pt") as weights:
+            tensor = weights.get_tensor(stored)
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        found += 1
+    if not found:
+        raise BadInputError(f"{folder}: no tensors {prefix}*")
     return digest.hexdigest()

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from cloud.answer import Findings, verdict_of
-from cloud.loading import checkpoint_folder, load_checkpoint, sha256_of_files
+from cloud.loading import checkpoint_folder, load_checkpoint, sha256_of_files, sha256_of_tensors
 from cloud.media.pictures import one_size
 from cloud.readout.head import findings_of, load_head
 from cloud.readout.tokens import EncoderTokens, LightTokens, TokenSource
@@ -27,6 +27,7 @@ from shared.messages import BakeVerdict, Provenance
 from shared.task import Task
 
 READOUTS = ("features", "light")
+ENCODER_PREFIX = "spatial_encoder.vggt_model.aggregator."
 FOLDER = "heads"  # of a checkpoint: not among its weights
 
 
@@ -62,7 +63,8 @@ def load_base(checkpoint: str | Path, kind: str, device: str, dtype: str, thread
     if kind == "features":
         loaded = load_checkpoint(checkpoint, device, dtype, threads=threads)
         source = EncoderTokens(loaded.model)
-        return Base(loaded.name, folder, loaded.processor, source, loaded.weights_sha256, str(loaded.model.device))
+        belongs = sha256_of_tensors(folder, ENCODER_PREFIX)
+        return Base(loaded.name, folder, loaded.processor, source, belongs, str(loaded.model.device))
     if threads is not None:
         torch.set_num_threads(threads)
     config = config_from_checkpoint(read_json(folder / CONFIG_NAME), read_shapes(weight_files(folder)))
