@@ -44,7 +44,7 @@ class Bakes:
     frames: Annotated[int, typer.Option(min=1, max=8, help="Most frames that a verdict looks at.")] = 8
     sampling: Annotated[
         str | None,
-        typer.Option(help="Of fewer than 8 frames: even or space; default space where the model has a point head."),
+        typer.Option(help="Of fewer than 8 frames: even or space; default: space where the model has a point head."),
     ] = None
     out: Annotated[Path | None, typer.Option(help="JSONL file of verdicts, resumable; with chart and summary.")] = None
 

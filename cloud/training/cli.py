@@ -33,7 +33,7 @@ def train(
         typer.Option("--heads", help="Add VGGT's camera, depth and point head to --model, which stays as it is."),
     ] = False,
     clips: Annotated[int, typer.Option(min=1, help="Rendered clips; for the small default a multiple of 64.")] = 8192,
-    seed: Annotated[int | None, typer.Option(help="Of first weights and order; default the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of first weights and order; default: the recipe's.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the training.")] = 1,
     steps: Annotated[int | None, typer.Option(min=1, help="End after so many steps, whatever they take.")] = None,
 ) -> None:

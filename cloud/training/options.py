@@ -23,7 +23,7 @@ class SmallOptions:
     ] = 60.0
     cache: Annotated[
         Path | None,
-        typer.Option(help="Folder for rendered clips; default ~/.cache/crustwatch/clips.", rich_help_panel=_PANEL),
+        typer.Option(help="Folder for rendered clips; default: ~/.cache/crustwatch/clips.", rich_help_panel=_PANEL),
     ] = None
     renderers: Annotated[int, typer.Option(min=1, help="Rendering processes beside it.", rich_help_panel=_PANEL)] = 1
     geometry: Annotated[

@@ -24,26 +24,26 @@ class TuningOptions:
     ] = None
     media: Annotated[
         Path | None,
-        typer.Option(help="Folder of its videos and pictures; default that of --data.", rich_help_panel=_PANEL),
+        typer.Option(help="Folder of its videos and pictures; default: that of --data.", rich_help_panel=_PANEL),
     ] = None
     frames: Annotated[int, typer.Option(min=1, max=128, help="Frames of a video.", rich_help_panel=_PANEL)] = 16
     reader: Annotated[str, typer.Option(help="Video reader: av, decord, qwen-vl-utils.", rich_help_panel=_PANEL)] = "av"
     lora: Annotated[
         bool, typer.Option("--lora", help="Adapters (peft) for one consumer GPU.", rich_help_panel=_PANEL)
     ] = False
-    rank: Annotated[int | None, typer.Option(min=1, help="Of the adapters; default 16.", rich_help_panel=_PANEL)] = None
+    rank: Annotated[int | None, typer.Option(min=1, help="Of the adapters; default: 16.", rich_help_panel=_PANEL)] = None
     rate: Annotated[
         float | None,
         typer.Option(
-            min=1e-9, help="Learning rate; default 7e-6, connector 2e-5, --lora 1e-4.", rich_help_panel=_PANEL
+            min=1e-9, help="Learning rate; default: 7e-6, connector 2e-5, --lora 1e-4.", rich_help_panel=_PANEL
         ),
     ] = None
-    epochs: Annotated[float | None, typer.Option(min=0.001, help="Default 1.", rich_help_panel=_PANEL)] = None
+    epochs: Annotated[float | None, typer.Option(min=0.001, help="Default: 1.", rich_help_panel=_PANEL)] = None
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Examples at once in a process; default 1.", rich_help_panel=_PANEL)
+        int | None, typer.Option(min=1, help="Examples at once in a process; default: 1.", rich_help_panel=_PANEL)
     ] = None
     accumulate: Annotated[
-        int | None, typer.Option(min=1, help="Batches a step; default 8.", rich_help_panel=_PANEL)
+        int | None, typer.Option(min=1, help="Batches a step; default: 8.", rich_help_panel=_PANEL)
     ] = None
     device: Annotated[str, typer.Option(help="Torch device: cpu, cuda, cuda:1.", rich_help_panel=_PANEL)] = "cpu"
     dtype: Annotated[
