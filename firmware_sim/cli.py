@@ -77,6 +77,8 @@ def build(
     from firmware_sim.firmware.report import text
     from shared.errors import BadInputError
 
+    if tflite is not None and model is not None:
+        raise BadInputError("give a .tflite file, a model folder, or --model FOLDER: one of them")
     if tflite is None or tflite.is_dir():
         if (cores, clock, ram) != (1, 125, 262_144):
             raise BadInputError(
@@ -84,8 +86,6 @@ def build(
             )
         _print(build(tflite or model or DEFAULT_MODEL, out), out, as_json)
         return
-    if model is not None:
-        raise BadInputError("give a .tflite file or --model FOLDER, not both")
     report = build_model(tflite, out, clock_mhz=clock, cores=cores, ram_bytes=ram)
     if as_json:
         typer.echo(msgspec.json.encode(report).decode())

@@ -31,7 +31,9 @@ class TuningOptions:
     lora: Annotated[
         bool, typer.Option("--lora", help="Adapters (peft) for one consumer GPU.", rich_help_panel=_PANEL)
     ] = False
-    rank: Annotated[int | None, typer.Option(min=1, help="Of the adapters; default: 16.", rich_help_panel=_PANEL)] = None
+    rank: Annotated[int | None, typer.Option(min=1, help="Of the adapters; default: 16.", rich_help_panel=_PANEL)] = (
+        None
+    )
     rate: Annotated[
         float | None,
         typer.Option(
