@@ -100,6 +100,24 @@ class OutboxMachine(RuleBasedStateMachine):
         ranks = [PRIORITIES.index(request.priority) for request in due]
         assert ranks == sorted(ranks)
 
+    @rule(number=ids, size=st.integers(1, 7000), sure=st.booleans(), dies_between=st.booleans())
+    def lose_the_clip_and_bring_it_again(self, number: int, size: int, sure: bool, dies_between: bool) -> None:
+        """Killed before it had told anybody of that bake; the source starts over."""
+        bake_id = number.to_bytes(16, "big")
+        row = self.outbox._store.execute("SELECT place FROM pending WHERE id = ?", (bake_id,)).fetchone()
+        if row is not None:
+            self.outbox._store.clips.file.write(row[0], b"rot")
+        assert self.outbox.forget_lost(bake_id) == (row is not None)
+        if dies_between:
+            self.crash()
+        if not self.outbox.knows(bake_id):
+            verdict = line_verdict(number, sure, self.now_us)
+            if sure:
+                self.outbox.accept_final("belt", verdict)
+            else:
+                deadline_us = self.now_us + 30 * SECOND
+                self.outbox.accept_unsure("belt", verdict, bytes(size), "normal", deadline_us, self.now_us)
+
     @rule(number=ids, tells=st.booleans())
     def answer(self, number: int, tells: bool) -> None:
         self.outbox.apply(number.to_bytes(16, "big"), cloud() if tells else unable(), self.now_us)
