@@ -21,13 +21,13 @@ def run(
         str,
         typer.Option(help="emulated[-camera], serial:/dev/ttyACM0, litert, tflite-runtime, onnx or reference."),
     ] = "emulated",
-    model: Annotated[Path | None, typer.Option(help="Folder of the device's model; the shipped one without.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Folder of the device's model; default: the shipped one.")] = None,
     broker: Annotated[
         str, typer.Option(envvar="CRUSTWATCH_BROKER", help="mqtt://host:port or mqtts://user:password@host:port")
     ] = "mqtt://127.0.0.1:1883",
-    site: Annotated[str | None, typer.Option(help="In the topics; its certificate's, or site-1, without one.")] = None,
+    site: Annotated[str | None, typer.Option(help="In the topics; default: its certificate's, or site-1.")] = None,
     gateway: Annotated[
-        str | None, typer.Option(help="In the topics; its certificate's, or gateway-1, without one.")
+        str | None, typer.Option(help="In the topics; default: its certificate's, or gateway-1.")
     ] = None,
     camera: Annotated[str, typer.Option(help="Name of the camera in the topics.")] = "belt",
     task: Annotated[str, typer.Option(help="Name of a task, or a .toml file.")] = "pizza",
@@ -58,7 +58,7 @@ def run(
     joules_per_day: Annotated[float | None, typer.Option(help="Most energy for sending a day, modelled.")] = None,
     reserve: Annotated[float, typer.Option(help="Share of each limit that only critical bakes may use.")] = 0.2,
     deadline: Annotated[
-        float | None, typer.Option(min=0.1, help="Seconds until the edge's verdict is final; the task's without.")
+        float | None, typer.Option(min=0.1, help="Seconds until the edge's verdict is final; default: the task's.")
     ] = None,
     bakes: Annotated[int, typer.Option(min=1, help="How many rendered bakes.")] = 60,
     identity: IdentityFolder = None,
