@@ -18,6 +18,7 @@ from cloud.training.export import export_checkpoint
 from cloud.training.learner import Learner, random_of, read_state, write_state
 from cloud.training.plan import TRAINING_SEEDS, VALIDATION_SEED, TrainingPlan
 from cloud.training.store import SHARD_CLIPS, ClipStore, Renderer, Shard, shards
+from cloud.training.symmetries import seen_otherwise
 from cloud.vocabulary import build_tokenizer
 from shared.bakery import FRAME_COUNT, KEY_FRAME
 from shared.errors import BadInputError
@@ -149,7 +150,7 @@ class Run:
     def _learn(self, progress: float, watch: Watcher, curve: Curve) -> None:
         phase = self.plan.phase(progress)
         random = random_of(self.plan.seed, self.step)
-        records = self.sampler.next(phase.batch_clips)
+        records = seen_otherwise(self.sampler.next(phase.batch_clips), random)
         batch = make_batch(records, choose_frames(min(phase.frames, self.plan.frames), random), random)
         if self.step == 0:
             self.learner.begin(batch)
