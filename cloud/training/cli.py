@@ -41,7 +41,9 @@ def train(
 
     A run that was interrupted or killed goes on with --resume; loss curves are in OUT/tensorboard. Examples:
 
-    crustwatch cloud train --out runs/pizza-small --minutes 60
+    crustwatch cloud train --out runs/first --minutes 95
+
+    crustwatch cloud train --start runs/first --clips 24576 --minutes 85 --out runs/pizza-small
 
     crustwatch cloud train --engine features --minutes 5 --clips 2048 --out runs/pizza-small
 

@@ -20,7 +20,7 @@ class SmallOptions:
 
     minutes: Annotated[
         float, typer.Option(min=0.05, help="Minutes of work, rendering included.", rich_help_panel=_PANEL)
-    ] = 60.0
+    ] = 95.0
     cache: Annotated[
         Path | None,
         typer.Option(help="Folder for rendered clips; default: ~/.cache/crustwatch/clips.", rich_help_panel=_PANEL),
@@ -33,13 +33,18 @@ class SmallOptions:
         int, typer.Option(min=1, max=8, help="Frames shown; 1: for the ablation a lone one.", rich_help_panel=_PANEL)
     ] = 8
     pairs: Annotated[
-        int | None,
+        int,
         typer.Option(min=1, max=24, help="Frame/global pairs of the spatial encoder.", rich_help_panel=_PANEL),
-    ] = None
+    ] = 2
     pretrain: Annotated[
-        float,
-        typer.Option(min=0, max=0.9, help="Share of the run for geometry pre-training alone.", rich_help_panel=_PANEL),
-    ] = 0.0
+        float | None,
+        typer.Option(
+            min=0,
+            max=0.9,
+            help="Share of the run for geometry pre-training alone; default: 0.2, with --start 0.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
     start: Annotated[
         str | None, typer.Option(help="Begin with this checkpoint's weights; equal sizes.", rich_help_panel=_PANEL)
     ] = None
@@ -49,7 +54,12 @@ class SmallOptions:
         from cloud.training.plan import Sizes, TrainingPlan
 
         plan = TrainingPlan(
-            clips=clips, geometry=self.geometry, frames=self.shown, pretrain=self.pretrain, start=self.start
+            sizes=replace(Sizes(), spatial_depth=self.pairs),
+            clips=clips,
+            geometry=self.geometry,
+            frames=self.shown,
+            start=self.start,
         )
-        sizes = Sizes() if self.pairs is None else replace(Sizes(), spatial_depth=self.pairs)
-        return replace(plan, sizes=sizes, seed=plan.seed if seed is None else seed)
+        if self.pretrain is not None or self.start is not None:
+            plan = replace(plan, pretrain=self.pretrain or 0.0)
+        return plan if seed is None else replace(plan, seed=seed)

@@ -40,7 +40,7 @@ class Sizes:
     vision_heads: int = 4
     spatial_width: int = 64
     trunk_depth: int = 2
-    spatial_depth: int = 1
+    spatial_depth: int = 2
     spatial_heads: int = 4
     hidden: int = 128
     layers: int = 3
@@ -74,7 +74,7 @@ class TrainingPlan:
     clip_norm: float = 1.0
     average_decay: float = 0.998  # of the averaged weights, which are what is saved
     auxiliary_end: float = 0.3  # weight of the auxiliary losses at the end of the run; 1 at its start
-    pretrain: float = 0.0  # share of the run in which the spatial encoder alone learns depth, points, flow and pose
+    pretrain: float = 0.2  # share of the run in which the spatial encoder alone learns depth, points, flow and pose
     phases: tuple[Phase, ...] = (Phase(0.6, 4, 8), Phase(1.0, 8, 8))
 
     def phase(self, progress: float) -> Phase:

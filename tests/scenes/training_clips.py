@@ -18,6 +18,7 @@ PLAN = TrainingPlan(
     pixels=PixelRange(3_136, 4_704),  # 56x56
     clips=2 * SHARD_CLIPS,
     warmup_steps=4,
+    pretrain=0.0,
     phases=(Phase(0.5, 2, 8), Phase(1.0, 4, 4)),
 )
 

@@ -144,7 +144,7 @@ def test_the_table_of_runs(tmp_path: Path) -> None:
     off = run_folder(tmp_path / "off", 3000, geometry=False, seed=8)
     text = table([*read_runs(on), *read_runs(off)])
     assert "200 rendered bakes of seed 3000" in text
-    assert "| on | on | 1 | 8 | all | 0.0 | 7 | 60.0 | 100 | 0.900 [0.850, 0.940] |" in text
+    assert "| on | on | 2 | 8 | all | 0.2 | 7 | 60.0 | 100 | 0.900 [0.850, 0.940] |" in text
     assert "| off | off |" in text
     with pytest.raises(BadInputError, match="different bakes"):
         table([*read_runs(on), *read_runs(run_folder(tmp_path / "other", 3001))])

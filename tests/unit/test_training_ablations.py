@@ -82,6 +82,7 @@ def test_the_options_make_the_plan() -> None:
     assert (plan.geometry, plan.frames, plan.sizes.spatial_depth, plan.pretrain) == (False, 1, 2, 0.25)
     assert (plan.start, plan.clips, plan.seed) == ("x", 128, 11)
     assert SmallOptions().plan(8192, None) == TrainingPlan()
+    assert SmallOptions(start="x").plan(8192, None).pretrain == 0
 
 
 def test_flow_is_where_the_first_frame_shows_the_same_point() -> None:
