@@ -28,10 +28,11 @@ from shared.errors import BadInputError, CrustwatchError
 Synchronous = Literal["NORMAL", "FULL"]
 
 BUSY_S = 0.2  # how long another program may hold the file (a backup, a shell) before a write is put off
-LOG_BYTES = 16 * 1024 * 1024  # the write-ahead log is cut back to this after a checkpoint, and is long from here on
-LONGEST_LOG_BYTES = 4 * LOG_BYTES  # a log that never came to rest is checkpointed by the next commit
+LOG_BYTES = 16 * 1024 * 1024  # that the write-ahead log may grow by before a checkpoint
+LONGEST_LOG_BYTES = 4 * LOG_BYTES  # a log that never comes to rest is begun anew from here on, and cut back to this
 CACHE_KB = 512  # pages kept in memory; with 64 a bake takes 20 us more (decision 0112)
-COMMIT_BYTES = 16 * 1024  # what a commit adds to the log, about four pages
+COMMIT_BYTES = 48 * 1024  # what a commit adds to the log: a bake's has about eleven pages
+FRAME_HEAD_BYTES = 24  # before each page in the log (SQLite's file format, 4.2)
 MAY_PASS = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY,
             sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM}  # fmt: skip
 
@@ -58,6 +59,7 @@ class Storage:
         self._side: sqlite3.Connection | None = None  # for checkpoints
         self._unsure = False  # an fsync failed: the kernel may have forgotten what was to be written
         self._logged = 0  # bytes, about, since the last checkpoint
+        self._restless = False  # the log is at its longest, as commits came during each checkpoint
         self.synced = 0  # `version` of what is on the disk
         try:
             self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
@@ -74,7 +76,7 @@ class Storage:
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.execute("PRAGMA wal_autocheckpoint = 0")
         self._db.execute(f"PRAGMA cache_size = -{cache_kb}")
-        self._db.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
+        self._db.execute(f"PRAGMA journal_size_limit = {LONGEST_LOG_BYTES}")
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > len(MIGRATIONS):
             raise CrustwatchError(f"{self.path}: outbox of version {version}, this reads up to {len(MIGRATIONS)}")
@@ -85,8 +87,8 @@ class Storage:
             self._move_clips(ClipFile(where, max_file_bytes, ()))
         places = (bytes(place) for (place,) in self._db.execute("SELECT place FROM pending"))
         self.clips = ClipStore(ClipFile(where, max_file_bytes, places), lazily=self._full)
-        (page_bytes,) = self._db.execute("PRAGMA page_size").fetchone()  # only now: migrations copy a full outbox
-        self._db.execute(f"PRAGMA max_page_count = {max_file_bytes // page_bytes}")
+        self._page_bytes = int(self._db.execute("PRAGMA page_size").fetchone()[0])
+        self._db.execute(f"PRAGMA max_page_count = {max_file_bytes // self._page_bytes}")  # migrations need more
 
     def _move_clips(self, file: ClipFile) -> None:
         """Out of the table of earlier versions."""
@@ -183,20 +185,25 @@ class Storage:
         return self._logged > LOG_BYTES
 
     def shorten_log(self) -> None:
-        """Copy what the log holds into the database, from any thread; a reader or a full disk only puts it off."""
+        """Copy what the log holds into the database, from any thread; a reader or a full disk only puts it off.
+
+        The next commit then begins the log anew, at its first page, unless another one came meanwhile.
+        """
         with self._side_use:
             if self._log is not None:
                 self._logged = 0
                 with contextlib.suppress(sqlite3.Error):
-                    self._checkpoint("PASSIVE")
+                    self._restless = self._checkpoint("PASSIVE") > LONGEST_LOG_BYTES
 
-    def _checkpoint(self, kind: Literal["PASSIVE", "FULL"]) -> None:
+    def _checkpoint(self, kind: Literal["PASSIVE", "FULL"]) -> int:
+        """Returns how many bytes the log has, from its first page on."""
         if self._side is None:
             self._side = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
             self._side.execute("PRAGMA synchronous = NORMAL")
-        (busy, _, _) = self._side.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
+        (busy, frames, _) = self._side.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()
         if busy and kind == "FULL":
             raise sqlite3.OperationalError("the checkpoint is held up")
+        return int(frames) * (self._page_bytes + FRAME_HEAD_BYTES)
 
     def keep_clip(self, bake_id: bytes, clip: bytes) -> bytes:
         """Within a transaction: a clip's place. Raises StorageError."""
@@ -222,8 +229,8 @@ class Storage:
             raise self._refused(error) from None
         self.clips.committed(self.version())
         self._logged += COMMIT_BYTES
-        if self._logged > LONGEST_LOG_BYTES:  # the other thread never finds it at rest
-            self._logged = 0
+        if self._restless:  # the other thread has just copied nearly all; no commit can come during this
+            self._restless = False
             with contextlib.suppress(sqlite3.Error):  # what is committed must not be reported as refused
                 self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -20,6 +21,7 @@ from edge.gateway.clip_file import BLOCK
 from edge.gateway.outbox import Outbox, OutboxConfig
 from edge.gateway.schema import MIGRATIONS
 from edge.gateway.storage import StorageError
+from shared.clock import TimeMark
 from shared.messages import BakeVerdict, Classification, LineVerdict, encode
 from shared.task import load_task
 
@@ -196,13 +198,41 @@ def test_a_checkpoint_that_fails_does_not_undo_the_commit_before_it(
 ) -> None:
     monkeypatch.setattr(storage, "LONGEST_LOG_BYTES", 0)
     outbox = Outbox(tmp_path / "outbox.db", TASK)
+    outbox.store.shorten_log()
+    denied: list[int] = []
 
     def refuse(action: int, name: str | None, *rest: object) -> int:
-        return sqlite3.SQLITE_DENY if (action, name) == (sqlite3.SQLITE_PRAGMA, "wal_checkpoint") else sqlite3.SQLITE_OK
+        if (action, name) != (sqlite3.SQLITE_PRAGMA, "wal_checkpoint"):
+            return sqlite3.SQLITE_OK
+        denied.append(action)
+        return sqlite3.SQLITE_DENY
 
     outbox.store._db.set_authorizer(refuse)
     assert outbox.accept_unsure("belt", provisional(1), bytes(5000), "normal", 30, 1)  # raises: would be tried again
+    assert denied
     assert (outbox.backlog(), outbox.unpublished(), outbox.held_bytes()) == (1, 1, 2 * BLOCK)
+    outbox.close()
+
+
+def test_the_log_stays_bounded_when_it_never_comes_to_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At saturation commits come during each checkpoint, so that the log is not begun anew by itself."""
+    monkeypatch.setattr(storage, "LOG_BYTES", 200_000)
+    monkeypatch.setattr(storage, "LONGEST_LOG_BYTES", 500_000)
+    path = tmp_path / "outbox.db"
+    outbox = Outbox(path, TASK)
+    checkpoints = 0
+    for number in range(100):
+        outbox.accept_unsure("belt", provisional(number), b"", "normal", 30, 0)
+        if outbox.store.log_is_long():
+            with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
+                reader.execute("BEGIN")  # the last commit is not copied, as if it had come meanwhile
+                reader.execute("SELECT count(*) FROM pending").fetchone()
+                outbox.keep_time(TimeMark(number, number, number, "boot"))
+                outbox.store.shorten_log()
+                reader.execute("COMMIT")
+            checkpoints += 1
+    assert checkpoints > 5
+    assert path.with_name("outbox.db-wal").stat().st_size < 500_000 + 2 * 200_000
     outbox.close()
 
 
