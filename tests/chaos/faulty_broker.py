@@ -62,13 +62,16 @@ class FaultyBroker:
         self.done: dict[str, int] = {}  # what was done to messages, by name
 
     async def start(self) -> None:
-        """Listen."""
+        """Listen; nothing to do where it does, as after two kills in a row of which the first has ended both."""
+        if self._server is not None:
+            return
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
 
     async def kill(self, *, lose_data: bool = False) -> None:
         """Vanish: no goodbye, no wills, everything in flight lost, and perhaps what was retained."""
-        if self._server is not None:
-            self._server.close()
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
         for timer in self._late:
             timer.cancel()
         self._late.clear()
@@ -77,9 +80,8 @@ class FaultyBroker:
             session.writer.transport.abort()
         if lose_data:
             self._retained.clear()
-        if self._server is not None:
-            await self._server.wait_closed()
-            self._server = None
+        if server is not None:
+            await server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         session: Session | None = None
@@ -122,7 +124,14 @@ class FaultyBroker:
 
     def _say_will(self, session: Session) -> None:
         if (will := session.will) is not None:
-            self._route(mqtt5.PublishPacket(will.topic, will.payload or b"", qos=will.qos, retain=will.retain), "will")
+            said = mqtt5.PublishPacket(
+                will.topic,
+                will.payload or b"",
+                qos=will.qos,
+                retain=will.retain,
+                packet_id=1 if will.qos else None,  # each receiver gets one of its own
+            )
+            self._route(said, "will")
 
     def _handle(self, session: Session, packet: mqtt5.Packet) -> None:
         if isinstance(packet, mqtt5.PublishPacket):

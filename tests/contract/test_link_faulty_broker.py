@@ -10,6 +10,7 @@ from faulty_broker import FaultyBroker, Misbehaviour
 from shared.broker.embedded import free_port
 from shared.mqtt import BrokerAddress, LinkDownError, MqttClient, MqttConfig
 from shared.mqtt.backoff import Backoff
+from shared.mqtt.config import Will
 
 QUICK = Backoff(first_s=0.05, cap_s=0.2, floor_s=0.02)
 GOOD = Misbehaviour(ack_lost=0.0, ack_twice=0.0, ack_late=0.0, lost=0.0, twice=0.0, late=0.0)
@@ -56,6 +57,26 @@ def test_late_and_repeated_acknowledgements_confirm_their_own_message_only() -> 
         assert got == [b"%d" % number for number in range(30)]
         assert broker.done["ack twice"] > 5
         assert broker.done["ack late"] > 5
+        await broker.kill()
+
+    asyncio.run(scenario())
+
+
+def test_who_vanishes_has_its_will_said() -> None:
+    async def scenario() -> None:
+        broker = FaultyBroker(free_port(), 3, GOOD)
+        await broker.start()
+        await broker.start()  # listens already
+        will = Will("state", b"gone")
+        config = MqttConfig(BrokerAddress(port=broker.port), "c-1", will=will, backoff=QUICK)
+        async with MqttClient(MqttConfig(BrokerAddress(port=broker.port), "observer", backoff=QUICK)) as reader:
+            await reader.subscribe("state")
+            async with MqttClient(config) as client, asyncio.timeout(20):
+                await client.wait_connected()
+                broker._sessions["c-1"].writer.transport.abort()
+                message = await anext(reader.messages())
+                assert (message.topic, message.payload) == ("state", b"gone")
+                reader.acknowledge(message)
         await broker.kill()
 
     asyncio.run(scenario())
