@@ -57,7 +57,8 @@ class ValueChoice:
                 around = shares[:-1] + NEIGHBOUR * (shares[:-1].roll(1) + shares[:-1].roll(-1))  # [12]
                 chosen[row] = self._null if shares[-1] > 0.5 else int(self._hours[int(around.argmax())])
         if len(self._places):
-            for row in torch.nonzero(allowed[:, self._places].all(1))[:, 0].tolist():
+            places = allowed[:, self._places].all(1) & (allowed.sum(1) == len(self._places))  # [B]
+            for row in torch.nonzero(places)[:, 0].tolist():
                 shares = free[row, self._places].softmax(0)  # [3]
                 chosen[row] = self._places[-1 if shares[-1] > NO_CHAR else int(shares[:-1].argmax())]
         return chosen

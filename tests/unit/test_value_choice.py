@@ -48,6 +48,12 @@ def test_no_char_is_stated_only_where_it_is_twice_as_likely_as_char() -> None:
     assert said({"rim": 0.4, "centre": 0.6}) == "centre"
 
 
+def test_a_row_that_may_say_anything_is_left_to_the_likeliest() -> None:
+    row = torch.full((1, ROWS), -9.0)
+    row[0, TOKENIZER.token_to_id("golden")] = 0.0
+    assert int(ValueChoice(TOKENIZER, ROWS)(row)[0]) == TOKENIZER.token_to_id("golden")
+
+
 def test_labels_and_other_vocabularies_are_left_to_the_likeliest() -> None:
     assert said({"raw": 0.3, "golden": 0.4, "burnt": 0.3}) == "golden"
     tokenizer = load_tokenizer(qwen_tokenizer_file())
