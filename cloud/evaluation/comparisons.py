@@ -7,14 +7,15 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from rich.console import Console
 
 from cloud.evaluation.ablations import chart, read_runs, table
 from cloud.evaluation.baselines import baselines, edge_accuracy, gains
 from cloud.evaluation.ledger import read_ledger
 from cloud.training.evaluation import Judged, ShareReport
-from cloud.training.plan import TRAINING_SEEDS, TrainingPlan
-from cloud.training.store import SHARD_CLIPS, ClipStore, Renderer, Shard, shards
-from shared.cache_folder import cache_folder
+from cloud.training.plan import TrainingPlan
+from cloud.training.render_missing import render_missing, stages
+from cloud.training.store import SHARD_CLIPS, ClipStore, Shard, training_shards
 from shared.errors import BadInputError
 from shared.intervals import wilson
 from shared.task import load_task
@@ -25,22 +26,16 @@ def run_baselines(against: Path, clips: int, cache: Path | None, renderers: int,
     run, rows = read_ledger(against)
     if run.get("bench") != "bakes" or not rows:
         raise BadInputError(f"{against}: no answers of `crustwatch cloud eval bakes --out`")
-    if clips % SHARD_CLIPS:
-        raise BadInputError(f"--clips must be a multiple of {SHARD_CLIPS}, not {clips}")
+    training = training_shards(clips)
     seed, count = int(run["seed"]), len(rows)
     if set(rows) != set(map(str, range(count))):
         raise BadInputError(f"{against}: the evaluation is not complete: run it again, it goes on")
     judged = [msgspec.convert(rows[str(index)], Judged) for index in range(count)]
     task = load_task("pizza")
-    store = ClipStore(cache_folder() / "clips" if cache is None else cache, TrainingPlan().pixels, task)
-    training = shards(*TRAINING_SEEDS, clips // SHARD_CLIPS)
+    store = ClipStore(cache, TrainingPlan().pixels, task)
     held = [Shard(number, seed, number * SHARD_CLIPS) for number in range(-(-count // SHARD_CLIPS))]
-    renderer = Renderer(store, (*training, *held), renderers)
-    try:
-        for _ in renderer.wait():
-            pass
-    finally:
-        renderer.close()
+    with stages(Console(stderr=True)) as progress:
+        render_missing(progress, store, (*training, *held), renderers)
     learned = np.concatenate([store.open(shard) for shard in training])  # [clips]
     seen = np.concatenate([store.open(shard) for shard in held])[:count]  # [count]
     found = baselines(judged, learned, seen, edge_accuracy(count, seed), task)

@@ -6,17 +6,14 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cloud.readout.engine import READOUTS, head_path, load_base
 from cloud.readout.head import save_head
 from cloud.readout.training import HeadReport, train_head
 from cloud.training.options import SmallOptions
 from cloud.training.plan import TRAINING_SEEDS, VALIDATION_SEED
-from cloud.training.render_missing import render_missing
-from cloud.training.run import VALIDATION_SHARDS
-from cloud.training.store import SHARD_CLIPS, ClipStore, shards
-from shared.cache_folder import cache_folder
+from cloud.training.render_missing import render_missing, stages
+from cloud.training.store import ClipStore, training_shards, validation_shards
 from shared.errors import BadInputError
 from shared.task import load_task
 
@@ -25,23 +22,14 @@ def run_readout(
     model: str, kind: str, out: Path, small: SmallOptions, clips: int, seed: int, threads: int, steps: int | None
 ) -> None:
     """Render what is missing, train the head of engine `kind` for `small.minutes` or `steps`, write it into `out`."""
-    if clips % SHARD_CLIPS:
-        raise BadInputError(f"--clips must be a multiple of {SHARD_CLIPS}, not {clips}")
+    training, validation = training_shards(clips), validation_shards()
     if kind not in READOUTS:
         raise BadInputError(f"engine {kind!r} has no head of its own: choose one of {', '.join(READOUTS)}")
     task = load_task("pizza")
     base = load_base(model, kind, "cpu", "float32", threads)
-    store = ClipStore(cache_folder() / "clips" if small.cache is None else small.cache, base.processor.pixels, task)
-    training = shards(*TRAINING_SEEDS, clips // SHARD_CLIPS)
-    validation = shards(VALIDATION_SEED, VALIDATION_SEED, VALIDATION_SHARDS)
+    store = ClipStore(small.cache, base.processor.pixels, task)
     console = Console(stderr=True)
-    columns = (
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[state]}"),
-    )
-    with Progress(*columns, console=console) as progress:
+    with stages(console) as progress:
         render_missing(progress, store, (*validation, *training), small.renderers)
         bar = progress.add_task("learning", total=1.0, state="computing tokens")
 

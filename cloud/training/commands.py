@@ -10,7 +10,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cloud.training.plan import TrainingPlan
 from cloud.training.run import Limits, Report, Run
-from shared.cache_folder import cache_folder
 from shared.task import load_task
 
 SHOWN_LOSSES = ("loss", "doneness", "char_direction", "pose", "flow")
@@ -26,7 +25,7 @@ def run_training(
     console = Console(stderr=True)
     run = Run(
         out,
-        cache_folder() / "clips" if cache is None else cache,
+        cache,
         plan,
         limits,
         load_task("pizza"),

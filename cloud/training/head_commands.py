@@ -9,21 +9,16 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cloud.loading import checkpoint_folder
 from cloud.spatial_mllm import SpatialMLLM
 from cloud.spatial_mllm.processor import Processor
 from cloud.training.export import CARD_NAME
 from cloud.training.options import SmallOptions
-from cloud.training.plan import TRAINING_SEEDS, VALIDATION_SEED
-from cloud.training.render_missing import render_missing
-from cloud.training.run import VALIDATION_SHARDS
+from cloud.training.render_missing import render_missing, stages
 from cloud.training.spatial_heads import errors, train_heads
-from cloud.training.store import SHARD_CLIPS, ClipStore, shards
+from cloud.training.store import ClipStore, training_shards, validation_shards
 from shared.atomic_file import replace_file
-from shared.cache_folder import cache_folder
-from shared.errors import BadInputError
 from shared.task import load_task
 
 COPIED = ("tokenizer.json", "generation_config.json", "preprocessor_config.json", CARD_NAME)
@@ -36,25 +31,16 @@ def run_heads(
 
     Raises BadInputError for a number of clips that is not whole shards, MissingPartError without geometry.
     """
-    if clips % SHARD_CLIPS:
-        raise BadInputError(f"--clips must be a multiple of {SHARD_CLIPS}, not {clips}")
+    training, validation = training_shards(clips), validation_shards()
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     folder = checkpoint_folder(model)
     whole = SpatialMLLM.from_folder(folder, dtype=torch.float32, heads=False)
     whole.vggt  # noqa: B018 - raises without geometry, before anything is rendered
     pixels = Processor.from_folder(folder, whole.config).pixels
-    store = ClipStore(cache_folder() / "clips" if small.cache is None else small.cache, pixels, load_task("pizza"))
-    training = shards(*TRAINING_SEEDS, clips // SHARD_CLIPS)
-    validation = shards(VALIDATION_SEED, VALIDATION_SEED, VALIDATION_SHARDS)
+    store = ClipStore(small.cache, pixels, load_task("pizza"))
     console = Console(stderr=True)
-    columns = (
-        TextColumn("[bold]{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[state]}"),
-    )
-    with Progress(*columns, console=console) as progress:
+    with stages(console) as progress:
         render_missing(progress, store, (*validation, *training), small.renderers)
         bar = progress.add_task("learning", total=1.0, state="")
 

@@ -17,7 +17,15 @@ from cloud.training.batches import RoundSampler, choose_frames, make_batch
 from cloud.training.export import export_checkpoint
 from cloud.training.learner import Learner, random_of, read_state, write_state
 from cloud.training.plan import TRAINING_SEEDS, VALIDATION_SEED, TrainingPlan
-from cloud.training.store import SHARD_CLIPS, ClipStore, Renderer, Shard, shards
+from cloud.training.store import (
+    SHARD_CLIPS,
+    VALIDATION_SHARDS,
+    ClipStore,
+    Renderer,
+    Shard,
+    training_shards,
+    validation_shards,
+)
 from cloud.training.symmetries import seen_otherwise
 from cloud.vocabulary import build_tokenizer
 from shared.bakery import FRAME_COUNT, KEY_FRAME
@@ -26,7 +34,6 @@ from shared.intervals import Share, wilson
 from shared.task import Task
 
 STATE_NAME = "training-state.pt"
-VALIDATION_SHARDS = 4
 LOG_EVERY = 5  # steps between two points of the loss curve
 
 
@@ -66,19 +73,20 @@ class Run:
     def __init__(
         self,
         folder: Path,
-        cache: Path,
+        cache: Path | None,
         plan: TrainingPlan,
         limits: Limits,
         task: Task,
         *,
         resume: bool,
         processes: int = 1,
-        validation_shards: int = VALIDATION_SHARDS,
+        validation: int = VALIDATION_SHARDS,
         save_every_s: float = 60.0,
         export_every_s: float = 300.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.folder, self.plan, self.limits, self.task = folder, plan, limits, task
+        self.training, self.validation = training_shards(plan.clips), validation_shards(validation)
         self._state_path = folder / STATE_NAME
         self._processes = processes
         self._save_every_s, self._export_every_s = save_every_s, export_every_s
@@ -90,10 +98,6 @@ class Run:
         except OSError as error:
             raise BadInputError(f"{folder}: cannot be created: {error.strerror}") from None
         self.store = ClipStore(cache, plan.pixels, task)
-        if plan.clips % SHARD_CLIPS or plan.clips < SHARD_CLIPS:
-            raise BadInputError(f"--clips must be a multiple of {SHARD_CLIPS}, not {plan.clips}")
-        self.training = shards(*TRAINING_SEEDS, plan.clips // SHARD_CLIPS)
-        self.validation = shards(VALIDATION_SEED, VALIDATION_SEED, validation_shards)
         self.tokenizer = build_tokenizer(task)
         self.learner = Learner(plan, self.tokenizer, task)
         self.sampler = RoundSampler(self.store, self.training, plan.seed)

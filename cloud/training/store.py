@@ -19,16 +19,19 @@ import numpy as np
 
 from cloud.spatial_mllm.config import VisionConfig
 from cloud.spatial_mllm.processor import PixelRange, smart_size
+from cloud.training.plan import TRAINING_SEEDS, VALIDATION_SEED
 from cloud.training.records import Record, record_type, render_record
 from shared.atomic_file import PARTIAL, replacing
 from shared.bakery import FRAME_HEIGHT, FRAME_WIDTH
 from shared.bakery.fingerprint import renderer_fingerprint
+from shared.cache_folder import cache_folder
 from shared.children import follow_parent
 from shared.errors import BadInputError, CrustwatchError
 from shared.task import Task
 
 SHARD_CLIPS = 64
 SHARDS_PER_SEED = 4
+VALIDATION_SHARDS = 4
 SPARE_BYTES = 2 * 1024**3  # disk that rendering leaves free
 
 
@@ -57,10 +60,24 @@ def shards(first_seed: int, last_seed: int, count: int) -> tuple[Shard, ...]:
     )
 
 
+def training_shards(clips: int) -> tuple[Shard, ...]:
+    """The shards of the first `clips` training clips. Raises BadInputError when these are not whole shards."""
+    if clips < SHARD_CLIPS or clips % SHARD_CLIPS:
+        raise BadInputError(f"--clips must be a multiple of {SHARD_CLIPS}, not {clips}")
+    return shards(*TRAINING_SEEDS, clips // SHARD_CLIPS)
+
+
+def validation_shards(count: int = VALIDATION_SHARDS) -> tuple[Shard, ...]:
+    """The first `count` shards that no training learns from."""
+    return shards(VALIDATION_SEED, VALIDATION_SEED, count)
+
+
 class ClipStore:
     """The folder of shards for one frame size and one behaviour of the renderer."""
 
-    def __init__(self, folder: Path, pixels: PixelRange, task: Task) -> None:
+    def __init__(self, folder: Path | None, pixels: PixelRange, task: Task) -> None:
+        """`folder`: of all stores; None: in this user's cache. Raises BadInputError when it cannot be created."""
+        folder = cache_folder() / "clips" if folder is None else folder
         self.pixels = pixels
         self.task = task
         vision = VisionConfig()
@@ -136,22 +153,30 @@ class Renderer:
         return not all(job.done() for job in self._jobs)
 
     def check(self) -> None:
-        """Raise what a rendering process raised."""
+        """Raise what a rendering process raised, CrustwatchError when one was killed."""
         for job in self._jobs:
-            if job.done() and not job.cancelled() and (error := job.exception()) is not None:
-                if isinstance(error, BrokenProcessPool):
-                    raise CrustwatchError("a rendering process was killed: run again with --resume") from error
-                raise error
+            if job.done() and not job.cancelled():
+                _result(job)
 
     def wait(self) -> Iterator[None]:
-        """Yield once for every shard as it gets done, those on disk at the start not counted."""
+        """Yield once for every shard as it gets done, those on disk at the start not counted. Raises as `check`."""
         for job in self._jobs:
-            job.result()
+            _result(job)
             yield
 
     def close(self) -> None:
         """Drop what has not begun and wait for the shards under way."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _result(job: Future[None]) -> None:
+    try:
+        job.result()
+    except BrokenProcessPool:
+        raise CrustwatchError(
+            "a rendering process was killed (out of memory?): the same command goes on with the clips that are there, "
+            "an unfinished run with --resume"
+        ) from None
 
 
 def _render_shard(folder: Path, pixels: PixelRange, task: Task, shard: Shard) -> None:

@@ -41,7 +41,7 @@ run.go(watch)
 
 def make_run(out: Path, cache: Path, *, resume: bool) -> Run:
     limits = Limits(steps=STEPS)
-    return Run(out, cache, PLAN, limits, TASK, resume=resume, validation_shards=1, save_every_s=0.0, export_every_s=1e9)
+    return Run(out, cache, PLAN, limits, TASK, resume=resume, validation=1, save_every_s=0.0, export_every_s=1e9)
 
 
 @pytest.fixture(scope="module")
