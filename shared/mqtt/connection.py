@@ -107,7 +107,8 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._accepted: asyncio.Future[None] = self._loop.create_future()
         self._lost: asyncio.Future[str] = self._loop.create_future()
-        # Packet id -> who is to know the reason code of PUBACK or SUBACK, and since when; the oldest stands first.
+        # Packet id -> who is to know the reason code of PUBACK, and since when; the oldest stands first. The ids of
+        # subscriptions stand here as negative numbers: a SUBACK must not settle a publication.
         self._waiting: dict[int, tuple[Confirmation, float]] = {}
         self._reading: socket.socket | None = None  # the open socket
         self._pausing = False  # too many messages are held
@@ -205,7 +206,7 @@ class Connection:
         result, packet = self._client.subscribe(topic_filter, qos=1)
         if result != MQTTErrorCode.MQTT_ERR_SUCCESS or packet is None:
             raise LinkDownError(f"cannot subscribe to {topic_filter}: {paho.error_string(result)}")
-        answer = self._ask(packet, topic_filter)
+        answer = self._ask(-packet, topic_filter)
         with contextlib.suppress(RefusedError):  # of a message, in its words
             await answer
         if (code := answer.code()) >= _FAILURE:
@@ -362,7 +363,7 @@ class Connection:
     def _on_subscribed(
         self, client: paho.Client, data: object, packet: int, codes: list[ReasonCode], properties: object
     ) -> None:
-        self._answer(packet, codes[0].value)
+        self._answer(-packet, codes[0].value)
 
     def _answer(self, packet: int, code: int) -> None:
         reply, _ = self._waiting.pop(packet, (None, 0.0))

@@ -26,6 +26,7 @@ class Misbehaviour:
     ack_lost: float = 0.002
     ack_twice: float = 0.02
     ack_late: float = 0.04
+    ack_mistaken: float = 0.0  # SUBACK for what is to have a PUBACK
     lost: float = 0.02  # of requests and answers, though acknowledged
     twice: float = 0.03
     late: float = 0.05
@@ -166,6 +167,9 @@ class FaultyBroker:
         answer, shares = mqtt5.PubAckPacket(packet.packet_id, reason_code=code).write(), self._shares
         if session.faultless:
             session.writer.write(answer)
+        elif self._fate("ack mistaken", f"{self._serial}", shares.ack_mistaken):
+            granted = [mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE]
+            session.writer.write(mqtt5.SubAckPacket(packet.packet_id, granted).write())
         elif not self._fate("ack lost", f"{self._serial}", shares.ack_lost):
             for repeated in range(1 + self._fate("ack twice", key, shares.ack_twice)):
                 late_s = self._delay_s("ack late", f"{key}{repeated}", shares.ack_late)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from faulty_broker import FaultyBroker, Misbehaviour
@@ -34,6 +35,23 @@ def test_an_acknowledgement_that_never_comes_ends_the_connection() -> None:
                 await client.wait_connected()
                 await client.publish("news", b"1")
             assert len(reasons) == 1
+        await broker.kill()
+
+    asyncio.run(scenario())
+
+
+def test_the_acknowledgement_of_a_subscription_confirms_no_publication() -> None:
+    """A broker that answers PUBLISH with SUBACK has not said that it has the message."""
+
+    async def scenario() -> None:
+        broker = FaultyBroker(free_port(), 4, replace(GOOD, ack_mistaken=1.0))
+        await broker.start()
+        config = MqttConfig(BrokerAddress(port=broker.port), "c-1", ack_timeout_s=0.5, backoff=QUICK)
+        async with MqttClient(config) as client, asyncio.timeout(20):
+            await client.subscribe("news")
+            with pytest.raises(LinkDownError, match="an acknowledgement is missing"):
+                await client.publish("news", b"1")
+        assert broker.done["ack mistaken"] == 1
         await broker.kill()
 
     asyncio.run(scenario())
