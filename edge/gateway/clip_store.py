@@ -63,7 +63,8 @@ class ClipStore:
     def committed(self, version: int) -> None:
         """The transaction has succeeded, and made `version` of the database."""
         for bake_id, place in self._dropped:
-            self._held.pop(bake_id, None)
+            if bake_id in self._held and self._held[bake_id].place == place:  # not of one accepted in place of itself
+                del self._held[bake_id]
             self.file.free(place, version)
         self._added.clear()
         self._dropped.clear()

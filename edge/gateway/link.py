@@ -119,7 +119,7 @@ class Link:
     async def knows(self, bake_id: bytes) -> bool:
         """Whether a bake of this id was accepted before; it is counted. One whose clip is lost may be brought again."""
         outbox, patiently = self._outbox, self.troubles.patiently
-        known = await patiently(outbox.knows, bake_id) and not await patiently(outbox.forget_lost, bake_id)
+        known = await patiently(outbox.knows, bake_id) and not await patiently(outbox.is_lost, bake_id)
         self.counters.repeated += known
         return known
 

@@ -17,17 +17,18 @@ edge at once.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Literal
 
 from edge.gateway import verdicts
 from edge.gateway.clip_file import taken_bytes
-from edge.gateway.outbox_records import Announcement, Applied, Due, Ending, OutboxConfig
+from edge.gateway.outbox_records import Announcement, Applied, Due, Ending, KnownBakeError, OutboxConfig
 from edge.gateway.outbox_sending import Sending
-from edge.gateway.outbox_tables import line_verdict
+from edge.gateway.outbox_tables import blocks_bytes, line_verdict
 from shared.messages import BakeVerdict, LineVerdict, encode
 from shared.task import PRIORITIES, Priority
 
-__all__ = ["Announcement", "Applied", "Due", "Outbox", "OutboxConfig"]
+__all__ = ["Announcement", "Applied", "Due", "KnownBakeError", "Outbox", "OutboxConfig"]
 
 MAX_EXPIRED = 500  # at a time: the end of a long outage must not stall what is alive
 
@@ -44,10 +45,11 @@ class Outbox(Sending):
     # What the camera brings.
 
     def accept_final(self, camera: str, final: LineVerdict, now_us: int | None = None) -> None:
-        """A bake that the edge decided alone. Raises BadInputError when its id is known already."""
+        """A bake that the edge decided alone. Raises KnownBakeError, see `is_lost`."""
         with self._store.transaction():
-            self._refuse_known(bytes.fromhex(final.id))
+            lost = self._forget_lost(bytes.fromhex(final.id))
             self._decide(camera, final, int(final.decided_at * 1e6) if now_us is None else now_us, is_open=False)
+        self._gone(lost)
         self._news += 1
 
     def accept_unsure(
@@ -66,14 +68,14 @@ class Outbox(Sending):
         Returns False when there is no room: then the edge's verdict is final at once.
 
         Less valuable bakes make room, of a lower priority first, and among equals those that the edge is surest of.
-        Raises BadInputError when its id is known already.
+        Raises KnownBakeError, see `is_lost`.
         """
         bake_id, payload, rank = bytes.fromhex(provisional.id), encode(provisional), PRIORITIES.index(priority)
         known = provisional.clip_sha256
         sha256 = bytes.fromhex(known) if known else hashlib.sha256(clip).digest()
         with self._store.transaction() as db:
-            self._refuse_known(bake_id)
-            victims = self._make_room(taken_bytes(len(clip)), rank, provisional.confidence)
+            lost = self._forget_lost(bake_id)
+            victims = self._make_room(taken_bytes(len(clip)), rank, provisional.confidence, lost)
             final_us = now_us if wall_us is None else wall_us
             if victims is None:
                 self._decide(camera, verdicts.edge_final(provisional, "outbox_full", final_us), now_us, is_open=False)
@@ -87,6 +89,7 @@ class Outbox(Sending):
                      len(clip), provisional.confidence, self._store.keep_clip(bake_id, clip), sha256, int(sent)),
                 )  # fmt: skip
                 self._announce(camera, payload)
+        self._gone(lost)
         self._news += 1
         if victims is None:
             self.shed += 1
@@ -97,9 +100,14 @@ class Outbox(Sending):
         self._held_bytes += taken_bytes(len(clip))
         return True
 
-    def _make_room(self, wanted_bytes: int, rank: int, confidence: float) -> list[Ending] | None:
-        """The bakes to be given up for a new one that takes so much; None when it is worth less than they are."""
-        missing = self._held_bytes + wanted_bytes - self.config.max_bytes
+    def _make_room(
+        self, wanted_bytes: int, rank: int, confidence: float, gone: Sequence[Ending]
+    ) -> list[Ending] | None:
+        """The bakes to be given up for a new one that takes so much, where those `gone` are deleted already.
+
+        None when it is worth less than they are.
+        """
+        missing = self._held_bytes - blocks_bytes(gone) + wanted_bytes - self.config.max_bytes
         victims: list[Ending] = []
         if missing <= 0:
             return victims
@@ -117,20 +125,28 @@ class Outbox(Sending):
                 return victims
         return None
 
-    def forget_lost(self, bake_id: bytes) -> bool:
-        """Forget a bake that waits with a clip that cannot be read back: its source brings it again, as a new one.
+    def is_lost(self, bake_id: bytes) -> bool:
+        """Whether a bake waits with a clip that cannot be read back: it may be accepted anew, in place of itself.
 
         Where nobody changed the file, its acceptance was told to nobody: clips are on the disk before that.
         """
+        return bool(self._lost(bake_id))
+
+    def _lost(self, bake_id: bytes) -> list[Ending]:
         row = self._store.execute("SELECT clip_bytes, place, sha256 FROM pending WHERE id = ?", (bake_id,)).fetchone()
         if row is None or self._store.clips.get(bake_id, row[1], row[0], row[2]) is not None:
-            return False
-        bake = Ending(bake_id, row[0], row[1])
-        with self._store.transaction():
-            self._delete(bake)
-        self._backlog -= 1
-        self._held_bytes -= taken_bytes(bake.clip_bytes)
-        return True
+            return []
+        return [Ending(bake_id, row[0], row[1])]
+
+    def _forget_lost(self, bake_id: bytes) -> list[Ending]:
+        """Within the transaction that accepts it anew, so that a gateway killed in between still has the bake."""
+        if not self.knows(bake_id):
+            return []
+        lost = self._lost(bake_id)
+        if not lost:
+            raise KnownBakeError(f"bake {bake_id.hex()} was accepted before: ids are used once")
+        self._delete(lost[0])
+        return lost
 
     # What ends a bake.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from edge.gateway.storage import CACHE_KB, Synchronous
+from shared.errors import BadInputError
 from shared.messages import LineVerdict
 from shared.task import Priority
 
@@ -36,6 +37,10 @@ class OutboxConfig:
     def max_file_bytes(self) -> int:
         """What the file may grow to: the outer limit behind all the others."""
         return self.max_bytes * 5 // 4 + VERDICT_BYTES * (self.max_announcements + self.max_decided) + 2**24
+
+
+class KnownBakeError(BadInputError):
+    """A bake of this id was accepted before, and its clip is not lost: ids are used once."""
 
 
 class Due(NamedTuple):

@@ -12,7 +12,6 @@ from edge.gateway.clip_file import BLOCK, taken_bytes
 from edge.gateway.outbox_records import Announcement, Ending, OutboxConfig
 from edge.gateway.storage import Storage
 from shared.clock import TimeMark
-from shared.errors import BadInputError
 from shared.messages import LineVerdict, encode
 from shared.task import Task
 
@@ -54,9 +53,10 @@ class OutboxTables:
         known = "SELECT 1 FROM pending WHERE id = ?1 UNION ALL SELECT 1 FROM decided WHERE id = ?1"
         return self._store.execute(known, (bake_id,)).fetchone() is not None
 
-    def _refuse_known(self, bake_id: bytes) -> None:
-        if self.knows(bake_id):
-            raise BadInputError(f"bake {bake_id.hex()} was accepted before: ids are used once")
+    def _gone(self, bakes: Sequence[Ending]) -> None:
+        """After the transaction: these are no longer pending."""
+        self._backlog -= len(bakes)
+        self._held_bytes -= blocks_bytes(bakes)
 
     # What ends a bake.
 
@@ -69,8 +69,7 @@ class OutboxTables:
 
     def _ended(self, bakes: Sequence[Ending]) -> None:
         """After the transaction: each of these had a clip, and has one more verdict to be published."""
-        self._backlog -= len(bakes)
-        self._held_bytes -= sum(taken_bytes(bake.clip_bytes) for bake in bakes)
+        self._gone(bakes)
         self._news += len(bakes)
 
     def _delete(self, bake: Ending) -> None:
@@ -151,6 +150,11 @@ class OutboxTables:
     def is_idle(self) -> bool:
         """True when no bake waits for a verdict and no verdict waits to be published."""
         return self._backlog == 0 and self._news == 0
+
+
+def blocks_bytes(bakes: Iterable[Ending]) -> int:
+    """What the clips of these take of their file."""
+    return sum(taken_bytes(bake.clip_bytes) for bake in bakes)
 
 
 def line_verdict(payload: bytes) -> LineVerdict:

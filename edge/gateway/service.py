@@ -19,7 +19,7 @@ from edge.devices import Device
 from edge.gateway import verdicts
 from edge.gateway.config import GatewayConfig
 from edge.gateway.link import Link
-from edge.gateway.outbox import Outbox
+from edge.gateway.outbox import KnownBakeError, Outbox
 from edge.gateway.sources import Skipped, SourceBake, SourceItem
 from edge.loop.collector import Collector
 from edge.loop.store import Store
@@ -142,14 +142,19 @@ class Gateway:
                 if isinstance(item, Skipped):
                     self.counters.skipped += 1
                     self._skipped(item)
-                else:
-                    await self._inspect(item, device_thread)
+                    continue
+                bake_id = bake_id_of(self._config, item)
+                if self._config.session is not None and await self._link.knows(bake_id):
+                    continue
+                try:
+                    await self._inspect(bake_id, item, device_thread)
+                except KnownBakeError:
+                    if self._config.session is None:
+                        raise
+                    self.counters.repeated += 1  # its clip was lost, and it has had its final verdict meanwhile
 
-    async def _inspect(self, bake: SourceBake, device_thread: ThreadPoolExecutor) -> None:
+    async def _inspect(self, bake_id: bytes, bake: SourceBake, device_thread: ThreadPoolExecutor) -> None:
         config, clock = self._config, self._clock
-        bake_id = bake_id_of(config, bake)
-        if config.session is not None and await self._link.knows(bake_id):
-            return
         taken_us, captured_us = clock.now_us(), clock.wall_us()
         key = bake.frames[bake.key]  # uint8 [H, W, 3]
         seen = square_resize(key, config.task.input.size_px)  # uint8 [S, S, 3]

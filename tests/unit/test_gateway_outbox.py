@@ -107,10 +107,11 @@ class OutboxMachine(RuleBasedStateMachine):
         row = self.outbox._store.execute("SELECT place FROM pending WHERE id = ?", (bake_id,)).fetchone()
         if row is not None:
             self.outbox._store.clips.file.write(row[0], b"rot")
-        assert self.outbox.forget_lost(bake_id) == (row is not None)
-        if dies_between:
+        assert self.outbox.is_lost(bake_id) == (row is not None)
+        if dies_between:  # and its source never brings it again
             self.crash()
-        if not self.outbox.knows(bake_id):
+            assert self.outbox.knows(bake_id)
+        elif row is not None:
             verdict = line_verdict(number, sure, self.now_us)
             if sure:
                 self.outbox.accept_final("belt", verdict)

@@ -18,7 +18,7 @@ from power_cut import cut_power
 
 from edge.gateway import storage, verdicts
 from edge.gateway.clip_file import BLOCK
-from edge.gateway.outbox import Outbox, OutboxConfig
+from edge.gateway.outbox import KnownBakeError, Outbox, OutboxConfig
 from edge.gateway.schema import MIGRATIONS
 from edge.gateway.storage import StorageError
 from shared.clock import TimeMark
@@ -50,6 +50,23 @@ for number in range(start, start + 100_000):
         outbox.apply(bake_id, cloud, number)
         outbox.sync()
         print("decided", number, flush=True)
+"""
+
+BRINGS_AGAIN = """
+import os, signal, sys
+from pathlib import Path
+from edge.gateway.outbox import Outbox
+from shared.messages import LineVerdict, decode
+from shared.task import load_task
+
+path, where = Path(sys.argv[1]), sys.argv[2]
+verdict = decode(path.with_name("verdict").read_bytes(), LineVerdict, "verdict")
+outbox = Outbox(path, load_task("pizza"))
+assert outbox.is_lost(bytes.fromhex(verdict.id))
+if where == "before":
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(outbox, where, lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+outbox.accept_unsure("belt", verdict, b"again", "normal", 10**9, 2)
 """
 
 
@@ -299,15 +316,37 @@ def test_a_bake_whose_clip_is_lost_is_taken_again_when_its_source_brings_it_agai
     assert outbox.take_due(1) == [], "it waits for its source"
     assert [due.clip for due in outbox.take_due(1)] == [b"clip 2"], "and takes no slot meanwhile"
     one, two = (number.to_bytes(16, "big") for number in (1, 2))
-    assert outbox.forget_lost(one)
-    assert not outbox.forget_lost(two), "its clip is there"
-    assert not outbox.forget_lost(one), "it is forgotten already"
-    assert (outbox.knows(one), outbox.backlog(), outbox.held_bytes()) == (False, 1, BLOCK)
+    assert outbox.is_lost(one)
+    assert not outbox.is_lost(two), "its clip is there"
+    with pytest.raises(KnownBakeError, match="used once"):
+        outbox.accept_unsure("belt", provisional(2), b"again", "high", 10**9, 2)
     assert outbox.accept_unsure("belt", provisional(1), b"again", "high", 10**9, 2)
+    assert not outbox.is_lost(one), "it has a clip again"
+    assert (outbox.backlog(), outbox.held_bytes()) == (2, 2 * BLOCK)
     assert outbox.apply(two, BakeVerdict("dark", 0.9, False, ""), 3).outcome == "final"
     assert [due.clip for due in outbox.take_due(4)] == [b"again"]
     assert outbox.apply(one, BakeVerdict("dark", 0.9, False, ""), 5).outcome == "final"
     assert outbox.spoiled == 0
+    outbox.close()
+
+
+@pytest.mark.parametrize("where", ["before", "_make_room", "_announce", "_gone"])
+def test_a_bake_whose_clip_is_lost_outlives_a_kill_while_it_is_accepted_anew(tmp_path: Path, where: str) -> None:
+    """Its source may never bring it a third time."""
+    path, config = tmp_path / "outbox.db", OutboxConfig(reoffer_s=60.0)
+    outbox = Outbox(path, TASK, config)
+    outbox.accept_unsure("belt", provisional(1), b"clip", "normal", 10**9, 0)
+    outbox.close()
+    path.with_name("outbox.db-clips").write_bytes(bytes(BLOCK))
+    path.with_name("verdict").write_bytes(encode(provisional(1)))
+    child = subprocess.run([sys.executable, "-c", BRINGS_AGAIN, str(path), where], check=False)
+    assert child.returncode == -signal.SIGKILL
+    outbox = Outbox(path, TASK, config)
+    assert (outbox.backlog(), outbox.held_bytes()) == (1, BLOCK)
+    assert outbox.take_due(60_000_002) == []
+    finals = [verdict for verdict in announced(outbox) if verdict.state == "final"]
+    assert [(int(final.id, 16), final.reason) for final in finals] == [(1, "clip_lost")]
+    assert outbox.is_idle()
     outbox.close()
 
 
