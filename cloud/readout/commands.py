@@ -15,19 +15,27 @@ from cloud.training.plan import TRAINING_SEEDS, VALIDATION_SEED
 from cloud.training.render_missing import render_missing, stages
 from cloud.training.store import ClipStore, training_shards, validation_shards
 from shared.errors import BadInputError
+from shared.output_folder import output_folder
 from shared.task import load_task
 
 
 def run_readout(
     model: str, kind: str, out: Path, small: SmallOptions, clips: int, seed: int, threads: int, steps: int | None
 ) -> None:
-    """Render what is missing, train the head of engine `kind` for `small.minutes` or `steps`, write it into `out`."""
+    """Render what is missing, train the head of engine `kind` for `small.minutes` or `steps`, write it into `out`.
+
+    Raises BadInputError before the work: an unknown `kind`, clips that are not whole shards, an `out` that cannot be
+    written; and what `load_base` raises.
+    """
     training, validation = training_shards(clips), validation_shards()
     if kind not in READOUTS:
         raise BadInputError(f"engine {kind!r} has no head of its own: choose one of {', '.join(READOUTS)}")
     task = load_task("pizza")
     base = load_base(model, kind, "cpu", "float32", threads)
     store = ClipStore(small.cache, base.processor.pixels, task)
+    path = head_path(out, kind)
+    output_folder(out)
+    output_folder(path.parent)
     console = Console(stderr=True)
     with stages(console) as progress:
         render_missing(progress, store, (*validation, *training), small.renderers)
@@ -59,7 +67,6 @@ def run_readout(
         "seed": seed,
         "torch_threads": torch.get_num_threads(),
     }
-    path = head_path(out, kind)
     save_head(path, head, kind, base.belongs, task.labels, card)
     size = path.stat().st_size / 1e3
     console.print(f"{path}: {size:.0f} kB, {taken} steps, doneness on validation bakes {found}", soft_wrap=True)

@@ -144,7 +144,7 @@ def _dpt_head(spatial: Mapping[str, Any], shapes: Shapes, name: str, depth: int)
     prefix = VGGT_PREFIX + name
     if not any(key.startswith(prefix) for key in shapes):
         return None
-    layers = spatial.get("dpt_layers", [layer * depth // _REFERENCE_DEPTH for layer in _REFERENCE_DPT_LAYERS])
+    layers = spatial.get("dpt_layers", dpt_layers(depth))
     if len(layers) != 4:
         raise BadInputError(f"config.json: spatial_config: dpt_layers must be four layers, got {layers}")
     channels = [_shape(shapes, f"{prefix}projects.{level}.weight", 4)[0] for level in range(4)]
@@ -154,6 +154,12 @@ def _dpt_head(spatial: Mapping[str, Any], shapes: Shapes, name: str, depth: int)
         features=_shape(shapes, prefix + "scratch.layer1_rn.weight", 4)[0],
         hidden=_shape(shapes, prefix + "scratch.output_conv2.0.weight", 4)[0],
     )
+
+
+def dpt_layers(depth: int) -> tuple[int, int, int, int]:
+    """The aggregator layers that a dense head reads where nothing is stated: the reference's, scaled to `depth`."""
+    one, two, three, four = (layer * depth // _REFERENCE_DEPTH for layer in _REFERENCE_DPT_LAYERS)
+    return one, two, three, four
 
 
 def _heads(width: int, head_dim: int) -> int:

@@ -51,8 +51,10 @@ def train(
 
     crustwatch cloud train --model FOLDER --data rooms.jsonl --lora --device cuda --dtype bfloat16 --out runs/rooms
     """
+    from cloud.training.ignored import refuse_ignored
     from shared.errors import MissingPartError
 
+    refuse_ignored(small, tuning, model=model, engine=engine, heads=heads, resume=resume)
     try:
         if engine is not None:
             from cloud.readout.commands import run_readout

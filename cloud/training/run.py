@@ -31,6 +31,7 @@ from cloud.vocabulary import build_tokenizer
 from shared.bakery import FRAME_COUNT, KEY_FRAME
 from shared.errors import BadInputError
 from shared.intervals import Share, wilson
+from shared.output_folder import output_folder
 from shared.task import Task
 
 STATE_NAME = "training-state.pt"
@@ -93,10 +94,7 @@ class Run:
         self._clock = clock
         if self._state_path.exists() and not resume:
             raise BadInputError(f"{folder} holds an unfinished run: add --resume, or name another folder")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BadInputError(f"{folder}: cannot be created: {error.strerror}") from None
+        output_folder(folder)
         self.store = ClipStore(cache, plan.pixels, task)
         self.tokenizer = build_tokenizer(task)
         self.learner = Learner(plan, self.tokenizer, task)

@@ -18,10 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cloud.spatial_mllm import SpatialMLLM
+from cloud.spatial_mllm.checkpoint_sizes import dpt_layers
 from cloud.spatial_mllm.config import CameraHeadConfig, DptHeadConfig, VggtConfig
 from cloud.spatial_mllm.vggt.aggregator import AggregatedTokens
 from cloud.spatial_mllm.vggt.camera_head import CameraHead
 from cloud.spatial_mllm.vggt.dpt_head import DepthHead, PointHead
+from cloud.training.auxiliary import DEPTH_CENTRE_M
 from cloud.training.batches import Batch, RoundSampler, choose_frames, make_batch
 from cloud.training.initial import initialise
 from cloud.training.learner import random_of
@@ -34,15 +36,13 @@ RATE, DECAY, WARMUP = 2e-3, 0.05, 50  # AdamW's rate and decay; steps of warm-up
 ERROR_SCALE_M = 0.01  # an error of this much counts one
 CERTAINTY = 0.2  # weight of the confidence's logarithm, VGGT's alpha
 ITERATION_DECAY = 0.6  # weight of an iteration of the camera head against the next
-MIDDLE_DEPTH_M = 0.18  # what the depth head says before it has learnt anything
 
 
 def head_sizes(vggt: VggtConfig) -> VggtConfig:
     """`vggt` with all three heads, in a size that suits its width; the layers are those that a loader would take."""
     width = vggt.output_width
     thin = 8 * math.ceil(width / 64)  # channels; the code of places takes quarters of halves
-    layers = (4 * vggt.depth // 24, 11 * vggt.depth // 24, 17 * vggt.depth // 24, 23 * vggt.depth // 24)
-    dense = DptHeadConfig(layers, (thin, thin, 2 * thin, 2 * thin), thin, thin // 2)
+    dense = DptHeadConfig(dpt_layers(vggt.depth), (thin, thin, 2 * thin, 2 * thin), thin, thin // 2)
     camera = CameraHeadConfig(depth=2, num_heads=min(16, 2 * vggt.num_heads), mlp_size=2 * width)
     return replace(vggt, camera_head=camera, point_head=dense, depth_head=dense)
 
@@ -61,7 +61,7 @@ def add_heads(model: SpatialMLLM, seed: int) -> list[nn.Module]:
     initialise(camera, seed)
     with torch.no_grad():  # all begin near the middle of the scene: with the first weights points lie metres apart
         camera.pose_branch.fc2.weight.mul_(0.1)
-        for head, channel, middle in ((points, 2, math.log1p(MIDDLE_DEPTH_M)), (depth, 0, math.log(MIDDLE_DEPTH_M))):
+        for head, channel, middle in ((points, 2, math.log1p(DEPTH_CENTRE_M)), (depth, 0, math.log(DEPTH_CENTRE_M))):
             last = dict(head.scratch.output_conv2.named_parameters())
             last["2.weight"].mul_(0.1)
             last["2.bias"][channel] = middle

@@ -27,6 +27,7 @@ from shared.bakery.fingerprint import renderer_fingerprint
 from shared.cache_folder import cache_folder
 from shared.children import follow_parent
 from shared.errors import BadInputError, CrustwatchError
+from shared.output_folder import output_folder
 from shared.task import Task
 
 SHARD_CLIPS = 64
@@ -76,7 +77,7 @@ class ClipStore:
     """The folder of shards for one frame size and one behaviour of the renderer."""
 
     def __init__(self, folder: Path | None, pixels: PixelRange, task: Task) -> None:
-        """`folder`: of all stores; None: in this user's cache. Raises BadInputError when it cannot be created."""
+        """`folder`: of all stores; None: in this user's cache. Raises BadInputError when it cannot be written."""
         folder = cache_folder() / "clips" if folder is None else folder
         self.pixels = pixels
         self.task = task
@@ -85,10 +86,7 @@ class ClipStore:
         height, width = smart_size(FRAME_HEIGHT, FRAME_WIDTH, factor, pixels)
         self.dtype = record_type(height, width)
         self.folder = folder / f"{renderer_fingerprint()}-{width}x{height}"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BadInputError(f"{self.folder}: cannot be created: {error.strerror}") from None
+        output_folder(self.folder)
 
     def ready(self, wanted: Sequence[Shard]) -> list[Shard]:
         """Those of `wanted` that are on disk, in their order."""

@@ -26,6 +26,7 @@ from cloud.tuning.examples import Lesson, Lessons, TuningBatch, make_batch
 from cloud.tuning.masters import Masters
 from cloud.tuning.recipe import FROZEN, Recipe
 from shared.errors import BadInputError
+from shared.output_folder import output_folder
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -76,6 +77,7 @@ class Tuning:
         self._lessons, self._state_path = lessons, out / STATE_NAME
         if self._state_path.exists() and not resume:
             raise BadInputError(f"{out} holds an unfinished run: add --resume, or name another folder")
+        output_folder(out)
         self.model = loaded.model
         self._accelerator = accelerator(recipe, self.model.device)
         processes = self._accelerator.num_processes
@@ -99,7 +101,6 @@ class Tuning:
         self.losses: list[float] = []
         if resume and self._state_path.exists():
             self._restore(read_state(self._state_path))
-        out.mkdir(parents=True, exist_ok=True)
 
     def go(self, watch: Callable[[TuningReport], None], stop_after: int | None = None) -> None:
         """Learn to the end and write the checkpoint. Stopped at any moment, `resume` goes on from the last save.
