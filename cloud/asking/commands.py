@@ -18,6 +18,7 @@ from cloud.model_choice import EngineChoice, ModelChoice
 from cloud.spatial_mllm.sampling import MAX_CANDIDATES
 from cloud.taken import Taken
 from shared.errors import BadInputError
+from shared.output_folder import output_folder
 from shared.task import load_task
 
 
@@ -91,6 +92,7 @@ def run_sample(
 ) -> None:
     """Choose frames of one video, write them, and say what they cover."""
     footage = read_video(video, max(frames, candidates), reader)
+    output_folder(out)
     loaded = choice.loaded()
     found = sample(loaded.model, loaded.processor, footage, frames)
     report = write(found, footage, out)
@@ -112,6 +114,7 @@ def run_depth(choice: ModelChoice, sight: Sight, out: Path, keep: float, as_json
     footage = footage_of(sight)
     if len(footage) != 1:
         raise BadInputError("depth looks at one scene: name one --video, or pictures with --images")
+    output_folder(out)
     loaded = choice.loaded()
     report = write_depth(loaded.model, loaded.processor, footage[0], out, keep)
     if as_json:

@@ -30,7 +30,7 @@ def write_depth(
         model: with geometry; heads are loaded here.
         processor: of the model: what it makes of the frames is what the depth belongs to.
         footage: the frames.
-        out: a folder, made when it is not there.
+        out: a folder that is there.
         keep: share of the points, the most certain ones, that go into the cloud.
 
     Raises:
@@ -50,7 +50,6 @@ def write_depth(
     tokens = vggt.aggregator(frames[None].to(model.device, model.dtype), vggt.head_layers)
     depth = vggt.depth_head(tokens)[0][0, ..., 0].float().cpu().numpy()  # [S, H, W]
     points, confidence = (value[0].float().cpu().numpy() for value in vggt.point_head(tokens))
-    out.mkdir(parents=True, exist_ok=True)
     low, high = np.quantile(depth, (0.02, 0.98))
     for place, map_ in zip(footage.places, depth, strict=True):
         Image.fromarray(coloured(map_, float(low), float(high))).save(out / f"depth_{place:06d}.png")

@@ -65,8 +65,7 @@ def sample(model: SpatialMLLM, processor: Processor, footage: Footage, count: in
 
 
 def write(found: Sampled, footage: Footage, out: Path) -> dict[str, object]:
-    """Write the frames as PNG, `coverage.svg` and `sampling.json` into `out`; returns what the latter holds."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Write the frames as PNG, `coverage.svg` and `sampling.json` to folder `out`; returns what the last holds."""
     rows = {place: row for row, place in enumerate(footage.places)}
     for place in found.places:
         Image.fromarray(footage.frames[rows[place]]).save(out / f"frame_{place:06d}.png")

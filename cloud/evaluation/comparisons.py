@@ -18,6 +18,7 @@ from cloud.training.render_missing import render_missing, stages
 from cloud.training.store import SHARD_CLIPS, ClipStore, Shard, training_shards
 from shared.errors import BadInputError
 from shared.intervals import wilson
+from shared.output_folder import output_file
 from shared.task import load_task
 
 
@@ -61,10 +62,11 @@ def _line(name: str, share: ShareReport, words: str) -> str:
 
 def run_ablations(runs: list[Path], out: Path | None, as_json: bool) -> None:
     """Print the table of runs; with `out` write it, and a chart beside it."""
+    if out is not None:
+        output_file(out)
     rows = [row for folder in runs for row in read_runs(folder)]
     text = table(rows)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, encoding="utf-8")
         out.with_suffix(".svg").write_text(chart(rows), encoding="utf-8")
     print(json.dumps(rows) if as_json else text.rstrip("\n"))  # noqa: T201 - the command's output

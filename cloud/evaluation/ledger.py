@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from shared.errors import BadInputError
+from shared.output_folder import output_file
 
 
 class Ledger:
@@ -21,11 +22,11 @@ class Ledger:
     def __init__(self, path: Path, run: Mapping[str, Any]) -> None:
         """Open or create `path` for `run`: checkpoint, data and options.
 
-        Raises BadInputError when the file is not a ledger, or that of another run.
+        Raises BadInputError when the file is not a ledger, or that of another run, or cannot be written.
         """
         self.path = path
         self.rows: dict[str, dict[str, Any]] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
+        output_file(path)
         whole = self._read(dict(run)) if path.exists() else 0
         self._file = path.open("r+b" if path.exists() else "wb")
         self._file.truncate(whole)

@@ -15,6 +15,7 @@ from firmware_sim.compiler.emit_c import Gate, Sources, emit_service
 from firmware_sim.firmware import FOLDER, PREBUILT
 from shared.errors import BadInputError, CrustwatchError, MissingPartError
 from shared.json_text import NOT_JSON
+from shared.output_folder import output_folder
 
 DEFAULT_MODEL = FOLDER.parent.parent / "edge" / "models" / "pizza"
 CROSS = "arm-none-eabi-"
@@ -75,7 +76,7 @@ def build(model: Path, out: Path) -> Sizes:
     """
     require_compiler()
     sources = model_sources(model)
-    out.mkdir(parents=True, exist_ok=True)
+    output_folder(out)
     write_sources(out, sources)
     run_make(out, ["PROGRAM=main"])
     return measure(out)

@@ -12,6 +12,7 @@ from firmware_sim.firmware.boot2 import assembly, seal
 from firmware_sim.firmware.build import CROSS, require_compiler
 from firmware_sim.firmware.uf2 import FLASH_BASE, uf2_blocks
 from shared.errors import BadInputError, CrustwatchError
+from shared.output_folder import output_folder
 
 EXAMPLES = FOLDER / "examples"
 COMMON = EXAMPLES / "common"
@@ -65,7 +66,7 @@ def build_example(name: str, out: Path, *, memory: str = "flash") -> Built:
     folder = EXAMPLES / name
     sources = [*sorted(folder.glob("*.c")), *sorted(folder.glob("*.S"))]
     sources += [*sorted(COMMON.glob("*.c")), *sorted(COMMON.glob("*.S")), *(SOURCES / part for part in SHARED_PARTS)]
-    out.mkdir(parents=True, exist_ok=True)
+    output_folder(out)
     elf, uf2 = out / f"{name}.elf", out / f"{name}.uf2"
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)

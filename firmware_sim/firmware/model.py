@@ -15,6 +15,7 @@ from firmware_sim.compiler.tflite_reader import read_graph
 from firmware_sim.firmware.build import measure, require_compiler, run_make, write_sources
 from firmware_sim.firmware.report import LayerReport, ModelReport, arena_map, write_report
 from shared.errors import BadInputError
+from shared.output_folder import output_folder
 
 XOSC_MHZ = 12
 VCO_MHZ = (750, 1600)  # RP2040 datasheet 2.18
@@ -46,7 +47,7 @@ def build_model(
     graph = fitting(simplified(graph), cores=cores, ram_bytes=ram_bytes)
     require_compiler()
     placed = place(graph, str(path), cores=cores, ram_bytes=ram_bytes)
-    out.mkdir(parents=True, exist_ok=True)
+    output_folder(out)
     write_sources(out, emit_model(graph, hashlib.sha256(data).digest(), placed))
     run_make(out, ["PROGRAM=runner", f"CLOCK={clock}"])
     sizes = measure(out)

@@ -1,0 +1,56 @@
+"""Where a command writes is looked at before its work, and what is wrong with it is one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cloud_command import crustwatch
+
+from cloud.evaluation.ledger import Ledger
+from shared.errors import BadInputError
+from shared.output_folder import output_file, output_folder
+
+
+@pytest.fixture(autouse=True)
+def a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+
+
+def test_folders_are_made_and_hold_nothing_afterwards(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    assert output_folder(folder) == output_folder(folder) == folder
+    assert list(folder.iterdir()) == []
+    assert output_file(tmp_path / "c" / "new.json") == tmp_path / "c" / "new.json"
+    assert list((tmp_path / "c").iterdir()) == []
+    output_file(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("file", "is a file: name a folder"), ("file/x", "cannot be written: Not a directory")]
+)
+def test_what_is_no_folder_is_refused(name: str, said: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInputError) as refused:
+        output_folder(tmp_path / name)
+    assert str(refused.value) == f"{tmp_path / name}: {said}"
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="is a folder: name a file"):
+        output_file(tmp_path)
+    with pytest.raises(BadInputError, match="file: is a file: name a folder"):
+        output_file(tmp_path / "file" / "x.json")
+
+
+def test_a_folder_of_the_system_is_refused() -> None:
+    with pytest.raises(BadInputError, match="cannot be written"):
+        output_folder(Path("/proc/self"))
+
+
+@pytest.mark.parametrize("place", [".", "file/answers.jsonl"])
+def test_answers_and_tables_go_nowhere_else(place: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match=r"name a (file|folder)"):
+        Ledger(tmp_path / place, {})
+    with pytest.raises(BadInputError, match=r"name a (file|folder)"):
+        crustwatch("eval", "ablations", tmp_path, "--out", tmp_path / place)
