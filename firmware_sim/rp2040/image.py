@@ -7,7 +7,8 @@ reader takes program headers only, which is all that loading needs.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from firmware_sim.rp2040.layout import (
@@ -106,6 +107,26 @@ def merge(chunks: dict[int, bytes]) -> tuple[tuple[int, bytes], ...]:
     return tuple((address, bytes(data)) for address, data in merged)
 
 
+def as_linked(image: Image) -> Image:
+    """`image`, to read: an ELF's segments also where they run once start-up code has copied them there."""
+    if image.elf is None:
+        return image
+    chunks = dict(image.chunks)
+    for _, (_, offset, virtual, _, size, _, _, _) in _segments(image.elf):
+        if size and not image.holds(virtual, size) and fits(virtual, size):
+            chunks[virtual] = image.elf[offset : offset + size]
+    return replace(image, chunks=tuple(chunks.items()))
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Number and header of each segment to load, of an ELF whose own header is sound."""
+    table, entry_size, count = (ELF_HEADER.unpack_from(data)[place] for place in (5, 9, 10))
+    for index in range(count):
+        header = PROGRAM_HEADER.unpack_from(data, table + index * entry_size)
+        if header[0] == PT_LOAD:
+            yield index, header
+
+
 def segment_chunk(data: bytes, header: tuple[int, ...], index: int) -> tuple[int, bytes] | None:
     """Address and bytes of one PT_LOAD segment; None when nothing of it is in the file."""
     _, offset, virtual, physical, file_size, memory_size, _, _ = header
@@ -133,12 +154,10 @@ def read_elf(data: bytes) -> Image:
     if entry_size != PROGRAM_HEADER.size or table + count * entry_size > len(data):
         raise BadInputError("ELF program headers are not in the file")
     chunks: list[tuple[int, bytes]] = []
-    for index in range(count):
-        header = PROGRAM_HEADER.unpack_from(data, table + index * entry_size)
-        if header[0] == PT_LOAD:
-            chunk = segment_chunk(data, header, index)
-            if chunk is not None:
-                chunks.append(chunk)
+    for index, header in _segments(data):
+        chunk = segment_chunk(data, header, index)
+        if chunk is not None:
+            chunks.append(chunk)
     if not chunks:
         raise BadInputError("ELF without anything to load")
     return Image("elf", tuple(chunks), entry, data)
@@ -149,19 +168,22 @@ def load_image(source: str | Path | bytes, *, address: int | None = None) -> Ima
 
     Raises BadInputError.
     """
-    raw_address = address
     if isinstance(source, bytes):
-        data = source
-    else:
-        path = Path(source)
-        try:
-            if path.stat().st_size > MAX_FILE_BYTES:
-                raise BadInputError(f"{path} has {path.stat().st_size} bytes; at most {MAX_FILE_BYTES} are read")
-            data = path.read_bytes()
-        except OSError as error:
-            raise BadInputError(f"cannot read {path}: {error.strerror or error}") from error
-        if raw_address is None and path.suffix == ".bin":
-            raw_address = FLASH_BASE
+        return _read(source, address)
+    path = Path(source)
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise BadInputError(f"{path} has {path.stat().st_size} bytes; at most {MAX_FILE_BYTES} are read")
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadInputError(f"cannot read {path}: {error.strerror or error}") from error
+    try:
+        return _read(data, FLASH_BASE if address is None and path.suffix == ".bin" else address)
+    except BadInputError as error:
+        raise BadInputError(f"{path}: {error}") from None
+
+
+def _read(data: bytes, raw_address: int | None) -> Image:
     if data[:4] == b"\x7fELF":
         return read_elf(data)
     if len(data) >= 4 and int.from_bytes(data[:4], "little") == UF2_MAGIC_0:
@@ -171,5 +193,5 @@ def load_image(source: str | Path | bytes, *, address: int | None = None) -> Ima
             "neither an ELF nor a UF2 file; name a raw binary *.bin or say where it goes (emu run --address)"
         )
     if not data or not fits(raw_address, len(data)):
-        raise BadInputError(f"{len(data)} bytes at 0x{raw_address:08x} are outside flash and SRAM")
+        raise BadInputError(f"{len(data)} bytes at {raw_address:#010x} are outside flash and SRAM")
     return Image("bin", ((raw_address, data),))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from firmware_sim.rp2040.disassembly import Instruction, listing
-from firmware_sim.rp2040.image import Image, load_image
+from firmware_sim.rp2040.image import Image, as_linked, load_image
 from firmware_sim.rp2040.symbols import Symbols
 from shared.errors import BadInputError
 
@@ -28,7 +28,7 @@ def ranges(image: Image, symbols: Symbols, names: list[str], address: str | None
         found.append((start, start + size))
     for start, _ in found:
         if not image.holds(start & ~1):
-            raise BadInputError(f"the file has nothing at 0x{start:08x}")
+            raise BadInputError(f"the file has nothing at {start:#010x}")
     if found:
         return found
     code = [(s.address, s.address + s.size) for s in symbols.sections if s.kind == "code"]
@@ -45,7 +45,7 @@ def print_listing(
     path: Path, names: list[str], address: str | None, size: int, elf: Path | None, as_json: bool
 ) -> None:
     """Disassemble for machines or for people. Raises BadInputError."""
-    image = load_image(path)
+    image = as_linked(load_image(path))
     symbols = Symbols(load_image(elf).elf if elf is not None else image.elf)
     found = instructions(image, symbols, ranges(image, symbols, names, address, size))
     if as_json:

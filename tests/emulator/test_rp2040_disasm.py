@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from firmware_sim import firmware
 from firmware_sim.rp2040 import Board, Image, load_image
 from firmware_sim.rp2040.decode import OP_UNDEFINED
 from firmware_sim.rp2040.disassembly import disassemble, listing
@@ -20,6 +21,7 @@ from firmware_sim.rp2040.symbols import Symbols
 
 PROGRAMS = Path(__file__).parent / "programs"
 CALLS = PROGRAMS / "calls.elf"
+PREBUILT = Path(firmware.__file__).parent / "prebuilt" / "firmware.elf"
 COMMAND = [sys.executable, "-m", "shared.cli", "emu", "disasm"]
 OBJDUMP = shutil.which("arm-none-eabi-objdump")
 
@@ -37,6 +39,20 @@ def test_a_function_with_names_and_lines() -> None:
     assert ".word  0x0f0b0703" in done.stdout  # the table of the switch, between instructions
     assert "; 0x200002a0 never_written" in done.stdout
     assert re.search(r"programs/calls\.c:\d+\n2000015c", done.stdout)
+
+
+def test_code_that_start_up_copies_to_sram_is_in_the_file() -> None:
+    """The project's own firmware is loaded into flash and linked for SRAM."""
+    done = run(PREBUILT, "--symbol", "main")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"\nmain:\n2000[0-9a-f]{4}:  [0-9a-f]{4} +[0-9]+  push ", done.stdout), done.stdout[:200]
+    board = Board()
+    board.load(PREBUILT)
+    board.run(max_cycles=2_000_000)
+    shown = re.findall(r"^(2000[0-9a-f]{4}):  ([0-9a-f]{4}) ", done.stdout, re.MULTILINE)
+    assert len(shown) > 10
+    for address, data in shown:
+        assert board.read_memory(int(address, 16), 2) == int(data, 16).to_bytes(2, "little"), address
 
 
 def test_json_and_ranges() -> None:
@@ -59,6 +75,14 @@ def test_bad_options(options: list[str], text: str) -> None:
     done = run(CALLS, *options)
     assert done.returncode == 2
     assert text in done.stderr
+
+
+def test_a_file_that_is_no_firmware_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "notes.elf"
+    path.write_text("hello")
+    done = run(CALLS, "--symbol", "tail", "--elf", path)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"crustwatch: {path}: neither an ELF nor a UF2 file")
 
 
 def test_a_binary_without_symbols_is_listed_whole(tmp_path: Path) -> None:
