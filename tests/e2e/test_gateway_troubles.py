@@ -131,6 +131,40 @@ def test_a_source_that_starts_over_is_not_counted_twice(broker: EmbeddedBroker, 
     asyncio.run(scenario())
 
 
+def test_a_lost_clip_that_is_decided_while_its_bake_is_taken_again_ends_nothing(
+    broker: EmbeddedBroker, device: Device, tmp_path: Path
+) -> None:
+    """Its source brings it again, and its deadline passes while the device looks at it: it has one final."""
+
+    async def scenario() -> None:
+        async with (
+            outsider(broker) as seen,
+            gateway(broker, device, tmp_path, session="monday", deadline_s=1.5) as (line, outbox),
+        ):
+            running = asyncio.create_task(line.run(bakes(1)))
+            while not outbox.backlog():
+                await asyncio.sleep(0.01)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+            place, known = outbox._store.execute("SELECT place, id FROM pending").fetchone()
+            outbox._store.clips._held.clear()
+            outbox._store.clips.file.write(place, b"rot")
+            assert outbox.is_lost(known)
+            looks = line._classified
+
+            async def decided_meanwhile(*arguments: Any) -> Classification:
+                outbox.expire(2**62)
+                return await looks(*arguments)
+
+            line._classified = decided_meanwhile  # type: ignore[method-assign]
+            final = await line.run(bakes(2))
+            assert (final.repeated, outbox.backlog()) == (1, 0)
+            await seen.until(lambda: len({v.bake for v in seen.verdicts("final")}) == 2)
+            assert len({v.id for v in seen.verdicts("final")}) == 2
+
+    asyncio.run(scenario())
+
+
 def test_a_broker_that_lost_its_data_learns_the_present_verdict(
     broker: EmbeddedBroker, device: Device, tmp_path: Path
 ) -> None:
