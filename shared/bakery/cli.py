@@ -38,9 +38,10 @@ def render(
 
     from shared.bakery.bake import iter_bakes
     from shared.bakery.files import write_bake
-    from shared.bakery.sheet import draw_strip, write_sheet
+    from shared.bakery.sheet import check_sheet, draw_strip, write_sheet
     from shared.bakery.truth import parse_shift
     from shared.errors import BadInputError
+    from shared.output_folder import output_folder
 
     if count < 1:
         raise BadInputError(f"--count must be 1 or more, not {count}")
@@ -52,6 +53,10 @@ def render(
     started = time.perf_counter()
     # Shown on a terminal only, and on the error stream, so that --json stays clean.
     stream = iter_bakes(seed, count, processes, shift=changed)
+    if out is not None:
+        output_folder(out)
+    if contact_sheet is not None:
+        check_sheet(contact_sheet)
     with typer.progressbar(stream, length=count, label="rendering", file=sys.stderr) as bakes:
         for bake in bakes:
             if out is not None:

@@ -12,10 +12,18 @@ from PIL import Image, ImageDraw
 
 from shared.bakery.truth import FRAME_HEIGHT, FRAME_WIDTH, KEY_FRAME, BakeTruth
 from shared.errors import BadInputError
+from shared.output_folder import output_file
 
 ASPECT = 4 / 3  # of the sheet, about
 FRAMES_SHOWN = (1, KEY_FRAME, 6)
 """Frames of each bake, left to right."""
+
+
+def check_sheet(path: Path) -> None:
+    """Raise BadInputError when no sheet can be written to `path`: before the rendering, not after it."""
+    if path.suffix.lower() not in Image.registered_extensions():
+        raise BadInputError(f"{path}: no picture has such a name: end it in .png or .jpg")
+    output_file(path)
 
 
 def write_sheet(path: Path, strips: Sequence[Image.Image]) -> None:

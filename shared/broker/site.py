@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,13 @@ class SiteBroker:
     max_inflight: int = 64  # QoS 1 messages on their way to one client
     max_queued: int = 10_000  # messages that wait for one slow client
     memory_bytes: int = 2 * 1024**3  # of the whole broker; beyond it new messages are refused
+
+    def __post_init__(self) -> None:
+        """Raises BadInputError for words that would end up as other lines of the configuration, or as none."""
+        if not re.fullmatch(r"[\w.:-]+", self.listen, re.ASCII):
+            raise BadInputError(f"--listen takes an address or a host name, not {self.listen[:80]!r}")
+        if not re.fullmatch(r"[\w.-]+", self.user, re.ASCII):
+            raise BadInputError(f"--user takes a user's name, not {self.user[:80]!r}")
 
 
 def configuration(config: SiteBroker, folder: Path, data: Path) -> str:

@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import ipaddress
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,7 @@ from shared.pki.identity import Identity
 from shared.pki.keys import load_key, write_key
 from shared.topics import check_name
 
+DNS_NAME = re.compile(r"(\*\.)?[\w-]{1,63}(\.[\w-]{1,63})*", re.ASCII)
 CA_DAYS = 3650
 LEAF_DAYS = 365
 MAX_LEAF_DAYS = 825
@@ -293,10 +295,9 @@ def _general_name(host: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
         pass
-    try:
-        return x509.DNSName(host)
-    except ValueError:
-        raise BadInputError(f"--host takes a DNS name in ASCII or an IP address, not {host[:80]!r}") from None
+    if not DNS_NAME.fullmatch(host):
+        raise BadInputError(f"--host takes a DNS name in ASCII or an IP address, not {host[:80]!r}")
+    return x509.DNSName(host)
 
 
 def _pem(certificate: x509.Certificate) -> bytes:

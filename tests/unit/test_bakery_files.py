@@ -83,6 +83,26 @@ def test_command_writes_bakes_and_says_so_in_one_object(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--out", "file"], "file: is a file: name a folder"),
+        (["--out", "file/below"], "file/below: cannot be written: Not a directory"),
+        (["--contact-sheet", "file/sheet.png"], "file: is a file: name a folder"),
+        (["--contact-sheet", "sheet.nosuch"], "sheet.nosuch: no picture has such a name: end it in .png or .jpg"),
+        (["--contact-sheet", "folder.png"], "folder.png: is a folder: name a file"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_the_rendering(arguments, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("shared.bakery.bake.iter_bakes", lambda *_, **__: ())  # nothing is rendered
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.png").mkdir()
+    result = CliRunner().invoke(app, ["--count", "1", *arguments])
+    assert isinstance(result.exception, BadInputError)
+    assert str(result.exception) == said
+
+
+@pytest.mark.parametrize(
     "arguments",
     [["--count", "0", "--out", "x"], ["--count", "1"], ["--count", "1", "--seed", "-1", "--out", "x"]],
 )

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from shared.broker.site import SiteBroker
 from shared.errors import BadInputError
 from shared.pki import files
 from shared.pki.authority import Authority
@@ -268,6 +269,15 @@ def test_mistakes_are_named(arguments: tuple[str, ...], words: str, tmp_path: Pa
     assert words in str(done.exception)
 
 
+def test_words_that_would_be_other_lines_of_a_brokers_configuration_are_refused() -> None:
+    for listen in ("not an address", "0.0.0.0\nallow_anonymous true", ""):
+        with pytest.raises(BadInputError, match="--listen takes an address"):
+            SiteBroker(listen)
+    for user in ("root\nper_listener_settings true", "a b", ""):
+        with pytest.raises(BadInputError, match="--user takes a user's name"):
+            SiteBroker("::", user=user)
+
+
 def test_limits_of_what_is_issued(authority: Authority) -> None:
     with pytest.raises(BadInputError, match="at most 825 days"):
         authority.issue(ONE, NOW, days=10_000)
@@ -275,6 +285,12 @@ def test_limits_of_what_is_issued(authority: Authority) -> None:
         authority.issue(Identity.of("broker", "mqtt"), NOW)
     with pytest.raises(BadInputError, match="none for others"):
         authority.issue(ONE, NOW, hosts=["localhost"])
+    for host in ("bad host", "mqtt..plant", "mqtt.plant\nuser root", "", "bäcker.example"):
+        with pytest.raises(BadInputError, match="--host takes a DNS name"):
+            authority.issue(Identity.of("broker", "mqtt"), NOW, hosts=[host])
+    authority.issue(
+        Identity.of("broker", "mqtt"), NOW, hosts=["mqtt.plant-1.example", "192.0.2.10", "::1", "localhost"]
+    )
     with pytest.raises(BadInputError, match="authority's own certificate ends"):
         authority.issue(ONE, NOW + timedelta(days=3650))
     with pytest.raises(BadInputError, match="no certificate of"):
