@@ -54,7 +54,7 @@ class Ledger:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, BadInputError):
                 raise
-            raise BadInputError(f"{self.path} is no file of answers: {error!r}") from None
+            raise BadInputError(f"{self.path} is no file of answers: name another --out") from None
         return whole
 
     def _write(self, line: Mapping[str, Any]) -> None:
@@ -78,5 +78,5 @@ def read_ledger(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         return dict(lines[0]["run"]), {line.pop("id"): line for line in lines[1:]}
     except OSError as error:
         raise BadInputError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise BadInputError(f"{path} is no file of answers: {error!r}") from None
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        raise BadInputError(f"{path} is no file of answers of `crustwatch cloud eval --out`") from None

@@ -46,6 +46,7 @@ from shared.errors import BadInputError, CrustwatchError
 from shared.images import encode_jpeg
 from shared.mqtt import BrokerAddress, MqttClient, MqttConfig
 from shared.mqtt.backoff import Backoff
+from shared.output_folder import output_file
 from shared.pki.authority import Authority, utc_now
 from shared.pki.identity import Identity
 from shared.seal import Seal
@@ -98,6 +99,8 @@ def run(options: DemoOptions) -> None:
     """Run the demo; exits with 1 when a bake was lost or a verdict applied twice, with 130 after Ctrl-C."""
     kind = broker_kind(options.broker)
     folder = run_folder(options.folder)
+    if options.picture is not None:
+        output_file(options.picture)
     report = asyncio.run(until_interrupted(_demo(options, kind, folder)))
     if options.json:
         print(json.dumps(report.as_json()), flush=True)  # noqa: T201

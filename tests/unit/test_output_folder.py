@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from cloud_command import crustwatch
 
-from cloud.evaluation.ledger import Ledger
+from cloud.evaluation.ledger import Ledger, read_ledger
+from edge.demo.program import DemoOptions, run
 from shared.errors import BadInputError
 from shared.output_folder import output_file, output_folder
 
@@ -46,6 +48,28 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 def test_a_folder_of_the_system_is_refused() -> None:
     with pytest.raises(BadInputError, match="cannot be written"):
         output_folder(Path("/proc/self"))
+
+
+def test_a_demos_picture_is_refused_before_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.demo.program._demo", None)
+    options = DemoOptions(
+        **{field.name: None for field in fields(DemoOptions)}
+        | {"broker": "auto", "folder": tmp_path / "run", "picture": tmp_path / "file" / "demo.svg"}
+    )
+    with pytest.raises(BadInputError, match="file: is a file: name a folder"):
+        run(options)
+
+
+def test_what_is_no_ledger_is_one_short_line(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    for content in (bytes(range(128, 256)) * 40 + b"\n", b"[1]\n", b'{"run": 1}\n[]\n', b"{}\n"):
+        path.write_bytes(content)
+        for opened in (lambda: Ledger(path, {}), lambda: read_ledger(path)):
+            with pytest.raises(BadInputError) as refused:
+                opened()
+            assert len(str(refused.value)) < len(str(path)) + 80
+            assert "\n" not in str(refused.value)
+            assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("place", [".", "file/answers.jsonl"])
