@@ -179,7 +179,7 @@ class Authority:
                 if issued.serial == serial or (serial is None and issued.identity == identity)
             ]
             if not found:
-                raise BadInputError(f"no certificate of {identity or f'serial {serial:x}'} was issued here")
+                raise BadInputError(f"no certificate of {identity or f'serial {serial:040x}'} was issued here")
             fresh = [issued for issued in found if issued.serial not in revoked]
             self._write_crl(revoked | {issued.serial: now for issued in fresh}, now)
         return fresh

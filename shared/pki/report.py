@@ -53,16 +53,16 @@ def issue(folder: Path, role: str, name: str, days: float, hosts: list[str], ask
         for other in authority.issued()
         if other.identity == identity and other.serial != serial and other.state(now) == "valid"
     ]
-    words = f"{identity}: serial {serial:x}, valid until {ends:%Y-%m-%d}\nfolder for its machine: {holder}"
+    words = f"{identity}: serial {serial:040x}, valid until {ends:%Y-%m-%d}\nfolder for its machine: {holder}"
     if others:
-        words += "\nstill valid beside it: " + ", ".join(f"{other.serial:x}" for other in others)
+        words += "\nstill valid beside it: " + ", ".join(f"{other.serial:040x}" for other in others)
     _say(
         {
             "identity": str(identity),
-            "serial": f"{serial:x}",
+            "serial": f"{serial:040x}",
             "not_after": _time(ends),
             "folder": str(holder),
-            "also_valid": [f"{other.serial:x}" for other in others],
+            "also_valid": [f"{other.serial:040x}" for other in others],
         },
         words,
         as_json,
@@ -77,7 +77,7 @@ def revoke(folder: Path, role: str | None, name: str | None, serial: str | None,
     identity = Identity.of(role, name) if role is not None and name is not None else None
     authority = Authority(folder)
     revoked = authority.revoke(utc_now(), identity, number)
-    lines = [f"revoked {issued.identity} serial {issued.serial:x}" for issued in revoked] or ["revoked before"]
+    lines = [f"revoked {issued.identity} serial {issued.serial:040x}" for issued in revoked] or ["revoked before"]
     lines.append(f"copy {folder / files.CRL} to the broker, the gateways and the workers, and send the broker SIGHUP")
     _say({"revoked": [_entry(issued, utc_now()) for issued in revoked]}, "\n".join(lines), as_json)
 
@@ -116,7 +116,7 @@ def _serial(text: str | None) -> int | None:
 def _entry(issued: Issued, now: datetime) -> dict[str, Any]:
     return {
         "identity": str(issued.identity),
-        "serial": f"{issued.serial:x}",
+        "serial": f"{issued.serial:040x}",
         "not_after": _time(issued.not_after),
         "state": issued.state(now),
     }

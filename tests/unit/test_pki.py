@@ -234,6 +234,7 @@ def test_the_commands_say_what_they_did(tmp_path: Path) -> None:
     first = run("issue", "gateway", "plant/oven-1")
     second = run("issue", "gateway", "plant/oven-1", "--days", "10")
     assert second["also_valid"] == [first["serial"]]
+    assert len(str(first["serial"])) == 40, "as `list` prints it, with its zeros in front"
     assert len(run("revoke", "--serial", str(first["serial"]))["revoked"]) == 1  # type: ignore[arg-type]
     states = {entry["serial"]: entry["state"] for entry in run("list")["certificates"]}  # type: ignore[attr-defined]
     assert states == {first["serial"]: "revoked", second["serial"]: "valid"}
