@@ -39,7 +39,8 @@ def write_depth(
     wanted = [name for name in ("depth_head", "point_head", "camera_head") if getattr(model.config.vggt, name)]
     if "depth_head" not in wanted or "point_head" not in wanted:
         raise MissingPartError(
-            "depth needs VGGT's depth and point head, which this checkpoint does not have; the published ones do"
+            "depth needs VGGT's depth and point head, which this checkpoint does not have; the published ones do, "
+            "and `crustwatch cloud train --heads` adds it to the small one"
         )
     vggt = model.vggt
     load_heads(model, wanted)

@@ -49,7 +49,8 @@ def read_cloud_answers(path: Path, task: Task) -> CloudAnswers:
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
         if isinstance(error, BadInputError):
             raise
-        raise BadInputError(f"{path}: no answers of `crustwatch cloud eval bakes --out`: {error!r}") from None
+        why = f"{type(error).__name__}: {error}"  # not its repr, which may hold the whole file
+        raise BadInputError(f"{path}: no answers of `crustwatch cloud eval bakes --out`: {why}") from None
 
 
 def _said(verdict: dict[str, str | None], task: Task) -> int:

@@ -99,3 +99,12 @@ def test_other_files_are_one_line(tmp_path: Path, text: str) -> None:
         read_cloud_answers(path, TASK)
     with pytest.raises(BadInputError, match="cannot be read"):
         read_cloud_answers(tmp_path / "none", TASK)
+
+
+def test_a_file_of_bytes_is_one_short_line(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    path.write_bytes(b"\xff" + bytes(range(128, 228)) * 20)
+    with pytest.raises(BadInputError, match="no answers of") as raised:
+        read_cloud_answers(path, TASK)
+    assert "\\x" not in str(raised.value)
+    assert len(str(raised.value)) < 400
