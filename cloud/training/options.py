@@ -48,10 +48,6 @@ class SmallOptions:
     start: Annotated[
         str | None, typer.Option(help="Begin with this checkpoint's weights; equal sizes.", rich_help_panel=_PANEL)
     ] = None
-    rate_share: Annotated[
-        float,
-        typer.Option(min=0.01, max=2, help="Share of the recipe's learning rates.", rich_help_panel=_PANEL),
-    ] = 1.0
 
     def plan(self, clips: int, seed: int | None) -> TrainingPlan:
         """The recipe with what was asked for in place."""
@@ -63,8 +59,6 @@ class SmallOptions:
             geometry=self.geometry,
             frames=self.shown,
             start=self.start,
-            matrix_rate=self.rate_share * TrainingPlan.matrix_rate,
-            learning_rate=self.rate_share * TrainingPlan.learning_rate,
         )
         if self.pretrain is not None or self.start is not None:
             plan = replace(plan, pretrain=self.pretrain or 0.0)

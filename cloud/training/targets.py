@@ -20,7 +20,7 @@ from shared.task import Task
 
 ANSWER_TOKENS = 16  # 8 fragments, 7 values, end mark
 VALUE_POSITIONS = (1, 3, 5, 7, 9, 11, 13)  # of the values among the answer's tokens, in the order of Answer
-FIELD_WEIGHTS = (4.0, 1.0, 2.0, 4.0, 0.5, 0.5, 0.3)  # doneness decides escalations; directions are learnt last (0141)
+FIELD_WEIGHTS = (4.0, 1.0, 1.0, 1.5, 0.5, 0.5, 0.3)  # doneness is what escalations are decided on
 FRAGMENT_WEIGHT = 0.05  # fragments never vary: learnt at once
 
 DONENESS_SIGMA = 0.02  # of the bake index; labels keep 0.03 from an edge
