@@ -9,6 +9,7 @@ import torch
 
 from edge.learning.folding import FoldedLayer, FoldedNetwork
 from edge.learning.grid import LOW, Grid
+from edge.learning.network import RELU6
 from firmware_sim.compiler.graph import Add, AveragePool2D, Conv2D, DepthwiseConv2D, Graph, Pad
 from shared.errors import BadInputError
 
@@ -18,8 +19,9 @@ SMALLEST = 3  # layers
 def dequantised(graph: Graph) -> tuple[FoldedNetwork, tuple[Grid, ...]]:
     """Float weights and the grids of outputs and sums of a network as `to_integers` writes them.
 
-    A weight's scale follows from the multiplier that the integers are rescaled by. Raises BadInputError for a graph of
-    another form: only crustwatch's own networks can be trained on.
+    A weight's scale follows from the multiplier that the integers are rescaled by. Linear layers before the head tell
+    inverted residuals, whose rectifiers have a ceiling: in the integers it is the end of a grid, which learning on
+    chooses anew. Raises BadInputError for a graph of another form: only crustwatch's own networks can be trained on.
     """
     layers: list[FoldedLayer] = []
     grids: list[Grid] = []
@@ -45,6 +47,8 @@ def dequantised(graph: Graph) -> tuple[FoldedNetwork, tuple[Grid, ...]]:
             raise _other(f"it holds {type(operator).__name__}")
     if len(layers) < SMALLEST or not layers[-1].pooled:
         raise _other("its layers are not a stem, convolutions, an average pool and a head")
+    if not all(layer.relu for layer in layers[:-1]):
+        layers = [replace(layer, ceiling=RELU6 if layer.relu else None) for layer in layers]
     return FoldedNetwork(graph.tensors[graph.input].shape[0], tuple(layers)), tuple(grids)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,11 @@ from edge.learning.calibration import calibrate
 from edge.learning.continued import settings_of
 from edge.learning.dequantised import dequantised
 from edge.learning.evaluation import integer_logits
-from edge.learning.folding import fold
+from edge.learning.folding import FoldedNetwork, fold
 from edge.learning.grid import Grid
 from edge.learning.levers import PLAIN
 from edge.learning.model_folder import read_model
-from edge.learning.network import EdgeNetwork, topology_of
+from edge.learning.network import RELU6, EdgeNetwork, topology_of
 from edge.learning.rounded import RoundedNetwork, to_integers
 from edge.learning.settings import Settings
 from edge.learning.tflite_writer import write_tflite
@@ -77,3 +78,22 @@ def test_a_network_of_another_form_is_refused() -> None:
     graph = read_model(DEFAULT_MODEL).graph
     with pytest.raises(BadInputError, match="cannot be trained on"):
         dequantised(Graph(graph.tensors, graph.operators[-1:], graph.input, graph.output, {}))
+
+
+@pytest.mark.parametrize("shape", ["8,16x1,16/2x6,16x6", "8,8,16/2,16"])
+def test_a_rectifier_s_ceiling_comes_back_where_the_shape_has_one(shape: str) -> None:
+    torch.manual_seed(2)
+    network = EdgeNetwork(topology_of(shape, 2, 48)).eval()
+    folded = fold(network)
+    loud = [replace(layer, weight=4 * layer.weight) for layer in folded.layers[:-1]]  # so that ceilings are reached
+    folded = FoldedNetwork(folded.input_px, (*loud, folded.layers[-1]))
+    task = load_task("elpv").input
+    grid = Grid(float(np.float32(task.scale)), task.zero_point)
+    rounded = RoundedNetwork(folded, calibrate(folded, to_tensor(SMOOTH), 1), grid, PLAIN)
+    graph = read_graph(write_tflite(to_integers(rounded, "")), "there")
+    again, stored = dequantised(graph)
+    assert [layer.ceiling for layer in again.layers] == [layer.ceiling for layer in folded.layers]
+    assert (RELU6 in [layer.ceiling for layer in again.layers]) == ("x6" in shape)
+    fresh = calibrate(again, to_tensor(SMOOTH), 1)  # what learning on does; without ceilings it would reach further
+    for one, other in zip(stored, fresh, strict=True):
+        assert other.scale == pytest.approx(one.scale, rel=0.2)
