@@ -45,19 +45,26 @@ class SmallOptions:
             rich_help_panel=_PANEL,
         ),
     ] = None
+    pixels: Annotated[
+        int,
+        typer.Option(
+            min=3136, help="Most pixels of a frame: 4:3 ones become 140x112, of 33600 196x140.", rich_help_panel=_PANEL
+        ),
+    ] = 16_800
     start: Annotated[
         str | None, typer.Option(help="Begin with this checkpoint's weights; equal sizes.", rich_help_panel=_PANEL)
     ] = None
 
     def plan(self, clips: int, seed: int | None) -> TrainingPlan:
         """The recipe with what was asked for in place."""
-        from cloud.training.plan import Sizes, TrainingPlan
+        from cloud.training.plan import Sizes, TrainingPlan, frame_pixels
 
         plan = TrainingPlan(
             sizes=replace(Sizes(), spatial_depth=self.pairs),
             clips=clips,
             geometry=self.geometry,
             frames=self.shown,
+            pixels=frame_pixels(self.pixels),
             start=self.start,
         )
         if self.pretrain is not None or self.start is not None:

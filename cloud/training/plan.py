@@ -56,12 +56,17 @@ class Phase:
     batch_clips: int
 
 
+def frame_pixels(most: int) -> PixelRange:
+    """Frames of at most so many pixels; smaller ones than two thirds of that are enlarged."""
+    return PixelRange(2 * most // 3, most)
+
+
 @dataclass(frozen=True)
 class TrainingPlan:
     """A whole run. Two runs of one plan that stop by steps give the same weights."""
 
     sizes: Sizes = field(default_factory=Sizes)
-    pixels: PixelRange = field(default_factory=lambda: PixelRange(12_544, 16_800))  # 4:3 frames become 140x112
+    pixels: PixelRange = field(default_factory=lambda: frame_pixels(16_800))  # 4:3 frames become 140x112
     clips: int = 8192
     seed: int = 7
     geometry: bool = True  # False: neither spatial encoder nor connector, for the ablation

@@ -19,6 +19,8 @@ from cloud.taken import Taken
 from cloud.training import head_commands
 from cloud.training.export import export_checkpoint
 from cloud.training.learner import Learner
+from cloud.training.options import SmallOptions
+from cloud.training.plan import TrainingPlan
 from cloud.training.store import ClipStore, Renderer, training_shards, validation_shards
 from cloud.vocabulary import build_tokenizer
 from shared.errors import BadInputError, CrustwatchError
@@ -87,6 +89,16 @@ def test_spatial_heads_for_another_folder_take_the_engines_heads_along(
     verdicts = [load_readout(folder, "features").verdicts([clip], TASK)[0] for folder in (first, second)]
     assert [verdict.provenance.model for verdict in verdicts] == ["first", "second"]
     assert verdicts[0].confidence == verdicts[1].confidence
+
+
+def test_without_options_the_plan_is_the_recipe() -> None:
+    assert SmallOptions().plan(8192, None) == TrainingPlan()
+
+
+@pytest.mark.parametrize(("most", "size"), [(16_800, (112, 140)), (33_600, (140, 196))])
+def test_frames_are_as_large_as_asked(most: int, size: tuple[int, int], tmp_path: Path) -> None:
+    plan = SmallOptions(pixels=most).plan(64, None)
+    assert ClipStore(tmp_path, plan.pixels, TASK).dtype["frames"].shape[-2:] == size
 
 
 def test_a_killed_renderer_is_one_line(tmp_path: Path) -> None:
