@@ -24,6 +24,7 @@ from edge.gateway.clip_store import ClipStore
 from edge.gateway.schema import CLIPS_APART, MIGRATIONS
 from shared.clock import TimeMark
 from shared.errors import BadInputError, CrustwatchError
+from shared.output_folder import output_folder
 
 Synchronous = Literal["NORMAL", "FULL"]
 
@@ -46,8 +47,8 @@ class Storage:
 
     def __init__(self, path: Path, synchronous: Synchronous, max_file_bytes: int, cache_kb: int = CACHE_KB) -> None:
         self.path = path
+        output_folder(path.parent)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = _lock(path)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # it holds pictures
         except OSError as error:
@@ -69,7 +70,9 @@ class Storage:
             os.close(self._lock)
             if isinstance(error, CrustwatchError):
                 raise
-            raise CrustwatchError(f"{path}: cannot be used as outbox: {error}") from None
+            foreign = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB
+            kind = BadInputError if foreign else CrustwatchError
+            raise kind(f"{path}: cannot be used as outbox: {error}") from None
 
     def _prepare(self, max_file_bytes: int, cache_kb: int) -> None:
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -79,7 +82,7 @@ class Storage:
         self._db.execute(f"PRAGMA journal_size_limit = {LONGEST_LOG_BYTES}")
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version > len(MIGRATIONS):
-            raise CrustwatchError(f"{self.path}: outbox of version {version}, this reads up to {len(MIGRATIONS)}")
+            raise BadInputError(f"{self.path}: outbox of version {version}, this reads up to {len(MIGRATIONS)}")
         for number, script in enumerate(MIGRATIONS[version : CLIPS_APART - 1], version + 1):
             self._db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
         where = self.path.with_name(f"{self.path.name}-clips")

@@ -16,7 +16,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 from edge.gateway import verdicts
 from edge.gateway.clip_file import BLOCK
 from edge.gateway.outbox import Outbox, OutboxConfig
-from shared.errors import BadInputError, CrustwatchError
+from shared.errors import BadInputError
 from shared.messages import BakeVerdict, Classification, LineVerdict
 from shared.task import PRIORITIES, Priority, load_task
 
@@ -335,5 +335,7 @@ def test_a_second_gateway_is_kept_out(outbox: Outbox, tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_outbox_is_named(tmp_path: Path) -> None:
     (tmp_path / "outbox.db").write_bytes(b"flour, water, salt" * 100)
-    with pytest.raises(CrustwatchError, match=r"outbox\.db: cannot be used"):
+    with pytest.raises(BadInputError, match=r"outbox\.db: cannot be used"):
         Outbox(tmp_path / "outbox.db", TASK)
+    with pytest.raises(BadInputError, match=r"outbox\.db: is a file: name a folder"):
+        Outbox(tmp_path / "outbox.db" / "below", TASK)
