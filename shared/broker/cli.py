@@ -67,12 +67,16 @@ def config(
     """
     import json as json_module
 
-    from shared.broker.site import CONFIGURATION, SiteBroker, write_site
+    from shared.broker.site import CONFIGURATION, SiteBroker, barring_folder, write_site
     from shared.pki.authority import Authority, utc_now
 
     site = SiteBroker(listen, port, user, max_connections)
     holders = write_site(Authority(pki), out, site, utc_now(), data)
     path = out / CONFIGURATION
+    for option, folder, other in (("--out", out, "/etc/mosquitto/crustwatch"), ("--data", data, "/var/lib/mosquitto")):
+        if folder is not None and (barred := barring_folder(user, folder)) is not None:
+            told = f"started by root, mosquitto becomes {user}, who cannot enter {barred}"
+            typer.echo(f"crustwatch: {told}: name another {option}, such as {other}, or --user", err=True)
     if json:
         typer.echo(json_module.dumps({"configuration": str(path), "identities": [str(holder) for holder in holders]}))
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 import shutil
 from collections.abc import Sequence
@@ -121,3 +123,24 @@ def _give_to(user: str, paths: Sequence[Path]) -> None:
             shutil.chown(path, user)
         except (LookupError, PermissionError):  # no such user here, or not root: whoever starts the broker owns them
             return
+
+
+def barring_folder(user: str, folder: Path) -> Path | None:
+    """The first folder on the way to `folder` that mosquitto, started by root, cannot enter as `user`; None: it can.
+
+    None as well when this is not root's machine or has no such user: then another one starts the broker. Access
+    control lists beside the mode are not looked at.
+    """
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError:
+        return None
+    if os.geteuid() != 0 or account.pw_uid == 0:
+        return None
+    groups = os.getgrouplist(user, account.pw_gid)
+    for parent in reversed(folder.resolve().parents):
+        found = parent.stat()
+        bit = 0o100 if found.st_uid == account.pw_uid else 0o010 if found.st_gid in groups else 0o001
+        if not found.st_mode & bit:
+            return parent
+    return None
