@@ -21,6 +21,7 @@ from edge.learning.model_folder import ModelFolder
 from edge.learning.unseen import for_tuning, unseen_photographs
 from shared.errors import BadInputError
 from shared.intervals import wilson
+from shared.output_folder import output_file
 from shared.pki.keys import load_or_create_key
 from shared.task import Task
 
@@ -44,6 +45,7 @@ def run_certification(
     alphas = parse_promises(alpha if alpha is not None else default_promises(task), task)
     if not 0 < delta < 1:
         raise BadInputError(f"--delta must be over 0 and below 1, not {delta:g}")
+    path = output_file(out or Path("certificate.json"))
     signer = load_or_create_key(key or default_key_file())
     if source is None:
         (rendered,) = judged.rendered(task, (seed, bakes))
@@ -68,7 +70,6 @@ def run_certification(
         groups=groups,
     )
     signed = sign(certificate, signer)
-    path = out or Path("certificate.json")
     save_certificate(signed, path)
     print_certificate(signed, path, as_json)
 

@@ -24,6 +24,7 @@ from edge.learning.settings import Settings
 from edge.learning.unseen import unseen_photographs
 from shared.cache_folder import cache_folder
 from shared.errors import BadInputError, MissingPartError
+from shared.output_folder import output_file, output_folder
 from shared.task import Task, load_task
 
 
@@ -57,6 +58,7 @@ def run_training(
 
     check_start(settings.start)
     task = load_task(task_name).with_size(settings.size_px)
+    output_folder(out)
     with TerminalReporter() as reporter:
         parts = parts_for(task, settings, data, cache, processes, reporter)
         with closing(RecordingReporter(reporter, out, resume=resume)) as recording:
@@ -113,6 +115,8 @@ def run_evaluation(
     part, without one all of them.
     """
     place, folder, task, source = judged.opened()
+    if page is not None:
+        output_file(page)
     if source is None:
         (frames,) = judged.rendered(task, (seed, bakes))
     else:

@@ -14,6 +14,7 @@ from edge.learning.progress import TerminalReporter
 from edge.learning.settings import Settings, settings_for
 from shared.atomic_file import replace_file
 from shared.errors import MissingPartError
+from shared.output_folder import output_file, output_folder
 from shared.task import load_task
 
 
@@ -39,6 +40,7 @@ def run_levers(
     from edge.learning.lever_table import measure_levers, table
 
     settings, task = changed(task_name, changes), load_task(task_name)
+    output_folder(out)
     with TerminalReporter() as reporter:
         parts = parts_for(task, settings, data, cache, processes, reporter)
         rows = measure_levers(settings, task, parts, out, reporter=reporter)
@@ -75,13 +77,15 @@ def run_search(
     from edge.learning.search import Plan, Search, search
 
     settings, task = changed(task_name, changes), load_task(task_name)
+    output_folder(out)
+    picture = output_file(plot or out / "frontier.png")
     with TerminalReporter() as reporter:
         parts = parts_for(task, settings, data, cache, processes, reporter)
         what = "rendered bakes" if parts.test.source == "rendered" else f"photographs of {parts.test.source}"
 
         def keep(so_far: Search) -> None:
             replace_file(out / "search.json", msgspec.json.format(msgspec.json.encode(so_far)) + b"\n")
-            draw(so_far, f"{task.title}: {len(parts.held_out.labels)} held-out {what}", plot or out / "frontier.png")
+            draw(so_far, f"{task.title}: {len(parts.held_out.labels)} held-out {what}", picture)
 
         found = search(
             Plan(sample, train, limit_ms, seed), settings, task, parts, out, reporter=reporter, after_training=keep

@@ -14,6 +14,7 @@ from edge.loop.registry import CERTIFICATE, Registry
 from edge.loop.store import Store
 from edge.loop.trial import Trial, check_trial, trial_of
 from shared.errors import BadInputError, MissingPartError
+from shared.output_folder import output_folder
 from shared.pki.keys import load_or_create_key
 from shared.task import Task, load_task
 
@@ -56,6 +57,7 @@ def run_learn(
         raise BadInputError(f"--delta must be over 0 and below 1, not {delta:g}")
     since_us = 0 if since is None else int(since.replace(tzinfo=since.tzinfo or UTC).timestamp() * 1e6)
     plan = Plan(alphas, delta, since_us=since_us, **settings)
+    output_folder(out)
     with TerminalReporter() as reporter:
         learned = learn(
             known,

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 from cloud_command import crustwatch
+from typer.testing import CliRunner
 
 from cloud.evaluation.ledger import Ledger, read_ledger
+from edge import cli
+from edge.certification import commands as certification
 from edge.demo.program import DemoOptions, run
+from edge.learning import commands as learning
+from edge.learning import search_commands
 from shared.errors import BadInputError
 from shared.output_folder import output_file, output_folder
 
@@ -78,3 +83,27 @@ def test_answers_and_tables_go_nowhere_else(place: str, tmp_path: Path) -> None:
         Ledger(tmp_path / place, {})
     with pytest.raises(BadInputError, match=r"name a (file|folder)"):
         crustwatch("eval", "ablations", tmp_path, "--out", tmp_path / place)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["levers", "--out", "file"],
+        ["search", "--out", "file"],
+        ["search", "--out", "search", "--plot", "file/frontier.png"],
+        ["train", "--out", "file"],
+        ["evaluate", "--report", "file/report.html"],
+        ["certify", "--alpha", "burnt=0.02", "--out", "file/certificate.json"],
+    ],
+)
+def test_the_edges_commands_look_before_their_work(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (learning, search_commands):
+        monkeypatch.setattr(module, "parts_for", None)
+    monkeypatch.setattr(learning.Judged, "rendered", None)
+    monkeypatch.setattr(certification, "load_or_create_key", None)
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(cli.app, command)
+    assert isinstance(done.exception, BadInputError), done.output
+    assert str(done.exception) == "file: is a file: name a folder"
