@@ -80,7 +80,10 @@ def require_torch() -> None:
 def parts_for(
     task: Task, settings: Settings, data: str | None, cache: Path | None, processes: int, reporter: TerminalReporter
 ) -> Parts:
-    """The three parts of a run, rendered or from photographs."""
+    """The three parts of a run, rendered or from photographs. Raises BadInputError for settings that cannot work."""
+    from edge.learning.pipeline import check_trainable
+
+    check_trainable(settings, task)
     source = data_of(task, data)
     if source is None:
         if settings.teacher != "none":

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from edge.learning.model_folder import CARD, MODEL
+from edge.learning.network import topology_of
 from edge.learning.parts import Parts
 from edge.learning.pipeline import Reporter, train_model
 from edge.learning.settings import Settings
@@ -41,6 +42,11 @@ LEVERS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("all three", {"multiplier_bits": 8, "weight_bound": 31, "pair_zeros": 0.5}),
 )
 """Names, and what they change of settings without levers."""
+LEVERS_OF_RESIDUALS = (
+    *(row for row in LEVERS if "pair_zeros" not in row[1]),
+    ("both", {"multiplier_bits": 8, "weight_bound": 31}),
+)
+"""Of networks of inverted residuals, whose sums hold channels in their places: no pairs."""
 PRUNING_EPOCHS = 3  # times those of the others: what is pruned has more to learn again
 
 
@@ -50,6 +56,12 @@ def settings_with(settings: Settings, changes: dict[str, Any]) -> Settings:
     return replace(found, fine_tune_epochs=PRUNING_EPOCHS * found.fine_tune_epochs) if found.pair_zeros else found
 
 
+def levers_for(settings: Settings, task: Task) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """The rows that the settings' network can have."""
+    topology = topology_of(settings.shape, len(task.labels), task.input.size_px)
+    return LEVERS_OF_RESIDUALS if topology.inverted else LEVERS
+
+
 def measure_levers(
     settings: Settings,
     task: Task,
@@ -57,15 +69,16 @@ def measure_levers(
     out: Path,
     *,
     reporter: Reporter,
-    levers: Sequence[tuple[str, dict[str, Any]]] = LEVERS,
+    levers: Sequence[tuple[str, dict[str, Any]]] | None = None,
     after_row: Callable[[LeverRow], None] = lambda row: None,
 ) -> list[LeverRow]:
     """Train the float network once in `out`/float, then a model folder a lever; goes on where it was interrupted.
 
+    `levers`: rows of the table; None: those of `levers_for`.
     Raises BadInputError when `out` belongs to other settings, MissingPartError without the cross compiler.
     """
     rows = []
-    for number, (name, changes) in enumerate(levers):
+    for number, (name, changes) in enumerate(levers_for(settings, task) if levers is None else levers):
         row = trained_row(
             name, settings_with(settings, changes), task, parts, out / str(number), out / "float", reporter
         )

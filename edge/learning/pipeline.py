@@ -35,6 +35,7 @@ from edge.watch.familiar import SMALLEST_SAMPLE
 from edge.watch.reference import REFERENCE, fit_reference, save_reference
 from firmware_sim.compiler.graph import Graph
 from firmware_sim.compiler.tflite_reader import read_graph
+from shared.errors import BadInputError
 from shared.task import Task
 
 
@@ -120,6 +121,13 @@ def finish(
         frames = held_out.key_frames
         save_reference(fit_reference(frames, integer_logits(graph, frames), gate), out / REFERENCE)
     return card
+
+
+def check_trainable(settings: Settings, task: Task) -> None:
+    """Raise BadInputError, before anything is rendered, for a shape or levers that training would refuse in the end."""
+    topology, levers = _topology(settings, task), settings.levers
+    if levers.pair_zeros and topology.inverted:
+        raise BadInputError(f"pairs of zeros need a plain chain of layers: {settings.shape} has inverted residuals")
 
 
 def _topology(settings: Settings, task: Task) -> Topology:

@@ -74,12 +74,20 @@ class Search(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How far a search goes."""
+    """How far a search goes. Raises BadInputError for one without networks or milliseconds."""
 
     sample: int  # networks to price
     train: int  # of them to train
     limit_ms: float  # emulated, one core
     seed: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.train <= self.sample:
+            raise BadInputError(
+                f"{self.sample} networks to price and {self.train} to train: at least 1, and no more than are priced"
+            )
+        if not self.limit_ms > 0:
+            raise BadInputError(f"{self.limit_ms:g} ms is no limit: more than 0")
 
 
 def space() -> list[str]:
@@ -121,12 +129,8 @@ def search(
 
     `after_training` gets what is found so far, each time another network is trained.
 
-    Raises BadInputError for a plan without networks and for a folder of other settings.
+    Raises BadInputError when no network fits the chip and for a folder of other settings.
     """
-    if not 1 <= plan.train <= plan.sample:
-        raise BadInputError(
-            f"{plan.sample} networks to price and {plan.train} to train: at least 1, and no more than are priced"
-        )
     _ = settings.levers  # wrong ones raise here: below, what cannot be compiled is passed over
     priced = _priced(plan, settings, task, reporter)
     if not priced:
@@ -134,13 +138,20 @@ def search(
     trained = []
     for candidate in _to_train(priced, settings.shape, plan.train):
         folder = out / candidate.shape.replace("/2", "s").replace(",", "-")
-        changed = replace(settings, shape=candidate.shape)
+        changed = settings_of(candidate.shape, settings)
         row = trained_row(candidate.shape, changed, task, parts, folder, folder / "checkpoints", reporter)
         logits = integer_logits(read_model(folder).graph, parts.held_out.key_frames)
         correct = int((logits.argmax(axis=1) == parts.held_out.labels).sum())
         trained.append(Trained(candidate, wilson(correct, len(parts.held_out.labels)), row))
         after_training(_found(plan.limit_ms, priced, trained))
     return _found(plan.limit_ms, priced, trained)
+
+
+def settings_of(shape: str, settings: Settings) -> Settings:
+    """Those to train a network of the search with: only the task's own shape may begin with pretrained weights."""
+    if shape == settings.shape or settings.start == "none":
+        return replace(settings, shape=shape)
+    return replace(settings, shape=shape, start="none", learning_rate=Settings().learning_rate)
 
 
 def _found(limit_ms: float, priced: Sequence[Candidate], trained: Sequence[Trained]) -> Search:

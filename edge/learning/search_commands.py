@@ -79,6 +79,7 @@ def run_search(
     settings, task = changed(task_name, changes), load_task(task_name)
     output_folder(out)
     picture = output_file(plot or out / "frontier.png")
+    plan = Plan(sample, train, limit_ms, seed)
     with TerminalReporter() as reporter:
         parts = parts_for(task, settings, data, cache, processes, reporter)
         what = "rendered bakes" if parts.test.source == "rendered" else f"photographs of {parts.test.source}"
@@ -87,9 +88,7 @@ def run_search(
             replace_file(out / "search.json", msgspec.json.format(msgspec.json.encode(so_far)) + b"\n")
             draw(so_far, f"{task.title}: {len(parts.held_out.labels)} held-out {what}", picture)
 
-        found = search(
-            Plan(sample, train, limit_ms, seed), settings, task, parts, out, reporter=reporter, after_training=keep
-        )
+        found = search(plan, settings, task, parts, out, reporter=reporter, after_training=keep)
     if as_json:
         print(msgspec.json.encode(found).decode())  # noqa: T201
         return

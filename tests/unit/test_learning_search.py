@@ -10,18 +10,29 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from edge.learning import lever_table
+from edge.learning import commands, lever_table
+from edge.learning.cli import app as learning_app
 from edge.learning.cost import predicted_ms
 from edge.learning.epoch import EpochReport
 from edge.learning.frames import FrameSet
 from edge.learning.frontier_plot import draw
-from edge.learning.lever_table import LEVERS, PRUNING_EPOCHS, LeverRow, measure_levers, settings_with, table
+from edge.learning.lever_table import (
+    LEVERS,
+    PRUNING_EPOCHS,
+    LeverRow,
+    levers_for,
+    measure_levers,
+    settings_with,
+    table,
+)
 from edge.learning.model_folder import read_model
 from edge.learning.network import topology_of
 from edge.learning.parts import Parts
-from edge.learning.search import Candidate, Plan, Search, Trained, frontier, price, search, space
-from edge.learning.settings import Settings
+from edge.learning.pipeline import check_trainable
+from edge.learning.search import Candidate, Plan, Search, Trained, frontier, price, search, settings_of, space
+from edge.learning.settings import Settings, settings_for
 from shared.errors import BadInputError
 from shared.intervals import wilson
 from shared.task import load_task
@@ -165,11 +176,51 @@ def test_a_search_survives_its_file() -> None:
 
 
 @pytest.mark.parametrize(("sample", "train"), [(3, 0), (2, 3)])
-def test_a_plan_without_networks_is_refused(tmp_path: Path, parts: Parts, sample: int, train: int) -> None:
+def test_a_plan_without_networks_is_refused(sample: int, train: int) -> None:
     with pytest.raises(BadInputError, match="networks to price"):
-        search(Plan(sample, train, 8.0, 1), SETTINGS, TASK, parts, tmp_path, reporter=Silent())
+        Plan(sample, train, 8.0, 1)
 
 
 def test_wrong_levers_are_an_error_and_not_networks_that_do_not_fit(tmp_path: Path, parts: Parts) -> None:
     with pytest.raises(BadInputError, match="weights bounded by 1000"):
         search(PLAN, replace(SETTINGS, weight_bound=1000), TASK, parts, tmp_path, reporter=Silent())
+
+
+@pytest.mark.parametrize("task", ["pizza", "elpv"])
+def test_every_lever_of_a_task_can_be_trained(task: str) -> None:
+    settings, known = settings_for(task), load_task(task)
+    for _, changes in levers_for(settings, known):
+        check_trainable(settings_with(settings, changes), known)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--shape", "8,x"], "no network shape '8,x'"),
+        (["--multiplier-bits", "99"], "99 bits for multipliers"),
+        (["--weight-bound", "0"], "weights bounded by 0"),
+        (["--pair-zeros", "1"], "a share of 1.0 zero pairs"),
+        (["--shape", "8,16x6", "--pair-zeros", "0.5"], "8,16x6 has inverted residuals"),
+    ],
+)
+def test_what_training_would_refuse_is_refused_before_rendering(
+    options: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "rendered_parts", None)
+    done = CliRunner().invoke(learning_app, ["train", "--out", str(tmp_path / "model"), *options])
+    assert isinstance(done.exception, BadInputError), done.output
+    assert said in str(done.exception)
+
+
+def test_only_the_tasks_own_shape_begins_with_pretrained_weights() -> None:
+    elpv = settings_for("elpv")
+    assert settings_of(elpv.shape, elpv) == elpv
+    other = settings_of("8,16/2", elpv)
+    assert (other.shape, other.start, other.learning_rate) == ("8,16/2", "none", Settings().learning_rate)
+    assert settings_of("8,16/2", SETTINGS) == replace(SETTINGS, shape="8,16/2")
+
+
+@pytest.mark.parametrize("limit", [0.0, -1.0, float("nan")])
+def test_a_search_needs_milliseconds(limit: float) -> None:
+    with pytest.raises(BadInputError, match="is no limit"):
+        Plan(2, 1, limit, 1)
