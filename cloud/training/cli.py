@@ -43,7 +43,7 @@ def train(
 
     crustwatch cloud train --out runs/first --minutes 95
 
-    crustwatch cloud train --start runs/first --clips 24576 --minutes 85 --out runs/pizza-small
+    crustwatch cloud train --start runs/first --pixels 33600 --clips 20480 --minutes 75 --out runs/pizza-small
 
     crustwatch cloud train --engine features --minutes 5 --clips 2048 --out runs/pizza-small
 
