@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import torch
 
-from cloud.asking.model_choice import ModelChoice
+from cloud.model_choice import ModelChoice
 from cloud.training.evaluation import Taken
 from edge.learning.commands import shipped_model
 from edge.learning.evaluation import integer_logits
