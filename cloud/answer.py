@@ -49,10 +49,17 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Findings:
-    """An answer that was accepted, with the probability that the model gave its doneness label."""
+    """An answer that was accepted, and what the model's probabilities say beyond its text.
+
+    Attributes:
+        answer: the text's content.
+        confidence: probability of the doneness label.
+        direction_deg: where the char lies towards, clockwise from belt travel; None where only the hour is known.
+    """
 
     answer: Answer
     confidence: float
+    direction_deg: float | None = None
 
 
 def form_of(task: Task) -> str:
@@ -160,7 +167,7 @@ def verdict_of(findings: Findings, provenance: Provenance) -> BakeVerdict:
         cannot_tell=False,
         rationale=_rationale(answer),
         burnt_fraction=answer.burnt_percent / 100,
-        char=CharLocation(answer.char, answer.hour),
+        char=CharLocation(answer.char, answer.hour, findings.direction_deg),
         evenness=answer.evenness_percent / 100,
         relief=Relief(float(answer.crust_mm), float(answer.blister_mm)),
         provenance=provenance,

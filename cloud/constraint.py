@@ -78,7 +78,9 @@ class AnswerConstraint:
     """What each row of a batch may say next. Good for one batch."""
 
     def __init__(self, matchers: Sequence[LLMatcher], rows: int, ends: Sequence[int], choice: ValueChoice) -> None:
-        self.choose = choice
+        self.directions: dict[int, float] = {}
+        """Of each row that has named an hour: degrees, finer than the hour (`ValueChoice`)."""
+        self._choice = choice
         self._matchers = list(matchers)
         self._rows = rows
         self._ends = list(ends)
@@ -100,6 +102,12 @@ class AnswerConstraint:
                     raise BadInputError("the checkpoint's vocabulary cannot write the answers of this task")
         flat = np.unpackbits(self._mask.view(np.uint8), axis=1, bitorder="little")  # [B, >= rows]
         return torch.from_numpy(flat[:, : self._rows].astype(np.bool_)).to(device)  # [B, rows]
+
+    def choose(self, free: Tensor) -> Tensor:
+        """The next token of each row, int64 [B]; see `ValueChoice`."""
+        chosen = self._choice(free)
+        self.directions.update(chosen.directions)
+        return chosen.tokens
 
     def take(self, chosen: Tensor, ended: Tensor) -> None:
         """The rows go on with `chosen`, int64 [B]; those in `ended`, bool [B], had ended before."""

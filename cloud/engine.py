@@ -144,16 +144,21 @@ class Engine:
         orders = [clip.in_time() for clip in clips]
         shown = self._shown(clips, orders, task.escalation.frames)
         question = prompt_question(task, self.chat.tokenizer)
-        replies = self.chat.answer(
-            [Question(question, (one,)) for one in shown],
-            longest_answer(task) + 1,
-            self.chat.constraint(answer_schema(task), len(clips)),
-        )
+        constraint = self.chat.constraint(answer_schema(task), len(clips))
+        asked = [Question(question, (one,)) for one in shown]
+        replies = self.chat.answer(asked, longest_answer(task) + 1, constraint)
         seconds = (self._clock() - started) / max(1, len(clips))
         prompt_sha256 = hashlib.sha256(chat_prompt(question).encode()).hexdigest()
         return [
-            self._verdict(reply, tuple(order[place] for place in one.places), prompt_sha256, seconds, task)
-            for reply, one, order in zip(replies, shown, orders, strict=True)
+            self._verdict(
+                reply,
+                constraint.directions.get(row),
+                tuple(order[place] for place in one.places),
+                prompt_sha256,
+                seconds,
+                task,
+            )
+            for row, (reply, one, order) in enumerate(zip(replies, shown, orders, strict=True))
         ]
 
     def _shown(self, clips: Sequence[Taken], orders: Sequence[Sequence[int]], most: int) -> list[Shown]:
@@ -171,7 +176,13 @@ class Engine:
         return self.chat.show(footage, most, space_aware=self.space_aware)
 
     def _verdict(
-        self, reply: Reply, frames_used: tuple[int, ...], prompt_sha256: str, seconds: float, task: Task
+        self,
+        reply: Reply,
+        direction_deg: float | None,
+        frames_used: tuple[int, ...],
+        prompt_sha256: str,
+        seconds: float,
+        task: Task,
     ) -> BakeVerdict:
         provenance = Provenance(
             model=self.name,
@@ -190,4 +201,4 @@ class Engine:
             return cannot_tell(str(error), provenance)
         start, end = doneness_span(reply.text, answer)
         confidence = math.exp(sum(log for first, last, log in reply.spans if first < end and last > start))
-        return verdict_of(Findings(answer, min(1.0, confidence)), provenance)
+        return verdict_of(Findings(answer, min(1.0, confidence), direction_deg), provenance)

@@ -2,12 +2,16 @@
 
 Greedy decoding takes the mode. Beside "0" with a third of the probability, "1", "2" and "3" with a fifth each lose, and
 a pizza that is charred for two thirds is said to have no char at all (decision 0128). Of a percentage or a length the
-median is stated, which has the least expected error; of an hour the one with the most probability around it on the
-clock face. No char is stated only from a probability of 2/3 on, as a missed char costs twice a false one, and no hour
-only where that is likelier than all hours together. Labels stay what they are: the likeliest.
+median is stated, which has the least expected error. Shares of hours are read as the probability of a direction, and
+the one stated is likeliest to be within 30 degrees of the truth: it lies between two hours where both are likely
+(decision 0143), and the hour is the nearest one. No char is stated only from a probability of 2/3 on, as a missed char
+costs twice a false one, and no hour only where that is likelier than all hours together. Labels stay what they are:
+the likeliest.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
 
 import torch
 from tokenizers import Tokenizer
@@ -19,7 +23,32 @@ NULL = "null"
 NONE, PLACES = "none", ("rim", "centre")  # of char
 NO_CHAR = 2 / 3
 HOURS = 12
-NEIGHBOUR = 0.5  # weight of the hours next to the one that is judged
+STEP_DEG = 2  # between directions; no multiple of it lies midway between two hours
+NEAR_DEG = 30.0
+SPREAD_DEG = 12.0  # of the directions that one hour stands for, as a standard deviation
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What each row says next.
+
+    Attributes:
+        tokens: int64 [B].
+        directions: of the rows that name an hour now, degrees clockwise from 12 o'clock, 0 to below 360.
+    """
+
+    tokens: Tensor
+    directions: dict[int, float] = field(default_factory=dict)
+
+
+def nearness() -> Tensor:
+    """Probability fp32 [360 / STEP_DEG, 12] that a direction is within NEAR_DEG of the true one, when each hour is."""
+    directions = torch.arange(0, 360, STEP_DEG)[:, None]  # [D, 1]
+    hours = 360 // HOURS * torch.arange(1, HOURS + 1)  # [12] degrees
+    apart = (directions - hours + 180) % 360 - 180  # [D, 12] degrees
+    edges = torch.stack((apart + NEAR_DEG, apart - NEAR_DEG)) / SPREAD_DEG  # [2, D, 12]
+    below: Tensor = torch.special.ndtr(edges)  # [2, D, 12]
+    return below[0] - below[1]
 
 
 class ValueChoice:
@@ -36,14 +65,16 @@ class ValueChoice:
         self._null = -1 if null is None else int(null)
         stated = [tokenizer.token_to_id(place) for place in (*PLACES, NONE)] if known else []
         self._places = torch.tensor([token for token in stated if token is not None], dtype=torch.int64)  # none last
+        self._nearness = nearness()  # [D, 12]
         self._numeric = torch.zeros(rows, dtype=torch.bool)  # [V]
         self._numeric[self._ids] = True
 
-    def __call__(self, free: Tensor) -> Tensor:
-        """Tokens int64 [B] for logits [B, V] that are -inf where a token is not allowed."""
+    def __call__(self, free: Tensor) -> Chosen:
+        """Choose by logits [B, V] that are -inf where a token is not allowed."""
         chosen = free.argmax(-1)  # [B]
+        directions: dict[int, float] = {}
         if not len(self._ids):
-            return chosen
+            return Chosen(chosen)
         allowed = free.isfinite().cpu()  # [B, V]
         ordinary = allowed & ~self._numeric
         numbers = allowed[:, self._ids].sum(1) > 1  # [B]
@@ -54,11 +85,15 @@ class ValueChoice:
                 chosen[row] = self._ids[int((shares < 0.5).sum().clamp_max(len(shares) - 1))]
             elif others == [self._null]:
                 shares = free[row, [*self._hours.tolist(), self._null]].softmax(0)  # [13]
-                around = shares[:-1] + NEIGHBOUR * (shares[:-1].roll(1) + shares[:-1].roll(-1))  # [12]
-                chosen[row] = self._null if shares[-1] > 0.5 else int(self._hours[int(around.argmax())])
+                if shares[-1] > 0.5:
+                    chosen[row] = self._null
+                    continue
+                direction = STEP_DEG * int((self._nearness @ shares[:-1].cpu()).argmax())
+                chosen[row] = self._hours[round(direction / 360 * HOURS) - 1]  # of 0 and of 12 the last one
+                directions[row] = float(direction)
         if len(self._places):
             places = allowed[:, self._places].all(1) & (allowed.sum(1) == len(self._places))  # [B]
             for row in torch.nonzero(places)[:, 0].tolist():
                 shares = free[row, self._places].softmax(0)  # [3]
                 chosen[row] = self._places[-1 if shares[-1] > NO_CHAR else int(shares[:-1].argmax())]
-        return chosen
+        return Chosen(chosen, directions)

@@ -17,6 +17,7 @@ SCHEMA = "1.0"  # the MQTT 5 user property `schema` of requests and responses
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Hour = Annotated[int, msgspec.Meta(ge=1, le=12)]
+Degrees = Annotated[float, msgspec.Meta(ge=0.0, lt=360.0)]
 CharPlace = Literal["none", "rim", "centre"]
 Decision = Literal["sure", "unsure", "audit", "policy", "withdrawn"]
 Timing = Literal["emulated", "measured"]
@@ -42,6 +43,7 @@ class CharLocation(msgspec.Struct, frozen=True):
 
     where: CharPlace
     hour: Hour | None = None
+    direction_deg: Degrees | None = None  # clockwise from belt travel, finer than `hour`; None where not told
 
 
 class Relief(msgspec.Struct, frozen=True):

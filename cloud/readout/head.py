@@ -99,7 +99,8 @@ def findings_of(readings: Readings, task: Task) -> list[Findings]:
             crust_mm=round(CRUST_MAX_MM * float(crust[row])),
             blister_mm=round(BLISTER_MAX_MM * float(blister[row])),
         )
-        found.append(Findings(answer, float(confidence[row])))
+        direction = float(round(math.degrees(float(angle[row]))) % 360) if known else None
+        found.append(Findings(answer, float(confidence[row]), direction))
     return found
 
 

@@ -51,7 +51,7 @@ class BakesReport(msgspec.Struct, frozen=True):
     within_one_label: ShareReport
     hour: ShareReport
     hour_within_one: ShareReport
-    direction_within_30: ShareReport  # degrees between the hour's middle and the char's true direction
+    direction_within_30: ShareReport  # degrees between the direction that is told and the char's true one
     hours_of_picture: float | None  # 0: hours are counted from the belt's travel; 1: from the picture's upper edge
     char_found: ShareReport  # of the bakes with char in one direction: those in which any char was named
     char_place: ShareReport
@@ -155,13 +155,17 @@ def _hours_apart(item: Judged) -> int:
 
 
 def _degrees_apart(item: Judged) -> float | None:
-    """Degrees from where the char truly lies towards to the middle of the answer's hour, -180 to 180; None without."""
-    said = None if item.clip.char is None else item.clip.char.hour
-    if said is None:
+    """Degrees from where the char truly lies towards to where it is said to, -180 to 180; None where nothing is said.
+
+    Of a verdict that tells hours only, it is the hour's middle.
+    """
+    char = item.clip.char
+    if char is None or char.hour is None:
         return None
+    said = 30 * char.hour if char.direction_deg is None else char.direction_deg
     sine, cosine = char_direction(np.array([item.truth.char_fraction_by_hour], np.float32))[0]
     true = math.degrees(math.atan2(sine, cosine))
-    return (30 * said - true + 180) % 360 - 180
+    return (said - true + 180) % 360 - 180
 
 
 def _within_30(item: Judged) -> bool:

@@ -115,11 +115,11 @@ def test_readings_become_answers_on_the_clock_face() -> None:
     )
     found = findings_of(readings, TASK)
     assert [one.answer.hour for one in found] == [12, 3, 6, 9, 12, 1]
+    assert [one.direction_deg for one in found] == pytest.approx([0, 90, 179, 270, 14, 16], abs=1e-3)
     assert found[1].answer.doneness == TASK.labels[1]
     assert found[0].answer.burnt_percent == 50
-    assert all(
-        one.answer.hour is None for one in findings_of(Readings(**{**vars(readings), "known": -torch.ones(n)}), TASK)
-    )
+    unknown = findings_of(Readings(**{**vars(readings), "known": -torch.ones(n)}), TASK)
+    assert all(one.answer.hour is None and one.direction_deg is None for one in unknown)
 
 
 def test_char_lies_where_most_of_it_lies() -> None:

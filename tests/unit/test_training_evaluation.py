@@ -43,9 +43,9 @@ def truth() -> BakeTruth:
     )
 
 
-def says(**fields: Any) -> BakeVerdict:
+def says(direction_deg: float | None = None, **fields: Any) -> BakeVerdict:
     answer = msgspec.structs.replace(Answer("dark", 20, "rim", 12, 50, 20, 5), **fields)
-    return verdict_of(Findings(answer, 0.8), WHENCE)
+    return verdict_of(Findings(answer, 0.8, direction_deg), WHENCE)
 
 
 def test_right_answers_are_right(truth: BakeTruth) -> None:
@@ -63,6 +63,27 @@ def test_right_answers_are_right(truth: BakeTruth) -> None:
 def test_hours_lie_on_a_circle(truth: BakeTruth, hour: int | None, exact: float, near: float) -> None:
     found = report([Judged(truth, says(hour=hour), says())], ENGINE, 3050, TASK)
     assert (found.hour.share, found.hour_within_one.share) == (exact, near)
+
+
+@pytest.mark.parametrize(
+    ("hour", "direction_deg", "within"),
+    [
+        (1, None, 0.0),
+        (1, 24.0, 1.0),
+        (12, 14.0, 1.0),
+        (11, 345.0, 1.0),
+        (12, 350.0, 1.0),
+        (11, 330.0, 0.0),
+        (2, 46.0, 0.0),
+    ],
+)
+def test_directions_count_as_fine_as_they_are_told(
+    truth: BakeTruth, hour: int, direction_deg: float | None, within: float
+) -> None:
+    by_hour = [0.1 if at == 12 else 0.02 if at == 11 else 0.0 for at in range(1, 13)]  # 5 degrees before 12 o'clock
+    true = msgspec.structs.replace(truth, char_fraction_by_hour=by_hour)
+    found = report([Judged(true, says(direction_deg, hour=hour), says())], ENGINE, 3050, TASK)
+    assert found.direction_within_30.share == within
 
 
 @pytest.mark.parametrize(("share", "within"), [(0.0, 1.0), (1.0, 3 / 5)])
