@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from cloud.training.denormals import denormals_flushed
 from cloud.training.plan import TrainingPlan
 from cloud.training.run import Limits, Report, Run
 from shared.task import load_task
@@ -16,12 +17,12 @@ SHOWN_LOSSES = ("loss", "doneness", "char_direction", "pose", "flow")
 LINE_EVERY_S = 60.0  # between two lines when there is no terminal for a bar
 
 
+@denormals_flushed()
 def run_training(
     out: Path, plan: TrainingPlan, limits: Limits, resume: bool, cache: Path | None, threads: int, renderers: int
 ) -> None:
     """Train into `out`, with a progress bar; see cloud/training/cli.py for the arguments."""
     torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
     console = Console(stderr=True)
     run = Run(
         out,

@@ -14,6 +14,7 @@ from cloud.loading import checkpoint_folder
 from cloud.readout.engine import FOLDER
 from cloud.spatial_mllm import SpatialMLLM
 from cloud.spatial_mllm.processor import Processor
+from cloud.training.denormals import denormals_flushed
 from cloud.training.export import CARD_NAME
 from cloud.training.options import SmallOptions
 from cloud.training.render_missing import render_missing, stages
@@ -26,6 +27,7 @@ from shared.task import load_task
 COPIED = ("tokenizer.json", "generation_config.json", "preprocessor_config.json", CARD_NAME)
 
 
+@denormals_flushed()
 def run_heads(
     model: str, out: Path, small: SmallOptions, clips: int, seed: int, threads: int, steps: int | None
 ) -> None:
@@ -36,7 +38,6 @@ def run_heads(
     """
     training, validation = training_shards(clips), validation_shards()
     torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
     folder = checkpoint_folder(model)
     whole = SpatialMLLM.from_folder(folder, dtype=torch.float32, heads=False)
     whole.vggt  # noqa: B018 - raises without geometry, before anything is rendered
